@@ -1,0 +1,1 @@
+//! What cargo souk does once it is built.
