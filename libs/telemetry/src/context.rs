@@ -1,0 +1,134 @@
+//! A trace across process boundaries, as a W3C `traceparent` string: the same for HTTP, gRPC, NATS and the outbox.
+//!
+//! `continue_from` and `link` belong right after the creation of the span: once it was entered its parent is settled.
+
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// The name of the header, in HTTP, in gRPC metadata and in NATS.
+pub const HEADER: &str = "traceparent";
+
+/// The current span's `traceparent`, recorded or not; `None` outside of a span.
+#[must_use]
+pub fn current() -> Option<String> {
+    of(&tracing::Span::current())
+}
+
+/// The `traceparent` of `span`, recorded or not; `None` when telemetry does not know the span.
+#[must_use]
+pub fn of(span: &tracing::Span) -> Option<String> {
+    span_context(span).map(|context| format(&context))
+}
+
+/// The trace id of `span`: 32 hexadecimal digits.
+#[must_use]
+pub fn trace_id(span: &tracing::Span) -> Option<String> {
+    span_context(span).map(|context| context.trace_id().to_string())
+}
+
+/// Whether what happens in `span` is recorded.
+#[must_use]
+pub fn is_recorded(span: &tracing::Span) -> bool {
+    span_context(span).is_some_and(|context| context.is_sampled())
+}
+
+/// Makes the sender of `traceparent` the parent of `span`, and takes over its decision about recording. What cannot be
+/// read is ignored: a caller's bad header costs the connection between two traces, not the request.
+pub fn continue_from(span: &tracing::Span, traceparent: &str) {
+    if let Some(parent) = parse(traceparent) {
+        let context = opentelemetry::Context::new().with_remote_span_context(parent);
+        // It fails when the span is disabled or no subscriber is installed: then there is nothing to continue.
+        let _ = span.set_parent(context);
+    }
+}
+
+/// Connects `span` with another trace that it is not a part of: a batch with the trace of each of its messages. A span
+/// that begins with a link to a recorded trace is recorded too.
+pub fn link(span: &tracing::Span, traceparent: &str) {
+    if let Some(other) = parse(traceparent) {
+        span.add_link(other);
+    }
+}
+
+fn span_context(span: &tracing::Span) -> Option<SpanContext> {
+    let context = span.context();
+    let span = context.span();
+    span.span_context().is_valid().then(|| span.span_context().clone())
+}
+
+fn format(context: &SpanContext) -> String {
+    format!(
+        "00-{}-{}-{:02x}",
+        context.trace_id(),
+        context.span_id(),
+        context.trace_flags() & TraceFlags::SAMPLED
+    )
+}
+
+/// <https://www.w3.org/TR/trace-context/#traceparent-header>: lower-case digits only, no zero ids, no version ff; a
+/// later version may append to what version 00 has.
+fn parse(traceparent: &str) -> Option<SpanContext> {
+    let (known, rest) = traceparent.split_at_checked(55)?;
+    let mut parts = known.split('-');
+    let version = u8::try_from(hex(parts.next()?, 2)?).ok()?;
+    let trace_id = TraceId::from(hex(parts.next()?, 32)?);
+    let span_id = SpanId::from(u64::try_from(hex(parts.next()?, 16)?).ok()?);
+    let flags = TraceFlags::new(u8::try_from(hex(parts.next()?, 2)?).ok()?) & TraceFlags::SAMPLED;
+    let ends = match version {
+        0 => rest.is_empty(),
+        0xff => false,
+        _ => rest.is_empty() || rest.starts_with('-'),
+    };
+    let context = SpanContext::new(trace_id, span_id, flags, true, TraceState::default());
+    (ends && context.is_valid()).then_some(context)
+}
+
+fn hex(digits: &str, length: usize) -> Option<u128> {
+    let lower = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if digits.len() == length && lower { u128::from_str_radix(digits, 16).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn what_is_read_is_written_again() {
+        for text in [VALID, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"] {
+            assert_eq!(parse(text).map(|context| format(&context)).as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_far_as_it_is_known() {
+        let later = format!("cc{}-what-the-future-brings", &VALID[2..]);
+        assert_eq!(parse(&later).map(|context| format(&context)).as_deref(), Some(VALID));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in [
+            "",
+            "00",
+            &VALID[..54],
+            &format!("{VALID}0"),
+            &format!("{VALID}-00"),
+            &format!("ff{}", &VALID[2..]),
+            &format!("cc{}x", &VALID[2..]),
+            &VALID.to_uppercase(),
+            &VALID.replace('-', "_"),
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473-600f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0+",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902bé-01",
+        ] {
+            assert!(parse(bad).is_none(), "{bad:?}");
+        }
+    }
+}
