@@ -1,1 +1,29 @@
-//! Being written.
+//! The only doors for events. Outgoing events are rows that are written in the transaction that
+//! changes state ([`Outbox`]), and sent by a [`Relay`]; incoming ones are taken in batches by a
+//! [`Consumer`], whose effect, inbox rows and outgoing events are one transaction.
+//!
+//! The outbox is the record and the bus is disposable: a stream that was wiped or rolled back is
+//! noticed and filled again. Delivery is at least once, effects are exactly once, in any order.
+
+mod config;
+mod bus;
+mod event;
+mod store;
+mod outbox;
+mod relay;
+mod consumer;
+mod batch;
+mod metrics;
+
+pub use batch::{Handler, HandlerError};
+pub use bus::Bus;
+pub use config::Options;
+pub use consumer::Consumer;
+pub use event::{Delivered, Outgoing};
+pub use outbox::Outbox;
+pub use relay::Relay;
+
+/// The library's own schema, beside the tables of the service.
+pub fn migrator() -> sqlx::migrate::Migrator {
+    sqlx::migrate!()
+}

@@ -1,0 +1,23 @@
+//! Where the databases are.
+
+use std::num::NonZeroU32;
+
+use secrecy::SecretString;
+
+/// The databases of one context.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// PostgreSQL URLs, separated by commas: one for each shard, in the order of the shards
+    #[arg(
+        long,
+        env = "SOUK_DATABASE_URLS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        required = true
+    )]
+    pub database_urls: Vec<SecretString>,
+
+    /// Connections to each database, at most
+    #[arg(long, env = "SOUK_DATABASE_CONNECTIONS", default_value = "16")]
+    pub database_connections: NonZeroU32,
+}

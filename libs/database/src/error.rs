@@ -1,0 +1,24 @@
+//! What kind of failure it was.
+
+use sqlx::Error;
+
+/// The name of the constraint that the statement would have violated. The database keeps the
+/// invariants and a context maps their names to its rejections.
+pub fn constraint(error: &Error) -> Option<&str> {
+    error.as_database_error().and_then(|error| error.constraint())
+}
+
+/// Whether the same work may succeed later: connection trouble, a full pool, a lock or
+/// statement timeout, a deadlock, a server that is shutting down or out of resources.
+/// Everything else is deterministic: the same input would fail again.
+pub fn is_transient(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::BeginFailed => true,
+        Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+        // Class 08 connection, 40 rollback, 53 resources, 55 object state, 57 operator, 58 system.
+        Error::Database(error) => error
+            .code()
+            .is_some_and(|code| ["08", "40", "53", "55", "57", "58"].contains(&&code[..2])),
+        _ => false,
+    }
+}

@@ -1,0 +1,43 @@
+//! Migrations at start. Any number of copies may try at once: one migrates, the others poll.
+//! Not sqlx's own lock: it blocks in `pg_advisory_lock`, and a blocked statement is cut by the
+//! statement timeout (seen in matrix-authentication-service #5298).
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::migrate::Migrator;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::Database;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// One lock for all migrators of a database: the letters "souk".
+const LOCK: i64 = 0x736f_756b;
+
+impl Database {
+    /// Brings every database of the context to the newest version. Several migrators (a
+    /// library's schema and the context's own) are called one after another.
+    pub async fn migrate(&self, mut migrator: Migrator) -> anyhow::Result<()> {
+        migrator.set_locking(false); // ours is below
+        for (index, pool) in self.pools().iter().enumerate() {
+            let mut connection = pool.acquire().await?.detach();
+            let done = locked(&mut connection, &migrator).await;
+            done.with_context(|| format!("migrating database {index}"))?;
+            connection.close().await?; // the session ends, and with it the lock
+        }
+        Ok(())
+    }
+}
+
+async fn locked(connection: &mut PgConnection, migrator: &Migrator) -> anyhow::Result<()> {
+    while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "got!""#, LOCK)
+        .fetch_one(&mut *connection)
+        .await?
+    {
+        tokio::time::sleep(POLL).await;
+    }
+    sqlx::query!("set statement_timeout = '5min'").execute(&mut *connection).await?;
+    migrator.run(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Pools, and the one place where transactions begin.
+
+use std::future::Future;
+use std::panic;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::Shard;
+use secrecy::ExposeSecret as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use thiserror::Error;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::{Options, Tx};
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Limits of every session: a lost client or a wild statement lets go of its locks.
+const SESSION: [(&str, &str); 4] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("timezone", "UTC"),
+];
+
+/// The databases of one context: one, or one for each range of logical shards.
+#[derive(Clone)]
+pub struct Database {
+    pools: Arc<[PgPool]>,
+    units: TaskTracker,
+}
+
+/// A database URL that cannot be used, or a database that does not answer.
+#[derive(Debug, Error)]
+#[error("database {index}: {source}")]
+pub struct ConnectError {
+    /// Which of the URLs.
+    pub index: usize,
+    /// What PostgreSQL or the network said.
+    pub source: sqlx::Error,
+}
+
+impl Database {
+    /// Opens a connection to each database, to know that it is there.
+    /// `name` shows in `pg_stat_activity`.
+    pub async fn connect(options: &Options, name: &str) -> Result<Self, ConnectError> {
+        let mut pools = Vec::with_capacity(options.database_urls.len());
+        for (index, url) in options.database_urls.iter().enumerate() {
+            let pool = connect(url.expose_secret(), options.database_connections.get(), name).await;
+            pools.push(pool.map_err(|source| ConnectError { index, source })?);
+        }
+        Ok(Self { pools: pools.into(), units: TaskTracker::new() })
+    }
+
+    /// Which database owns the shard: an index. N databases own 256/N neighbouring shards each.
+    pub fn index_of(&self, shard: Shard) -> usize {
+        usize::from(shard.0) * self.pools.len() / Shard::COUNT
+    }
+
+    /// For reading on one shard. Writes go through [`Database::unit_of_work`].
+    pub fn shard(&self, shard: Shard) -> &PgPool {
+        &self.pools[self.index_of(shard)]
+    }
+
+    /// For reading in a context that has one database.
+    pub fn sole(&self) -> &PgPool {
+        &self.pools[0]
+    }
+
+    /// All databases, in the order of their shards.
+    pub fn pools(&self) -> &[PgPool] {
+        &self.pools
+    }
+
+    /// Begins a transaction on the database of `shard`. To be called inside
+    /// [`Database::unit_of_work`] or a background task, never in a future that a request drops.
+    pub async fn begin(&self, shard: Shard) -> Result<Tx, sqlx::Error> {
+        self.begin_at(self.index_of(shard)).await
+    }
+
+    /// Begins a transaction on the database with this index.
+    pub async fn begin_at(&self, index: usize) -> Result<Tx, sqlx::Error> {
+        Ok(Tx::new(self.pools[index].begin().await?, index))
+    }
+
+    /// Runs `work` to its end even when the caller is dropped: axum, tonic's deadline and
+    /// `select!` drop futures, and a dropped `begin` poisons a pool (transact-rs/sqlx #4393).
+    /// Keeps the span; [`Database::close`] waits for it. A panic goes on in the caller.
+    pub async fn unit_of_work<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        match self.units.spawn(work.in_current_span()).await {
+            Ok(done) => done,
+            Err(lost) if lost.is_panic() => panic::resume_unwind(lost.into_panic()),
+            // The runtime is going away, and the caller with it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Waits for the units of work that are under way, then closes the connections.
+    pub async fn close(&self) {
+        self.units.close();
+        self.units.wait().await;
+        for pool in self.pools.iter() {
+            pool.close().await;
+        }
+    }
+}
+
+async fn connect(url: &str, connections: u32, name: &str) -> Result<PgPool, sqlx::Error> {
+    let options: PgConnectOptions = url.parse()?;
+    let options = options.application_name(name).options(SESSION);
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // Every release is checked (below, and by a ping of the pool's own).
+        .test_before_acquire(false)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // In a transaction that somebody left open, now() is older than the statement.
+                sqlx::query_scalar!(r#"select now() = statement_timestamp() as "clean!""#)
+                    .fetch_one(connection)
+                    .await
+            })
+        })
+        .connect_with(options)
+        .await
+}

@@ -1,0 +1,74 @@
+//! The connection to NATS, and the streams on it.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, Stream};
+use async_nats::jetstream::{self, Context};
+use async_nats::{Client, ConnectOptions, Event};
+use secrecy::ExposeSecret as _;
+
+use crate::Options;
+
+/// A half-open connection is noticed by two missed pings; NATS's own default takes minutes.
+const PING: Duration = Duration::from_secs(5);
+
+/// How long a stream keeps messages: no longer than the outbox, which is the record.
+const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A connection to NATS that comes back by itself. Cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    client: Client,
+    jetstream: Context,
+    replicas: usize,
+}
+
+impl Bus {
+    /// Connects, and keeps trying in the background from then on. `name` shows at the server.
+    pub async fn connect(options: &Options, name: &str) -> anyhow::Result<Self> {
+        let client = ConnectOptions::new()
+            .name(name)
+            .ping_interval(PING)
+            .connection_timeout(Duration::from_secs(2))
+            .max_reconnects(None)
+            .reconnect_delay_callback(|tries| Duration::from_millis((50 << tries.min(5)) as u64))
+            .event_callback(|event| async move { note(&event) })
+            .connect(options.nats_url.expose_secret())
+            .await?;
+        let jetstream = jetstream::new(client.clone());
+        Ok(Self { client, jetstream, replicas: options.nats_replicas })
+    }
+
+    /// For what may get lost: wake-up calls and live views.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn jetstream(&self) -> &Context {
+        &self.jetstream
+    }
+
+    /// The stream of a context, made when it is missing.
+    pub(crate) async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
+        let config = Config {
+            name: stream_name(context),
+            subjects: vec![format!("souk.{context}.v1.>")],
+            max_age: STREAM_AGE,
+            num_replicas: self.replicas,
+            ..Config::default()
+        };
+        Ok(self.jetstream.get_or_create_stream(config).await?)
+    }
+}
+
+fn stream_name(context: &str) -> String {
+    format!("SOUK_{}", context.to_uppercase())
+}
+
+fn note(event: &Event) {
+    match event {
+        Event::Connected => tracing::info!("connected to NATS"),
+        Event::Disconnected => tracing::warn!("connection to NATS lost"),
+        other => tracing::warn!(event = %other, "NATS"),
+    }
+}

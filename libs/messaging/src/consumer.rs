@@ -1,0 +1,255 @@
+//! Pulls batches from a stream and acknowledges what was committed.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::{AckKind, Message};
+use database::Database;
+use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
+use kernel::Shard;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span, info_span};
+use uuid::Uuid;
+
+use crate::batch::{Outcome, Processor};
+use crate::event::delivered;
+use crate::{Bus, Delivered, Handler, metrics, store};
+
+/// Unacknowledged for so long, a message is delivered again.
+const ACK_WAIT: Duration = Duration::from_secs(10);
+/// One pull request stays open for so long when nothing arrives.
+const PULL: Duration = Duration::from_secs(5);
+const PULL_EVENTS: usize = 1024;
+const BATCH_EVENTS: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+const AGAIN: Duration = Duration::from_millis(200);
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// The events of one context, taken in by another.
+pub struct Consumer<H> {
+    /// The context that takes them in.
+    pub context: &'static str,
+    /// The context that published them.
+    pub source: &'static str,
+    /// What is done with them.
+    pub handler: H,
+}
+
+impl<H: Handler> Consumer<H> {
+    /// Consumes until asked to stop; whatever breaks is tried again. Copies of a service share
+    /// the durable consumer and so the work.
+    pub async fn run(
+        self,
+        bus: Bus,
+        database: Database,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let name = format!("{}-from-{}", self.context, self.source);
+        let worker = Worker { name: &name, consumer: &self, bus: &bus, database: &database };
+        while !stop.is_cancelled() {
+            if let Err(error) = worker.consume(&stop).await {
+                tracing::warn!(consumer = name, error = format!("{error:#}"), "consuming again");
+                let _stopped = timeout(RECONNECT, stop.cancelled()).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Worker<'a, H> {
+    name: &'a str,
+    consumer: &'a Consumer<H>,
+    bus: &'a Bus,
+    database: &'a Database,
+}
+
+impl<H: Handler> Worker<'_, H> {
+    /// Pulls until something is wrong with the consumer. A pull that ended empty is the moment
+    /// to look whether the consumer still exists, and whether it should have delivered.
+    async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let mut consumer = self.durable().await?;
+        while !stop.is_cancelled() {
+            let batch = consumer.batch().max_messages(PULL_EVENTS).expires(PULL);
+            let mut pull = batch.messages().await?;
+            let mut received = 0;
+            loop {
+                let messages = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(()),
+                    messages = next_batch(&mut pull) => messages?,
+                };
+                if messages.is_empty() {
+                    break;
+                }
+                received += messages.len();
+                self.process(messages).await;
+            }
+            if received == 0 {
+                self.watch(&mut consumer).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn durable(&self) -> anyhow::Result<PullConsumer> {
+        let stream = self.bus.stream(self.consumer.source).await?;
+        let config = pull::Config {
+            durable_name: Some(self.name.to_owned()),
+            // One wildcard: nats-server 2.9 ignores all but one of several filters.
+            filter_subject: format!("souk.{}.v1.>", self.consumer.source),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: ACK_WAIT,
+            max_deliver: -1, // tries are counted in the database
+            max_ack_pending: 8192,
+            ..pull::Config::default()
+        };
+        Ok(stream.get_or_create_consumer(self.name, config).await?)
+    }
+
+    /// Nothing came although something is pending, or its place lies beyond the stream's end
+    /// (nats-server #5412): such a consumer is silent for ever, so it is made anew.
+    async fn watch(&self, consumer: &mut PullConsumer) -> anyhow::Result<()> {
+        let info = consumer.info().await?.clone(); // an error when it has vanished
+        metrics::lag(self.name, info.num_pending);
+        let stream = self.bus.stream(self.consumer.source).await?;
+        let last = stream.get_info().await?.state.last_sequence;
+        let stuck = info.num_pending > 0 && info.num_ack_pending == 0;
+        if stuck || info.delivered.stream_sequence > last || info.ack_floor.stream_sequence > last {
+            stream.delete_consumer(self.name).await?;
+            anyhow::bail!("the consumer was silent: made anew");
+        }
+        Ok(())
+    }
+
+    async fn process(&self, messages: Vec<Message>) {
+        let mut groups: Vec<Group> =
+            self.database.pools().iter().map(|_| Group::default()).collect();
+        let mut done = Vec::new();
+        for message in messages {
+            match delivered(&message) {
+                Ok(event) if !self.consumer.handler.wants(&event.kind) => done.push(message),
+                Ok(event) => groups[self.database.index_of(event.shard())].push(event, message),
+                Err(reason) => self.park_unreadable(message, &reason).await,
+            }
+        }
+        let finished = groups.into_iter().enumerate().map(|(at, group)| self.apply(at, group));
+        let (_, ()) = tokio::join!(join_all(finished), acknowledge(done.iter(), AckKind::Ack));
+    }
+
+    async fn apply(&self, database: usize, group: Group) {
+        if group.events.is_empty() {
+            return;
+        }
+        let batch = info_span!("consume", consumer = self.name, events = group.events.len());
+        let events = trace(&batch, self.name, group.events);
+        let processor = Processor {
+            consumer: self.name,
+            database: self.database,
+            handler: &self.consumer.handler,
+        };
+        metrics::batch(self.name, events.len());
+        let outcomes = processor.process(database, &events).instrument(batch).await;
+        drop(events); // the spans end with the commit
+        let (done, again): (Vec<_>, Vec<_>) =
+            group.messages.iter().zip(outcomes).partition(|(_, outcome)| *outcome == Outcome::Done);
+        acknowledge(done.iter().map(|(message, _)| *message), AckKind::Ack).await;
+        let later = AckKind::Nak(Some(AGAIN));
+        acknowledge(again.iter().map(|(message, _)| *message), later).await;
+    }
+
+    /// A message that is no event of ours. It has no id that could be trusted: stream time and
+    /// sequence name it.
+    async fn park_unreadable(&self, message: Message, reason: &str) {
+        let Ok(info) = message.info() else { return };
+        let published = info.published;
+        let event = Delivered {
+            event_id: Uuid::from_u64_pair(
+                published.unix_timestamp_nanos() as u64,
+                info.stream_sequence,
+            ),
+            kind: String::new(),
+            aggregate_id: Uuid::nil(),
+            occurred_at: published,
+            span: Span::none(),
+            subject: message.subject.to_string(),
+            traceparent: None,
+            payload: message.payload.clone(),
+        };
+        let parked = async {
+            let mut tx = self.database.begin(Shard(0)).await?;
+            store::park(&mut tx, self.name, &event, 1, reason).await?;
+            tx.commit().await
+        };
+        match parked.await {
+            Ok(()) => {
+                tracing::error!(consumer = self.name, subject = event.subject, reason, "parked");
+                metrics::parked(self.name);
+                acknowledge([&message], AckKind::Ack).await;
+            }
+            Err(error) => tracing::warn!(%error, "a bad message could not be parked yet"),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Group {
+    events: Vec<Delivered>,
+    messages: Vec<Message>,
+}
+
+impl Group {
+    fn push(&mut self, event: Delivered, message: Message) {
+        self.events.push(event);
+        self.messages.push(message);
+    }
+}
+
+/// Waits for one message, then takes what is there already. Empty when the pull has ended.
+async fn next_batch(pull: &mut pull::Batch) -> anyhow::Result<Vec<Message>> {
+    // The client does not notice every way in which a pull can die.
+    let Ok(first) = timeout(PULL + Duration::from_secs(2), pull.next()).await else {
+        return Ok(Vec::new());
+    };
+    let Some(first) = first.transpose().map_err(anyhow::Error::from_boxed)? else {
+        return Ok(Vec::new());
+    };
+    let mut bytes = first.payload.len();
+    let mut messages = vec![first];
+    while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
+        let Some(Some(Ok(message))) = pull.next().now_or_never() else { break };
+        bytes += message.payload.len();
+        messages.push(message);
+    }
+    Ok(messages)
+}
+
+/// Gives each event a span that continues the trace of whoever caused it, linked with the batch.
+fn trace(batch: &Span, consumer: &str, mut events: Vec<Delivered>) -> Vec<Delivered> {
+    let batch_context = batch.in_scope(telemetry::context::current);
+    for event in &mut events {
+        let Some(parent) = &event.traceparent else { continue };
+        telemetry::context::link(batch, parent);
+        let span = info_span!(
+            parent: None, "event", otel.name = %event.kind, otel.kind = "consumer",
+            messaging.message.id = %event.event_id, messaging.consumer.group.name = consumer
+        );
+        telemetry::context::continue_from(&span, parent);
+        if let Some(batch) = &batch_context {
+            telemetry::context::link(&span, batch);
+        }
+        event.span = span;
+    }
+    events
+}
+
+async fn acknowledge<'a>(messages: impl IntoIterator<Item = &'a Message>, kind: AckKind) {
+    for message in messages {
+        // A lost acknowledgement is one more delivery, which the inbox knows.
+        if message.ack_with(kind).await.is_err() {
+            sleep(Duration::ZERO).await;
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Publishing: a row in the transaction that changes state.
+
+use std::sync::Arc;
+
+use database::{Database, Tx};
+use kernel::Shard;
+use tokio::sync::Notify;
+
+use crate::{Outgoing, store};
+
+/// Where a context leaves its events. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbox {
+    /// One for each database: wakes its relay in this process after a commit.
+    wake: Arc<[Arc<Notify>]>,
+}
+
+impl Outbox {
+    /// An outbox in every database of the context.
+    pub fn new(database: &Database) -> Self {
+        Self { wake: database.pools().iter().map(|_| Arc::default()).collect() }
+    }
+
+    /// Writes the events in one statement. They exist if and only if `tx` commits. The rows
+    /// that they speak of must be locked or version-checked before, so that the events of one
+    /// aggregate get their positions in the order in which they happened.
+    pub async fn publish(&self, tx: &mut Tx, events: &[Outgoing]) -> Result<(), sqlx::Error> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        store::append(tx, events).await?;
+        tx.wake_on_commit(&self.wake[tx.database()]);
+        Ok(())
+    }
+
+    pub(crate) fn wake(&self, database: usize) -> &Arc<Notify> {
+        &self.wake[database]
+    }
+}
+
+/// The shard column of an event is the shard of its aggregate.
+pub(crate) fn shard(event: &Outgoing) -> i16 {
+    Shard::of(event.aggregate_id).column()
+}

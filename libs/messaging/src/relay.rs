@@ -1,0 +1,267 @@
+//! The relay: sends what the outbox holds, in any number of copies of which one works.
+//!
+//! It asks for whatever is not published (never for what lies above a number: commits become
+//! visible out of order), pipelines, and marks only what the stream acknowledged. Every few
+//! seconds and after a reconnect it looks at its last acknowledged message: a stream that does
+//! not hold it was wiped or rolled back, and is filled again from the outbox.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use database::Database;
+use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
+use kernel::EventId;
+use sqlx::PgPool;
+use tokio::time::{Instant, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::event::{Stored, headers};
+use crate::store::{self, Acknowledged};
+use crate::{Bus, Outbox, metrics};
+
+const LEASE: Duration = Duration::from_secs(5);
+const BATCH: i64 = 512;
+/// The fallback when no wake-up arrived, from this process or by a poke of another.
+const POLL: Duration = Duration::from_millis(250);
+/// How often the stream's identity is checked, and everything is swept without the floor.
+const CHECK: Duration = Duration::from_secs(5);
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+/// How far below the newest position a fetch looks; only the sweep looks further.
+const FLOOR_DEPTH: i64 = 10_000;
+const OUTBOX_DAYS: i32 = 7;
+const INBOX_DAYS: i32 = 30;
+
+/// Sends the events of one context from all its databases.
+pub struct Relay {
+    context: &'static str,
+    bus: Bus,
+    database: Database,
+    outbox: Outbox,
+}
+
+impl Relay {
+    /// A relay for the outbox of `context`.
+    pub fn new(context: &'static str, bus: &Bus, database: &Database, outbox: &Outbox) -> Self {
+        Self { context, bus: bus.clone(), database: database.clone(), outbox: outbox.clone() }
+    }
+
+    /// Relays until asked to stop, then sends what is left (bounded) and gives up its leases.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let databases = self.database.pools().iter().enumerate();
+        let relays = databases.map(|(index, pool)| One::new(&self, index, pool).run(&stop));
+        join_all(relays).await;
+        Ok(())
+    }
+}
+
+/// The relay of one database.
+struct One<'a> {
+    relay: &'a Relay,
+    index: usize,
+    pool: &'a PgPool,
+    holder: Uuid,
+    held_until: Instant,
+    floor: i64,
+}
+
+impl<'a> One<'a> {
+    fn new(relay: &'a Relay, index: usize, pool: &'a PgPool) -> Self {
+        let holder = EventId::mint().uuid();
+        Self { relay, index, pool, holder, held_until: Instant::now(), floor: 0 }
+    }
+
+    async fn run(mut self, stop: &CancellationToken) {
+        let mut pokes = self.pokes().await;
+        let mut poll = interval(POLL);
+        let mut check = interval(CHECK);
+        let mut upkeep = interval(Duration::from_secs(3600));
+        let woken = self.relay.outbox.wake(self.index).clone();
+        loop {
+            let holds = note(self.hold_lease().await).unwrap_or(false);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                _ = check.tick() => {
+                    note(self.check_and_sweep(holds).await);
+                }
+                _ = upkeep.tick() => {
+                    note(store::upkeep(self.pool, OUTBOX_DAYS, INBOX_DAYS).await);
+                }
+                () = woken.notified() => self.woken(holds).await,
+                Some(()) = pokes.next() => self.woken(holds).await,
+                _ = poll.tick() => self.woken(holds).await,
+            }
+        }
+        if self.held_until > Instant::now() {
+            note(timeout(ACK_TIMEOUT, self.drain()).await.unwrap_or(Ok(())));
+            note(store::drop_lease(self.pool, self.holder).await);
+        }
+    }
+
+    /// Another copy holds the lease: it is told that there is work. (A copy that polls pokes
+    /// too: cheap, and it heals a poke that was lost.)
+    async fn woken(&mut self, holds: bool) {
+        if holds {
+            note(self.drain().await);
+        } else {
+            let poked = self.relay.bus.client().publish(self.poke_subject(), "".into()).await;
+            note(poked);
+        }
+    }
+
+    async fn pokes(&self) -> impl futures_util::Stream<Item = ()> + Unpin + use<> {
+        let subscription = self.relay.bus.client().subscribe(self.poke_subject()).await;
+        match note(subscription) {
+            Some(subscription) => subscription.map(drop).boxed(),
+            None => futures_util::stream::pending().boxed(), // polling is left
+        }
+    }
+
+    fn poke_subject(&self) -> String {
+        format!("souk-poke.{}.{}", self.relay.context, self.index)
+    }
+
+    /// Renewed at half time. The local clock only decides when to renew; the database's decides
+    /// who holds it, and two at once send duplicates, no worse.
+    async fn hold_lease(&mut self) -> Result<bool, sqlx::Error> {
+        let now = Instant::now();
+        if self.held_until > now + LEASE / 2 {
+            return Ok(true);
+        }
+        let held = store::hold_lease(self.pool, self.holder, LEASE.as_secs_f64()).await?;
+        if held {
+            self.held_until = now + LEASE;
+        }
+        Ok(held)
+    }
+
+    /// Sends until nothing is left above the floor.
+    async fn drain(&mut self) -> anyhow::Result<()> {
+        while self.pass(self.floor).await? == BATCH as usize {
+            if !self.hold_lease().await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_and_sweep(&mut self, holds: bool) -> anyhow::Result<()> {
+        if !holds {
+            return Ok(());
+        }
+        let stream = self.relay.bus.stream(self.relay.context).await?;
+        self.check_identity(&stream).await?;
+        while self.pass(0).await? == BATCH as usize && self.hold_lease().await? {}
+        metrics::outbox(self.relay.context, self.index, store::depth(self.pool).await?);
+        Ok(())
+    }
+
+    /// One batch: fetch, publish pipelined, mark. Answers how many were fetched.
+    async fn pass(&mut self, floor: i64) -> anyhow::Result<usize> {
+        let events = store::unpublished(self.pool, floor, BATCH).await?;
+        let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
+        let acks = join_all(events.iter().map(|event| self.send(event))).await;
+        let (mut acknowledged, mut held_back) = (Vec::with_capacity(events.len()), HashSet::new());
+        for (event, ack) in events.iter().zip(acks) {
+            match ack {
+                // Later events of an aggregate go again after the one that failed.
+                Ok(_) if held_back.contains(&event.aggregate_id) => {}
+                Ok(sequence) => acknowledged.push(Acknowledged { event, sequence }),
+                Err(error) => {
+                    held_back.insert(event.aggregate_id);
+                    tracing::warn!(error = %error, "not published, will be sent again");
+                }
+            }
+        }
+        store::mark_published(self.pool, &acknowledged).await?;
+        metrics::published(self.relay.context, acknowledged.iter().map(|ack| ack.event));
+        anyhow::ensure!(held_back.is_empty(), "some events could not be published");
+        self.floor = newest - FLOOR_DEPTH;
+        Ok(events.len())
+    }
+
+    async fn send(&self, event: &Stored) -> anyhow::Result<i64> {
+        let headers = headers(event, self.relay.context)?;
+        let payload = event.payload.clone().into();
+        let jetstream = self.relay.bus.jetstream();
+        let publish = jetstream.publish_with_headers(event.subject.clone(), headers, payload);
+        // The client's own ack timeout does not cover this path (nats-io/nats.rs #1558).
+        let ack = timeout(ACK_TIMEOUT, async { publish.await?.await }.boxed()).await??;
+        Ok(i64::try_from(ack.sequence)?)
+    }
+
+    /// Whether the stream still holds the last message that it acknowledged. If not, sends
+    /// again back to the last one that it holds, and lets every consumer start over.
+    async fn check_identity(&mut self, stream: &Stream) -> anyhow::Result<()> {
+        let Some((sequence, id)) = store::last_acknowledged(self.pool).await? else {
+            return Ok(());
+        };
+        if holds(stream, sequence, id).await? {
+            return Ok(());
+        }
+        let kept = self.last_match(stream, sequence).await?;
+        let again = store::send_again_above(self.pool, kept).await?;
+        self.floor = 0;
+        tracing::error!(
+            context = self.relay.context,
+            sequence,
+            kept,
+            again,
+            "the stream lost acknowledged messages: sending them again"
+        );
+        recreate_consumers(stream).await
+    }
+
+    /// Binary search for the highest of our sequences that the stream still holds as ours. (What
+    /// a stream lost is always its end; what went out of retention counts as held.)
+    async fn last_match(&self, stream: &Stream, lost: i64) -> anyhow::Result<i64> {
+        let (mut kept, mut lost) = (0, lost);
+        while lost - kept > 1 {
+            let middle = kept + (lost - kept) / 2;
+            match store::published_below(self.pool, middle).await? {
+                Some((sequence, _)) if sequence <= kept => kept = middle,
+                Some((sequence, id)) if holds(stream, sequence, id).await? => kept = middle,
+                Some((sequence, _)) => lost = sequence,
+                None => kept = middle,
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// Logs a failure: the next round tries again.
+fn note<T, E: Into<anyhow::Error>>(outcome: Result<T, E>) -> Option<T> {
+    outcome
+        .map_err(|error| {
+            let error = format!("{:#}", error.into());
+            tracing::warn!(error, "relay: will try again");
+        })
+        .ok()
+}
+
+async fn holds(stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
+    let sequence = u64::try_from(sequence)?;
+    let message = match stream.get_raw_message(sequence).await {
+        Ok(message) => message,
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+            let state = stream.get_info().await?.state;
+            return Ok(sequence < state.first_sequence && sequence <= state.last_sequence);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let expected = id.to_string();
+    Ok(message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str() == expected))
+}
+
+/// A consumer's place in a stream that lost its end means nothing. Its owner notices that it
+/// is gone and makes it anew, from the beginning; the inbox knows what was seen.
+async fn recreate_consumers(stream: &Stream) -> anyhow::Result<()> {
+    let mut names = stream.consumer_names();
+    while let Some(name) = names.next().await {
+        stream.delete_consumer(&name?).await?;
+    }
+    Ok(())
+}

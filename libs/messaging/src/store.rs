@@ -1,0 +1,247 @@
+//! Every SQL statement of messaging.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::event::Stored;
+use crate::outbox::shard;
+use crate::{Delivered, Outgoing};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// Events of one transaction, in their order.
+pub(crate) async fn append(connection: &mut PgConnection, events: &[Outgoing]) -> Result<()> {
+    let shards: Vec<i16> = events.iter().map(shard).collect();
+    let ids: Vec<Uuid> = events.iter().map(|e| e.event_id.uuid()).collect();
+    let aggregates: Vec<Uuid> = events.iter().map(|e| e.aggregate_id).collect();
+    let kinds: Vec<&str> = events.iter().map(|e| e.kind).collect();
+    let subjects: Vec<&str> = events.iter().map(|e| e.subject).collect();
+    let traces: Vec<Option<&str>> = events.iter().map(|e| e.traceparent.as_deref()).collect();
+    let payloads: Vec<&[u8]> = events.iter().map(|e| e.payload.as_slice()).collect();
+    sqlx::query!(
+        "insert into messaging.outbox
+             (shard, event_id, aggregate_id, type, subject, traceparent, payload)
+         select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::text[], $5::text[],
+             $6::text[], $7::bytea[])",
+        &shards,
+        &ids,
+        &aggregates,
+        &kinds as &[&str],
+        &subjects as &[&str],
+        &traces as &[Option<&str>],
+        &payloads as &[&[u8]],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes or renews the lease on relaying, by the database's clock. False: another holds it.
+pub(crate) async fn hold_lease(pool: &PgPool, holder: Uuid, seconds: f64) -> Result<bool> {
+    let held = sqlx::query!(
+        "update messaging.relay set holder = $1, held_until = now() + make_interval(secs => $2)
+         where holder = $1 or held_until < now()",
+        holder,
+        seconds
+    )
+    .execute(pool)
+    .await?;
+    Ok(held.rows_affected() == 1)
+}
+
+/// Lets another copy relay at once.
+pub(crate) async fn drop_lease(pool: &PgPool, holder: Uuid) -> Result<()> {
+    sqlx::query!("update messaging.relay set held_until = '-infinity' where holder = $1", holder)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// What is not published yet, from `floor` on.
+pub(crate) async fn unpublished(pool: &PgPool, floor: i64, limit: i64) -> Result<Vec<Stored>> {
+    sqlx::query_as!(
+        Stored,
+        r#"select position, event_id, aggregate_id, type as kind, subject, occurred_at,
+               traceparent, payload
+           from messaging.outbox
+           where published_at is null and position >= $1
+           order by position limit $2"#,
+        floor,
+        limit
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// One message that the stream acknowledged.
+pub(crate) struct Acknowledged<'a> {
+    pub event: &'a Stored,
+    pub sequence: i64,
+}
+
+/// Marks what the stream acknowledged, and remembers the last of it.
+pub(crate) async fn mark_published(pool: &PgPool, acks: &[Acknowledged<'_>]) -> Result<()> {
+    let Some(last) = acks.iter().max_by_key(|ack| ack.sequence) else { return Ok(()) };
+    let positions: Vec<i64> = acks.iter().map(|ack| ack.event.position).collect();
+    let sequences: Vec<i64> = acks.iter().map(|ack| ack.sequence).collect();
+    let times = acks.iter().map(|ack| ack.event.occurred_at);
+    sqlx::query!(
+        "with marked as (
+             update messaging.outbox o set published_at = now(), stream_sequence = a.sequence
+             from unnest($1::bigint[], $2::bigint[]) a(position, sequence)
+             where o.position = a.position and o.published_at is null
+                 and o.occurred_at between $3 and $4 -- leaves out the other days
+         )
+         update messaging.relay set last_sequence = $5, last_event_id = $6
+         where last_sequence < $5",
+        &positions,
+        &sequences,
+        times.clone().min(),
+        times.max(),
+        last.sequence,
+        last.event.event_id,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// The last message that the stream acknowledged: sequence and event id.
+pub(crate) async fn last_acknowledged(pool: &PgPool) -> Result<Option<(i64, Uuid)>> {
+    let row = sqlx::query!("select last_sequence, last_event_id from messaging.relay")
+        .fetch_one(pool)
+        .await?;
+    Ok(row.last_event_id.map(|id| (row.last_sequence, id)))
+}
+
+/// The highest published event at or below this stream sequence.
+pub(crate) async fn published_below(pool: &PgPool, sequence: i64) -> Result<Option<(i64, Uuid)>> {
+    let row = sqlx::query!(
+        r#"select stream_sequence as "sequence!", event_id from messaging.outbox
+           where stream_sequence <= $1 order by stream_sequence desc limit 1"#,
+        sequence
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| (row.sequence, row.event_id)))
+}
+
+/// Makes everything above a sequence unpublished again. Answers how many events that is.
+pub(crate) async fn send_again_above(pool: &PgPool, sequence: i64) -> Result<u64> {
+    let again = sqlx::query!(
+        "update messaging.outbox set published_at = null, stream_sequence = null
+         where stream_sequence > $1",
+        sequence
+    )
+    .execute(pool)
+    .await?;
+    sqlx::query!(
+        "update messaging.relay set last_sequence = $1, last_event_id =
+             (select event_id from messaging.outbox where stream_sequence = $1 limit 1)",
+        sequence
+    )
+    .execute(pool)
+    .await?;
+    Ok(again.rows_affected())
+}
+
+/// How many events wait, and for how many seconds the oldest has.
+pub(crate) async fn depth(pool: &PgPool) -> Result<(i64, f64)> {
+    let row = sqlx::query!(
+        r#"select count(*) as "count!",
+               coalesce(extract(epoch from now() - min(occurred_at)), 0)::float8 as "age!"
+           from messaging.outbox where published_at is null"#
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok((row.count, row.age))
+}
+
+/// Creates the partitions to come and drops the ones that are done with.
+pub(crate) async fn upkeep(pool: &PgPool, outbox_days: i32, inbox_days: i32) -> Result<()> {
+    sqlx::query!("select messaging.upkeep($1, $2)::text", outbox_days, inbox_days)
+        .fetch_one(pool)
+        .await?;
+    Ok(())
+}
+
+/// Claims the events for this consumer. Answers the ids that were not claimed before. Events
+/// come sorted by id, so that two copies with overlapping batches wait instead of deadlocking.
+pub(crate) async fn claim(
+    connection: &mut PgConnection,
+    consumer: &str,
+    events: &[&Delivered],
+) -> Result<Vec<Uuid>> {
+    let shards: Vec<i16> = events.iter().map(|e| e.shard().column()).collect();
+    let ids: Vec<Uuid> = events.iter().map(|e| e.event_id).collect();
+    let times: Vec<_> = events.iter().map(|e| e.occurred_at).collect();
+    sqlx::query_scalar!(
+        "insert into messaging.inbox (shard, consumer, event_id, occurred_at)
+         select e.shard, $1, e.event_id, e.occurred_at
+         from unnest($2::smallint[], $3::uuid[], $4::timestamptz[])
+             e(shard, event_id, occurred_at)
+         on conflict do nothing returning event_id",
+        consumer,
+        &shards,
+        &ids,
+        &times,
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Counts a try that failed. Answers how many there were.
+pub(crate) async fn count_failure(
+    pool: &PgPool,
+    consumer: &str,
+    event: &Delivered,
+    error: &str,
+) -> Result<i32> {
+    sqlx::query_scalar!(
+        "insert into messaging.failures as f (shard, consumer, event_id, tries, error)
+         values ($1, $2, $3, 1, $4)
+         on conflict (shard, consumer, event_id)
+         do update set tries = f.tries + 1, error = excluded.error
+         returning tries",
+        event.shard().column(),
+        consumer,
+        event.event_id,
+        error
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// Parks an event: its dead letter and its inbox row are one outcome.
+pub(crate) async fn park(
+    connection: &mut PgConnection,
+    consumer: &str,
+    event: &Delivered,
+    tries: i32,
+    error: &str,
+) -> Result<()> {
+    claim(connection, consumer, &[event]).await?;
+    sqlx::query!(
+        "with cleared as (
+             delete from messaging.failures where shard = $1 and consumer = $2 and event_id = $3
+         )
+         insert into messaging.dead_letters (shard, consumer, event_id, aggregate_id, type,
+             subject, occurred_at, traceparent, payload, tries, error)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+         on conflict do nothing",
+        event.shard().column(),
+        consumer,
+        event.event_id,
+        event.aggregate_id,
+        event.kind,
+        event.subject,
+        event.occurred_at,
+        event.traceparent,
+        &event.payload[..],
+        tries,
+        error
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
