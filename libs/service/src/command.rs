@@ -1,0 +1,65 @@
+//! The command line of a process. Put together by hand rather than derived, because `healthcheck` must work without
+//! the settings that serving requires.
+
+use std::process::ExitCode;
+
+use clap::{Args, Command, FromArgMatches as _};
+
+use crate::Options;
+
+/// `EX_USAGE` of sysexits.h: the command line or the environment is wrong, and trying again will not help.
+pub(crate) const EXIT_USAGE: u8 = 64;
+
+/// A setting that only turned out to be wrong when it was used. As the error of `run` or `migrate` the process exits
+/// with 64 instead of 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// What the process is to do.
+#[derive(Debug)]
+pub(crate) enum Action<C> {
+    Serve(C),
+    Migrate(C),
+    Healthcheck(Options),
+}
+
+/// Reads the command line; help, version and complaints are printed here.
+pub(crate) fn read<C: Args>(name: &'static str) -> Result<Action<C>, ExitCode> {
+    parse(name, std::env::args_os()).map_err(|error| {
+        // Help goes to stdout, complaints to stderr. If neither can be written, nobody looks.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+    })
+}
+
+fn parse<C: Args>(
+    name: &'static str,
+    args: impl Iterator<Item = impl Into<std::ffi::OsString> + Clone>,
+) -> Result<Action<C>, clap::Error> {
+    let matches = command::<C>(name).try_get_matches_from(args)?;
+    Ok(match matches.subcommand_name() {
+        Some("healthcheck") => Action::Healthcheck(Options::from_arg_matches(&matches)?),
+        Some(_) => Action::Migrate(
+            C::from_arg_matches(&matches).map_err(|error| error.format(&mut command::<C>(name)))?,
+        ),
+        None => Action::Serve(C::from_arg_matches(&matches)?),
+    })
+}
+
+fn command<C: Args>(name: &'static str) -> Command {
+    C::augment_args(Command::new(name))
+        .about(format!("The {name} process of the shop. Without a command it serves."))
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand(
+            Command::new("migrate").about("Bring the process's database up to date, and exit"),
+        )
+        .subcommand(
+            Command::new("healthcheck")
+                .about("Exit 0 if the process on the admin port is ready, else 1"),
+        )
+        .subcommand_negates_reqs(true)
+        .disable_help_subcommand(true)
+        // A variable may be a password.
+        .mut_args(|arg| arg.hide_env_values(true))
+}
