@@ -1,1 +1,29 @@
+//! How we speak gRPC. Every call between processes goes through here, in both directions:
+//!
+//! - [`tls`]: who we are. Mutual TLS from files that may be replaced while we run.
+//! - [`server`]: accept, check the caller, bound the work, answer in time, drain.
+//! - [`client`]: find the members of a service, pick one, keep the deadline, try again when
+//!   that is safe.
+//! - [`status`]: refusals with a stable reason, and how to read them.
+//! - [`deadline`] and [`call`]: what a handler must carry on by hand.
+//!
+//! tonic generates the code and frames the messages, but it has no hook for swapping a
+//! certificate, balances at random, neither passes deadlines on nor answers in time, and waits
+//! for ever when it stops: so the transport below is hyper with rustls. ADR 0003 says why.
 
+pub mod status;
+pub mod deadline;
+pub mod call;
+pub mod tls;
+pub mod server;
+pub mod client;
+
+mod method;
+mod metrics;
+mod peer;
+
+pub use client::{Channel, Targets, connect};
+pub use peer::Peer;
+pub use server::{Health, ServerOptions, serve};
+pub use tls::Identity;
+pub use tonic::service::Routes;

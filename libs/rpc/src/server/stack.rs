@@ -1,0 +1,232 @@
+//! What every call goes through, outermost first. The order is the point:
+//!
+//! 1. **span**: first, so that whatever happens below is logged with the trace id, refusals
+//!    included. It continues the caller's `traceparent`.
+//! 2. **metrics**: every answer is counted, also the refusals and the panics below; a call whose
+//!    caller went away is counted as CANCELLED when its future is dropped.
+//! 3. **caller**: who may not call at all must not take a place from those who may.
+//! 4. **in-flight limit**: no queue, a full server says RESOURCE_EXHAUSTED at once. Before the
+//!    deadline, because shedding has to stay cheap when there is too much of everything.
+//! 5. **deadline**: around the handler alone; the time that the steps above take is nil. It
+//!    drops the handler, so whatever must not be dropped is spawned (see [`crate::call`]).
+//! 6. **panic**: innermost, so that it becomes an ordinary INTERNAL answer with no text, and all
+//!    of the above sees it as one.
+//!
+//! One `async fn` rather than six tower layers: it reads in this order, and a call costs one
+//! future and no boxes.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower::Service as _;
+use tracing::{Instrument as _, Span, field};
+
+use super::stream::Stream;
+use super::{Error, ServerOptions};
+use crate::call::{Current, Limit, Slot};
+use crate::method::{self, Kind};
+use crate::metrics::{self, Latency};
+use crate::status::refusal;
+use crate::{Peer, deadline};
+
+pub(super) struct Stack {
+    routes: Routes,
+    options: ServerOptions,
+    methods: HashMap<String, Method>,
+    /// All paths that nobody serves, so that they cannot fill `/metrics`.
+    unknown: Method,
+    unary: Limit,
+    streams: Limit,
+    shutdown: CancellationToken,
+}
+
+struct Method {
+    kind: Kind,
+    /// The operator may call it everywhere.
+    inspection: bool,
+    latency: Arc<Latency>,
+}
+
+impl Method {
+    fn new(path: &str, kind: Kind) -> Self {
+        let inspection = ["/grpc.health.v1.", "/grpc.reflection."];
+        Self {
+            kind,
+            inspection: inspection.iter().any(|package| path.starts_with(package)),
+            latency: Arc::new(Latency::new(&metrics::SERVER, path.trim_start_matches('/'))),
+        }
+    }
+}
+
+impl Stack {
+    pub(super) fn new(
+        routes: Routes,
+        options: ServerOptions,
+        shutdown: CancellationToken,
+    ) -> Result<Self, Error> {
+        let kinds = method::kinds(&[options.descriptors, method::HEALTH, method::REFLECTION])?;
+        let known = |(path, kind): (String, Kind)| {
+            let method = Method::new(&path, kind);
+            (path, method)
+        };
+        Ok(Self {
+            routes: routes.prepare(),
+            methods: kinds.into_iter().map(known).collect(),
+            unknown: Method::new("unknown", Kind::Unary),
+            unary: Limit::new(options.max_in_flight),
+            streams: Limit::new(options.max_streams),
+            options,
+            shutdown,
+        })
+    }
+
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let method = self.methods.get(request.uri().path()).unwrap_or(&self.unknown);
+        let span = span(&request, &peer);
+        let mut meter = Meter::start(Arc::clone(&method.latency), span.clone());
+        async {
+            let admitted = self.check_caller(method, &peer).and_then(|()| self.admit(method));
+            let slot = match admitted {
+                Ok(slot) => slot,
+                Err(refused) => return meter.finish(refused.into_http()),
+            };
+            let deadline = self.deadline(method, &request);
+            let call = Current::new(deadline, Some(Arc::clone(&slot)));
+            let response = self.handle(call, deadline, peer, request).await;
+            if method.kind == Kind::Stream && code(&response) == Code::Ok {
+                let stream = |body| Stream::new(body, meter, slot, deadline, &self.shutdown);
+                return response.map(|body| Body::new(stream(body)));
+            }
+            meter.finish(response)
+        }
+        .instrument(span)
+        .await
+    }
+
+    fn check_caller(&self, method: &Method, peer: &Peer) -> Result<(), Status> {
+        let name = peer.name();
+        if self.options.callers.contains(&name) || (method.inspection && name == "operator") {
+            return Ok(());
+        }
+        tracing::warn!(peer = name, "a caller that is not allowed here");
+        Err(refusal(Code::PermissionDenied, "caller_not_allowed", "this caller is not allowed"))
+    }
+
+    fn admit(&self, method: &Method) -> Result<Arc<Slot>, Status> {
+        let (limit, kind) = match method.kind {
+            Kind::Stream => (&self.streams, "stream"),
+            Kind::Unary | Kind::Upload => (&self.unary, "unary"),
+        };
+        limit.enter().ok_or_else(|| {
+            metrics::SHED.with_label_values(&[kind]).inc();
+            refusal(Code::ResourceExhausted, "overloaded", "too many calls in progress")
+        })
+    }
+
+    /// The caller's wish; for unary calls never later than our own maximum.
+    fn deadline(&self, method: &Method, request: &Request<Incoming>) -> Option<Instant> {
+        let wish = request.headers().get(deadline::GRPC_TIMEOUT).and_then(deadline::parse);
+        let most = (method.kind == Kind::Unary).then_some(self.options.max_deadline);
+        let within = wish.into_iter().chain(most).min()?;
+        Instant::now().checked_add(within)
+    }
+
+    async fn handle(
+        &self,
+        call: Current,
+        deadline: Option<Instant>,
+        peer: Peer,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        request.extensions_mut().insert(peer);
+        let handler = call.scope(self.routes.clone().call(request));
+        let handler = AssertUnwindSafe(handler).catch_unwind();
+        let outcome = match deadline {
+            Some(deadline) => timeout_at(deadline, handler).await,
+            None => Ok(handler.await),
+        };
+        match outcome {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Err(panic)) => panicked(&*panic).into_http(),
+            Err(_elapsed) => late().into_http(),
+        }
+    }
+}
+
+fn span(request: &Request<Incoming>, peer: &Peer) -> Span {
+    let span = tracing::info_span!(
+        "serve",
+        otel.name = request.uri().path(),
+        otel.kind = "server",
+        rpc.system = "grpc",
+        peer = peer.name(),
+        rpc.grpc.status_code = field::Empty,
+    );
+    if let Some(parent) =
+        request.headers().get(telemetry::context::HEADER).and_then(|v| v.to_str().ok())
+    {
+        telemetry::context::continue_from(&span, parent);
+    }
+    span
+}
+
+/// The code in the headers of a refusal; the handlers' successes carry theirs in the trailers.
+fn code(response: &Response<Body>) -> Code {
+    let header = response.headers().get("grpc-status");
+    header.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+fn late() -> Status {
+    refusal(Code::DeadlineExceeded, "deadline_exceeded", "the deadline has passed")
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Status {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("?"), "a handler panicked");
+    Status::internal("internal error")
+}
+
+/// Measures a call until it is finished, or dropped because its caller went away.
+pub(super) struct Meter {
+    latency: Arc<Latency>,
+    span: Span,
+    began: Instant,
+    code: Code,
+}
+
+impl Meter {
+    fn start(latency: Arc<Latency>, span: Span) -> Self {
+        Self { latency, span, began: Instant::now(), code: Code::Cancelled }
+    }
+
+    pub(super) fn ended_with(&mut self, code: Code) {
+        self.code = code;
+    }
+
+    fn finish(&mut self, response: Response<Body>) -> Response<Body> {
+        self.ended_with(code(&response));
+        response
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.span.record("rpc.grpc.status_code", self.code as i32);
+        self.latency.observe(self.code, self.began.elapsed());
+    }
+}
