@@ -1,0 +1,220 @@
+//! Checking a token: algorithm and key id are pinned; issuer, audience and expiry required
+//! (RFC 8725).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use thiserror::Error;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+
+use crate::signer::key_id;
+use crate::{AUDIENCE, Caller, Claims, ISSUER, Role, crypto};
+
+/// Verified tokens are remembered: a check costs more than the rest of a small request.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Where the key is that tokens are checked with.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Ed25519 public key (PEM) of the user service, to check access tokens with
+    #[arg(long = "token-key", env = "SOUK_TOKEN_PUBLIC_KEY_FILE")]
+    pub token_key: PathBuf,
+}
+
+/// The token is missing, malformed, expired, or not ours. Which of them is not said.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("sign in first: the access token is missing, expired or invalid")]
+pub struct Refused;
+
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Self {
+        rpc::status::refusal(Code::Unauthenticated, "unauthenticated", refused.to_string())
+    }
+}
+
+/// Checks access tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Verifier(Arc<Inner>);
+
+struct Inner {
+    key: DecodingKey,
+    key_id: String,
+    validation: Validation,
+    remembered: Mutex<HashMap<Arc<str>, (Caller, i64)>>,
+}
+
+impl Verifier {
+    /// Reads the public key. Errors name the file.
+    pub fn load(options: &Options) -> anyhow::Result<Self> {
+        let path = &options.token_key;
+        let pem = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        Self::from_pem(&pem).with_context(|| format!("{} is no Ed25519 key", path.display()))
+    }
+
+    /// A verifier for the tokens that the owner of this key signs.
+    pub fn from_pem(public_pem: &[u8]) -> anyhow::Result<Self> {
+        crypto::install();
+        let key = DecodingKey::from_ed_pem(public_pem)?;
+        let key_id = key_id(key.try_get_as_bytes()?);
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        validation.leeway = 5;
+        Ok(Self(Arc::new(Inner { key, key_id, validation, remembered: Mutex::default() })))
+    }
+
+    /// Who the token speaks for.
+    pub fn verify(&self, token: &str) -> Result<Caller, Refused> {
+        let now = kernel::clock::now().unix_timestamp();
+        if let Some((caller, expires)) = self.remembered().get(token)
+            && *expires > now
+        {
+            return Ok(caller.clone());
+        }
+        let (caller, expires) = self.check(token)?;
+        let mut remembered = self.remembered();
+        if remembered.len() >= REMEMBERED_MAX {
+            remembered.clear();
+        }
+        remembered.insert(Arc::clone(&caller.token), (caller.clone(), expires));
+        Ok(caller)
+    }
+
+    /// The caller of an RPC. UNAUTHENTICATED without a valid token.
+    pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        Ok(self.verify(bearer(metadata).ok_or(Refused)?)?)
+    }
+
+    /// As [`Verifier::caller`], but nobody is a caller too. A broken token is still refused.
+    pub fn optional(&self, metadata: &MetadataMap) -> Result<Option<Caller>, Status> {
+        if metadata.contains_key("authorization") {
+            self.caller(metadata).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// As [`Verifier::caller`]; PERMISSION_DENIED, reason `staff_only`, for customers.
+    pub fn staff(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        let caller = self.caller(metadata)?;
+        match caller.role {
+            Role::Staff => Ok(caller),
+            Role::Customer => {
+                let message = "only staff may do this";
+                Err(rpc::status::refusal(Code::PermissionDenied, "staff_only", message))
+            }
+        }
+    }
+
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, (Caller, i64)>> {
+        self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self, token: &str) -> Result<(Caller, i64), Refused> {
+        let header = decode_header(token).map_err(|_| Refused)?;
+        if header.kid.as_deref() != Some(&self.0.key_id) {
+            return Err(Refused);
+        }
+        let claims =
+            decode::<Claims>(token, &self.0.key, &self.0.validation).map_err(|_| Refused)?.claims;
+        let caller = Caller {
+            user: claims.sub.parse().map_err(|_| Refused)?,
+            role: claims.role,
+            family: claims.sid.parse().map_err(|_| Refused)?,
+            token: token.into(),
+        };
+        Ok((caller, claims.exp))
+    }
+}
+
+fn bearer(metadata: &MetadataMap) -> Option<&str> {
+    metadata.get("authorization")?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+    use kernel::{FamilyId, UserId};
+
+    use super::*;
+    use crate::Signer;
+    use crate::signer::generate;
+
+    fn pair() -> (Signer, Verifier) {
+        let keys = generate().unwrap();
+        let signer = Signer::from_pem(keys.private_pem.as_bytes()).unwrap();
+        (signer, Verifier::from_pem(keys.public_pem.as_bytes()).unwrap())
+    }
+
+    fn token(signer: &Signer, valid: Duration) -> (UserId, String) {
+        let user = UserId::mint();
+        let now = kernel::clock::now();
+        (user, signer.issue(user, Role::Customer, FamilyId::mint(), now, valid).unwrap())
+    }
+
+    #[test]
+    fn a_signed_token_names_its_user_at_first_and_from_memory() {
+        let (signer, verifier) = pair();
+        let (user, token) = token(&signer, Duration::from_secs(60));
+        for _ in 0..2 {
+            let caller = verifier.verify(&token).unwrap();
+            assert_eq!((caller.user, caller.role), (user, Role::Customer));
+        }
+    }
+
+    #[test]
+    fn another_signer_is_refused() {
+        let ((signer, _), (_, verifier)) = (pair(), pair());
+        let (_, token) = token(&signer, Duration::from_secs(60));
+        assert_eq!(verifier.verify(&token).unwrap_err(), Refused);
+    }
+
+    #[test]
+    fn every_changed_byte_is_refused() {
+        let (signer, verifier) = pair();
+        let (_, token) = token(&signer, Duration::from_secs(60));
+        for at in 0..token.len() {
+            let mut broken = token.clone().into_bytes();
+            broken[at] = if broken[at] == b'A' { b'Q' } else { b'A' };
+            let broken = String::from_utf8(broken).unwrap();
+            assert_eq!(verifier.verify(&broken).unwrap_err(), Refused, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn no_signature_and_another_algorithm_are_refused() {
+        let (signer, verifier) = pair();
+        let (_, token) = token(&signer, Duration::from_secs(60));
+        let parts: Vec<&str> = token.split('.').collect();
+        for algorithm in ["none", "HS256", "ES256"] {
+            let header = serde_json::json!({"alg": algorithm, "kid": verifier.0.key_id});
+            let header = BASE64.encode(header.to_string());
+            for signature in ["", parts[2]] {
+                let forged = format!("{header}.{}.{signature}", parts[1]);
+                assert_eq!(verifier.verify(&forged).unwrap_err(), Refused, "{algorithm}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_expired_token_is_refused_even_when_it_is_remembered() {
+        let (signer, verifier) = pair();
+        let past = kernel::clock::now() - Duration::from_secs(120);
+        let issue = |valid| {
+            let (user, family) = (UserId::mint(), FamilyId::mint());
+            signer.issue(user, Role::Customer, family, past, Duration::from_secs(valid)).unwrap()
+        };
+        assert_eq!(verifier.verify(&issue(60)).unwrap_err(), Refused);
+        let leeway = issue(118); // expired two seconds ago: within the leeway of a first check
+        assert!(verifier.verify(&leeway).is_ok());
+        assert!(verifier.remembered().contains_key(&*leeway));
+    }
+}
