@@ -162,3 +162,60 @@ impl<E: SpanExporter> SpanExporter for Watched<E> {
         self.inner.set_resource(resource);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+
+    use super::*;
+    use crate::Guard;
+
+    /// A collector that takes the connection and never answers.
+    fn black_hole() -> (std::net::TcpListener, String) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        (listener, url)
+    }
+
+    fn provider(url: &str) -> SdkTracerProvider {
+        SdkTracerProvider::builder().with_span_processor(processor(url).expect("a url")).build()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_does_not_fit_is_dropped_and_counted() {
+        let (_listener, url) = black_hole();
+        let provider = provider(&url);
+        let overflow = Counters::new().overflow;
+        let before = overflow.get();
+        let tracer = provider.tracer("test");
+        let started = Instant::now();
+        for _ in 0..QUEUE_MAX + 10 {
+            drop(tracer.start("span"));
+        }
+        assert_eq!(overflow.get() - before, 10);
+        assert!(
+            started.elapsed() < EXPORT_MAX,
+            "nobody waited for the collector: {:?}",
+            started.elapsed()
+        );
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_collector_that_does_not_answer_does_not_hold_back_the_end() {
+        let (_listener, url) = black_hole();
+        let provider = provider(&url);
+        drop(provider.tracer("test").start("span"));
+        let started = Instant::now();
+        tokio::task::spawn_blocking(|| Guard { provider: Some(provider) }.shutdown())
+            .await
+            .expect("no panic");
+        assert!(
+            started.elapsed() < crate::FLUSH_MAX + Duration::from_millis(500),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+}
