@@ -1,1 +1,40 @@
-//! Being written.
+//! The stores of the shop: PostgreSQL, Redis and NATS as private child processes.
+//!
+//! Real servers, not replacements, because every promise of the shop is a promise about what they
+//! do under a crash. Private ones, because a test or a demonstration must neither need nor disturb
+//! what already runs on the machine. Nothing is installed: see [`Tools`] for where the programs come
+//! from, and [`fetch()`] for how they get here when the machine has none.
+//!
+//! Only the standard library is used, and only blocking calls: this is built before anything else,
+//! and everything it does takes well under a second or is a wait for a child process.
+
+mod error;
+mod home;
+mod tools;
+mod fetch;
+mod apt;
+mod network;
+mod system;
+mod url;
+mod user;
+mod process;
+mod place;
+mod random;
+mod ports;
+mod postgres;
+mod redis;
+mod nats;
+mod run;
+mod databases;
+
+pub use databases::Psql;
+pub use error::{Error, Result};
+pub use fetch::{fetch, provide};
+pub use home::Home;
+pub use run::{Endpoints, Options, Stores};
+pub use system::install_with_package_manager;
+pub use tools::{HIDE_VARIABLE, Program, Server, Source, Tools, machine_hidden, ways_out};
+pub use user::server_user_name;
+
+/// Where progress goes: one short line at a time, without a line end.
+pub type Progress<'a> = &'a dyn Fn(&str);

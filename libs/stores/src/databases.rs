@@ -1,0 +1,142 @@
+//! Databases and their owners, made with PostgreSQL's own `psql`.
+
+use crate::error::Doing;
+use crate::url::Url;
+use crate::{Error, Result, Tools, process};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+/// Names are put into statements, so they are of a form that needs no quoting rules.
+const NAME_MAX: usize = 63;
+
+/// The `psql` that belongs to the PostgreSQL that was found.
+#[derive(Debug, Clone)]
+pub struct Psql {
+    program: PathBuf,
+    libraries: Vec<PathBuf>,
+}
+
+impl Psql {
+    /// The one beside the server, or else the one in `PATH` (enough for a server that somebody else runs).
+    pub fn of(tools: &Tools) -> Option<Psql> {
+        if let Some(server) = &tools.postgres {
+            return Some(Psql {
+                program: server.sibling("psql"),
+                libraries: server.libraries.clone(),
+            });
+        }
+        let path = std::env::var_os("PATH")?;
+        let mut programs = std::env::split_paths(&path).map(|dir| dir.join("psql"));
+        programs
+            .find(|program| program.is_file())
+            .map(|program| Psql { program, libraries: Vec::new() })
+    }
+
+    /// Runs statements as the user of `url`, stopping at the first error; returns the rows, bare. The
+    /// statements may use psql's own commands, each in a line of its own.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] with the server's message.
+    pub fn run(&self, url: &str, statements: &str) -> Result<String> {
+        let url = Url::parse(url)?;
+        let mut command = process::command(&self.program, &self.libraries, None);
+        command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password"]);
+        command.args(["--set", "ON_ERROR_STOP=1", "--dbname"]).arg(without_password(&url));
+        // Arguments can be read by everybody on the machine, the environment cannot.
+        command.env("PGPASSWORD", &url.password).env("PGCONNECT_TIMEOUT", "5");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .doing("run", &self.program)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A psql that cannot connect reads nothing: its own message says more than our broken pipe.
+            let _ = stdin.write_all(statements.as_bytes());
+        }
+        let output = child.wait_with_output().doing("run", &self.program)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+        }
+        Err(Error::Failed(format!("psql: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    }
+
+    /// Makes a role that can log in and do nothing else, and a database that it owns and no other role
+    /// may connect to. If they exist, the password is set again and nothing else changes.
+    ///
+    /// `admin_url` is a superuser's. Returns the URL of the database for its owner.
+    ///
+    /// # Errors
+    /// When a name is not `[a-z_][a-z0-9_]*` of at most 63 characters, or the server refuses.
+    pub fn create_database(
+        &self,
+        admin_url: &str,
+        name: &str,
+        owner: &str,
+        password: &str,
+    ) -> Result<String> {
+        [name, owner].into_iter().try_for_each(check_name)?;
+        self.run(admin_url, &statements(name, owner, password))?;
+        Ok(Url::parse(admin_url)?.with(owner, password, name))
+    }
+}
+
+fn statements(name: &str, owner: &str, password: &str) -> String {
+    let password = password.replace('\'', "''");
+    // A failing statement is logged by the server, and one of these holds a password.
+    format!(
+        "set log_min_error_statement = panic;\n\
+         select 'create role {owner}' where not exists (select from pg_roles where rolname = '{owner}')\n\
+         \\gexec\n\
+         alter role {owner} with login nosuperuser nocreatedb nocreaterole noreplication nobypassrls \
+         password '{password}';\n\
+         select 'create database {name} owner {owner}' \
+         where not exists (select from pg_database where datname = '{name}')\n\
+         \\gexec\n\
+         revoke all on database {name} from public;\n"
+    )
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let letter = |c: char| c.is_ascii_lowercase() || c == '_';
+    let valid = name.starts_with(letter)
+        && name.len() <= NAME_MAX
+        && name.chars().all(|c| letter(c) || c.is_ascii_digit());
+    if valid {
+        Ok(())
+    } else {
+        Err(Error::Failed(format!("{name:?} is no name for a database or role")))
+    }
+}
+
+fn without_password(url: &Url) -> String {
+    let whole = url.with(&url.user, "", &url.path);
+    whole.replacen(":@", "@", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_need_no_quoting() {
+        for good in ["cart", "cart_0", "_x"] {
+            check_name(good).expect(good);
+        }
+        for bad in ["", "Cart", "0cart", "a-b", "a;drop", "a'b", &"x".repeat(64)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_password_is_not_among_the_arguments() {
+        let url = Url::parse("postgres://me:secret@127.0.0.1:5000/postgres").expect("valid");
+        assert_eq!(without_password(&url), "postgres://me@127.0.0.1:5000/postgres");
+    }
+
+    #[test]
+    fn a_quote_in_a_password_stays_in_it() {
+        assert!(statements("a", "a", "x'; drop").contains("password 'x''; drop'"));
+    }
+}

@@ -1,0 +1,238 @@
+//! Where the stores of one folder keep their things.
+//!
+//! ```text
+//! <dir>/lock      held while stores are started or stopped
+//! <dir>/owner     held by the process that started them, for as long as it lives
+//! <dir>/ports/    one file per port      <dir>/pids/     one file per process
+//! <dir>/secrets/  one password each      <dir>/logs/     one file per server
+//! <dir>/data/     what the servers own: postgres/ redis/ nats/ and their configuration
+//! ```
+//!
+//! As root the servers run as another user. Where that user cannot search the way to `<dir>` (a
+//! checkout in /root, say), `data` is a folder under /var/tmp, named in `<dir>/data-folder`.
+
+use crate::error::Doing;
+use crate::user::ServerUser;
+use crate::{Error, Program, Result, Server, Source, fetch, random, tools};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Socket paths are limited to 107 bytes by the kernel; this leaves room for PostgreSQL's file name.
+const SOCKET_FOLDER_MAX: usize = 80;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) dir: PathBuf,
+    pub(crate) data: PathBuf,
+    pub(crate) user: Option<ServerUser>,
+}
+
+impl Place {
+    /// Makes the folders.
+    pub(crate) fn open(dir: &Path) -> Result<Place> {
+        let dir = std::path::absolute(dir).doing("find", dir)?;
+        make_dir(&dir, 0o755)?;
+        for (inner, mode) in
+            [("ports", 0o755), ("pids", 0o755), ("secrets", 0o700), ("logs", 0o700)]
+        {
+            make_dir(&dir.join(inner), mode)?;
+        }
+        let user = ServerUser::needed()?;
+        let data = data_folder(&dir, user.as_ref())?;
+        Ok(Place { dir, data, user })
+    }
+
+    /// The folders as they are, for a look that must not create any; none when nothing was ever started.
+    pub(crate) fn existing(dir: &Path) -> Result<Option<Place>> {
+        if dir.join("pids").is_dir() { Place::open(dir).map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn lock(&self) -> Result<File> {
+        let path = self.dir.join("lock");
+        let file = File::create(&path).doing("create", &path)?;
+        file.lock().doing("lock", &path)?;
+        Ok(file)
+    }
+
+    /// Ownership for as long as the file is open. The kernel gives it up for a process that was killed.
+    pub(crate) fn own(&self) -> Result<File> {
+        let path = self.dir.join("owner");
+        let file = File::create(&path).doing("create", &path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::InUse(self.dir.clone())),
+            Err(fs::TryLockError::Error(error)) => Err(error).doing("lock", &path),
+        }
+    }
+
+    pub(crate) fn pid_file(&self, server: Server) -> PathBuf {
+        self.dir.join("pids").join(server.key())
+    }
+
+    pub(crate) fn port_file(&self, name: &str) -> PathBuf {
+        self.dir.join("ports").join(name)
+    }
+
+    pub(crate) fn log_file(&self, server: Server) -> PathBuf {
+        self.dir.join("logs").join(format!("{}.log", server.key()))
+    }
+
+    /// The password of a server, made when it is first asked for.
+    pub(crate) fn secret(&self, server: Server) -> Result<String> {
+        let path = self.dir.join("secrets").join(server.key());
+        match fs::read_to_string(&path) {
+            Ok(secret) => Ok(secret),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let secret = random::password()?;
+                write_private(&path, &secret, None)?;
+                Ok(secret)
+            }
+            Err(error) => Err(error).doing("read", &path),
+        }
+    }
+
+    /// A folder that belongs to the servers' user alone.
+    pub(crate) fn server_dir(&self, name: &str) -> Result<PathBuf> {
+        let path = self.data.join(name);
+        make_dir(&path, 0o700)?;
+        self.user.iter().try_for_each(|user| user.own(&path))?;
+        Ok(path)
+    }
+
+    /// A file in [`Place::server_dir`] that only the servers' user can read.
+    pub(crate) fn server_file(&self, path: &Path, text: &str) -> Result<()> {
+        write_private(path, text, self.user.as_ref())
+    }
+
+    /// A short folder for PostgreSQL's socket.
+    pub(crate) fn socket_dir(&self) -> Result<PathBuf> {
+        if self.data.as_os_str().len() < SOCKET_FOLDER_MAX {
+            return self.server_dir("socket");
+        }
+        let path = Path::new("/tmp").join(outside_name(&self.dir));
+        make_dir(&path, 0o700)?;
+        only_ours(&path, self.user.as_ref())?;
+        self.user.iter().try_for_each(|user| user.own(&path))?;
+        Ok(path)
+    }
+
+    /// The program as the servers' user can run it: fetched programs that are out of its reach are copied
+    /// beside the data.
+    pub(crate) fn reachable(&self, program: &Program) -> Result<Program> {
+        let out_of_reach = self.user.as_ref().filter(|user| !user.can_reach(&program.path));
+        let Some(user) = out_of_reach else { return Ok(program.clone()) };
+        let root = program.path.ancestors().find(|folder| folder.ends_with("tools/root"));
+        let Some(root) = root.filter(|_| program.source == Source::Fetched) else {
+            let (path, name) = (program.path.display(), user.name);
+            return Err(Error::Failed(format!(
+                "{path} cannot be run by the user {name}, as which the servers run when started as root; \
+                 {}=1 uses fetched programs instead",
+                tools::HIDE_VARIABLE
+            )));
+        };
+        let copy = self.data.join("tools");
+        copy_tree(root, &copy)?;
+        let inner = program.path.strip_prefix(root).unwrap_or(&program.path);
+        let libraries = tools::library_folders(&copy);
+        Ok(Program { path: copy.join(inner), libraries, ..program.clone() })
+    }
+
+    /// Removes everything, the folder itself included.
+    pub(crate) fn remove(self) -> Result<()> {
+        if !self.data.starts_with(&self.dir) {
+            fetch::remove_tree(&self.data)?;
+        }
+        let socket = Path::new("/tmp").join(outside_name(&self.dir));
+        if socket.is_dir() && only_ours(&socket, self.user.as_ref()).is_ok() {
+            fetch::remove_tree(&socket)?;
+        }
+        fetch::remove_tree(&self.dir)
+    }
+}
+
+/// Where the servers of `dir` keep their data; decided once.
+fn data_folder(dir: &Path, user: Option<&ServerUser>) -> Result<PathBuf> {
+    let (inside, note) = (dir.join("data"), dir.join("data-folder"));
+    if let Some(path) =
+        fs::read_to_string(&note).ok().map(PathBuf::from).filter(|path| path.is_dir())
+    {
+        only_ours(&path, None)?;
+        return Ok(path);
+    }
+    if user.is_none_or(|user| user.can_reach(dir)) {
+        make_dir(&inside, 0o755)?;
+        return Ok(inside);
+    }
+    let outside = Path::new("/var/tmp").join(outside_name(dir));
+    make_dir(&outside, 0o711)?;
+    only_ours(&outside, None)?;
+    fs::write(&note, outside.as_os_str().as_encoded_bytes()).doing("write", &note)?;
+    Ok(outside)
+}
+
+/// A name for a folder outside of `dir` that is always the same for `dir` (FNV-1a of its path).
+fn outside_name(dir: &Path) -> String {
+    let bytes = dir.as_os_str().as_encoded_bytes();
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    format!("souk-{:016x}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+/// Everybody may write to /tmp: refuse a folder there that somebody else has put in our way.
+fn only_ours(path: &Path, user: Option<&ServerUser>) -> Result<()> {
+    let meta = path.symlink_metadata().doing("look at", path)?;
+    let me = fs::metadata("/proc/self").map_or(meta.uid(), |process| process.uid());
+    let ours = meta.uid() == me || user.is_some_and(|user| user.uid == meta.uid());
+    if meta.is_dir() && ours {
+        return Ok(());
+    }
+    Err(Error::Failed(format!("{} exists and is not ours", path.display())))
+}
+
+/// Makes a folder and the missing ones above it, whatever the umask says.
+pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_dir(parent, 0o755)?;
+    }
+    match DirBuilder::new().mode(mode & 0o700).create(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(error).doing("create", path);
+        }
+        _ => {}
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode)).doing("set the mode of", path)
+}
+
+fn write_private(path: &Path, text: &str, user: Option<&ServerUser>) -> Result<()> {
+    let staging = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&staging)
+        .doing("create", &staging)?;
+    file.write_all(text.as_bytes()).doing("write", &staging)?;
+    user.iter().try_for_each(|user| user.own(&staging))?;
+    fs::rename(&staging, path).doing("write", path)
+}
+
+/// `cp -a`, unless a copy of the same age is there.
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let age = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    if to.is_dir() && age(from) == age(to) {
+        return Ok(());
+    }
+    fetch::remove_tree(to)?;
+    let output = Command::new("cp").arg("-a").args([from, to]).output().doing("copy", from)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Failed(format!("cannot copy the programs to {}: {complaint}", to.display())))
+}

@@ -1,0 +1,487 @@
+//! Starting, sharing and stopping the three servers of one folder.
+
+use crate::place::Place;
+use crate::process::{self, Log, Running};
+use crate::url::Url;
+use crate::{Error, Program, Psql, Result, Server, Tools, nats, network, ports, postgres, redis};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
+
+/// After a crash PostgreSQL first reads its log again, at most `max_wal_size` of it.
+const POSTGRES_READY_MAX: Duration = Duration::from_secs(120);
+const READY_MAX: Duration = Duration::from_secs(20);
+/// A server that somebody runs already must take a connection in this time.
+const EXTERNAL_MAX: Duration = Duration::from_millis(800);
+/// How often a server is started when its port is taken under its hands, or its predecessor's memory is in use.
+const TRIES: u32 = 5;
+
+/// Which servers somebody else runs already.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `postgres://user:password@host:port/database` of a superuser; PostgreSQL is then not started.
+    pub postgres_url: Option<String>,
+    /// `redis://[:password@]host:port`; Redis is then not started.
+    pub redis_url: Option<String>,
+    /// `nats://[user:password@]host:port`, with JetStream; NATS is then not started.
+    pub nats_url: Option<String>,
+}
+
+impl Options {
+    /// The servers that are to be started here.
+    pub fn needed(&self) -> Vec<Server> {
+        Server::ALL.into_iter().filter(|server| self.external(*server).is_none()).collect()
+    }
+
+    fn external(&self, server: Server) -> Option<&String> {
+        match server {
+            Server::Postgres => self.postgres_url.as_ref(),
+            Server::Redis => self.redis_url.as_ref(),
+            Server::Nats => self.nats_url.as_ref(),
+        }
+    }
+}
+
+/// Where the stores can be reached. The URLs hold passwords: not for logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// `postgres://postgres:…@127.0.0.1:port/postgres`, a superuser.
+    pub postgres_url: String,
+    /// `redis://:…@127.0.0.1:port`.
+    pub redis_url: String,
+    /// `nats://souk:…@127.0.0.1:port`.
+    pub nats_url: String,
+    /// `http://127.0.0.1:port` of NATS' monitoring; none when somebody else runs NATS.
+    pub nats_monitor_url: Option<String>,
+    /// The folder of PostgreSQL's socket; only the servers' user (and root) can enter it.
+    pub postgres_socket_dir: Option<PathBuf>,
+    /// The processes that run here.
+    pub pids: Vec<(Server, u32)>,
+}
+
+/// The stores of one folder, running.
+///
+/// Dropping this leaves them running; [`Stores::stop`] ends them. If the process that called
+/// [`Stores::start`] is killed, the next start in the same folder finds its servers and ends them.
+#[derive(Debug)]
+pub struct Stores {
+    place: Place,
+    tools: Tools,
+    options: Options,
+    servers: Vec<Managed>,
+    /// Kept open: see [`Place::own`].
+    _owner: Option<File>,
+}
+
+#[derive(Debug)]
+struct Managed {
+    server: Server,
+    running: Running,
+    port: u16,
+    /// For NATS.
+    monitor: Option<u16>,
+    /// Known to the process that started it, which must reap it.
+    child: Option<Child>,
+}
+
+impl Stores {
+    /// Starts the servers in `dir` and waits until each answers. The caller owns them: what an earlier,
+    /// killed owner left running in `dir` is ended first, and a second living owner is refused.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another live process owns `dir`; [`Error::Missing`] when a needed program is
+    /// not in `tools`; [`Error::Failed`] with the end of the log when a server does not come up (those that
+    /// did are stopped again).
+    pub fn start(dir: &Path, tools: &Tools, options: &Options) -> Result<Stores> {
+        check(tools, options)?;
+        let place = Place::open(dir)?;
+        let owner = place.own()?;
+        let _lock = place.lock()?;
+        end_all(&place)?;
+        let servers = bring_up_all(&place, tools, &options.needed()).inspect_err(|_| {
+            // The first error is the one to tell.
+            let _ = end_all(&place);
+        })?;
+        Ok(Stores::of(place, tools, options, servers, Some(owner)))
+    }
+
+    /// Joins the servers that run in `dir`, and starts those that do not. Nobody owns them: they stay when
+    /// this process ends, until [`Stores::stop_at`]. Processes that call this at once wait for each other.
+    ///
+    /// # Errors
+    /// As [`Stores::start`], but never `InUse`.
+    pub fn start_shared(dir: &Path, tools: &Tools, options: &Options) -> Result<Stores> {
+        let place = Place::open(dir)?;
+        let _lock = place.lock()?;
+        let (joined, absent): (Vec<_>, Vec<_>) = options
+            .needed()
+            .into_iter()
+            .map(|server| (server, join(&place, server)))
+            .partition(|(_, joined)| joined.is_some());
+        let mut servers: Vec<Managed> =
+            joined.into_iter().filter_map(|(_, joined)| joined).collect();
+        let absent: Vec<Server> = absent.into_iter().map(|(server, _)| server).collect();
+        if !absent.is_empty() {
+            check(tools, options)?;
+            absent.iter().try_for_each(|server| end(&place, *server).map(|_| ()))?;
+            servers.extend(bring_up_all(&place, tools, &absent)?);
+        }
+        servers.sort_by_key(|managed| managed.server);
+        Ok(Stores::of(place, tools, options, servers, None))
+    }
+
+    /// Joins the servers that run in `dir` if all of them run and answer; starts nothing.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn attach(dir: &Path, tools: &Tools, options: &Options) -> Result<Option<Stores>> {
+        let Some(place) = Place::existing(dir)? else { return Ok(None) };
+        let servers: Option<Vec<_>> =
+            options.needed().into_iter().map(|server| join(&place, server)).collect();
+        Ok(servers.map(|servers| Stores::of(place, tools, options, servers, None)))
+    }
+
+    fn of(
+        place: Place,
+        tools: &Tools,
+        options: &Options,
+        servers: Vec<Managed>,
+        owner: Option<File>,
+    ) -> Stores {
+        Stores { place, tools: tools.clone(), options: options.clone(), servers, _owner: owner }
+    }
+
+    /// Where they can be reached.
+    ///
+    /// # Errors
+    /// When a password cannot be read.
+    pub fn endpoints(&self) -> Result<Endpoints> {
+        Ok(Endpoints {
+            postgres_url: self.url(Server::Postgres)?,
+            redis_url: self.url(Server::Redis)?,
+            nats_url: self.url(Server::Nats)?,
+            nats_monitor_url: self
+                .managed(Server::Nats)
+                .and_then(|nats| nats.monitor)
+                .map(|port| format!("http://127.0.0.1:{port}")),
+            postgres_socket_dir: match self.managed(Server::Postgres) {
+                Some(_) => Some(self.place.socket_dir()?),
+                None => None,
+            },
+            pids: self
+                .servers
+                .iter()
+                .map(|managed| (managed.server, managed.running.pid))
+                .collect(),
+        })
+    }
+
+    fn managed(&self, server: Server) -> Option<&Managed> {
+        self.servers.iter().find(|managed| managed.server == server)
+    }
+
+    fn url(&self, server: Server) -> Result<String> {
+        if let Some(url) = self.options.external(server) {
+            return Ok(url.clone());
+        }
+        let port = self.managed(server).map_or_else(
+            || ports::remembered(&self.place.port_file(server.key())).unwrap_or_default(),
+            |managed| managed.port,
+        );
+        let secret = self.place.secret(server)?;
+        Ok(match server {
+            Server::Postgres => {
+                format!("postgres://{}:{secret}@127.0.0.1:{port}/postgres", postgres::SUPERUSER)
+            }
+            Server::Redis => format!("redis://:{secret}@127.0.0.1:{port}"),
+            Server::Nats => format!("nats://{}:{secret}@127.0.0.1:{port}", nats::USER),
+        })
+    }
+
+    /// The folder that holds the servers' data, and the user that they run as when it is not this one.
+    pub fn data_folder(&self) -> (&Path, Option<&'static str>) {
+        (&self.place.data, self.place.user.as_ref().map(|user| user.name))
+    }
+
+    /// The log file of a server in `dir`, whether or not it exists.
+    pub fn log_file(dir: &Path, server: Server) -> PathBuf {
+        dir.join("logs").join(format!("{}.log", server.key()))
+    }
+
+    /// The servers that should run here and do not any more.
+    pub fn dead(&mut self) -> Vec<Server> {
+        let needed = self.options.needed();
+        needed.into_iter().filter(|server| !self.is_alive(*server)).collect()
+    }
+
+    fn is_alive(&mut self, server: Server) -> bool {
+        let Some(managed) = self.servers.iter_mut().find(|managed| managed.server == server) else {
+            return false;
+        };
+        // Reaps it if it ended.
+        let _ = managed.child.as_mut().map(Child::try_wait);
+        managed.running.alive()
+    }
+
+    /// Ends one server and leaves the others: an outage, on purpose.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop_server(&mut self, server: Server) -> Result<()> {
+        let _lock = self.place.lock()?;
+        end(&self.place, server)?;
+        for mut managed in self.servers.extract_if(.., |managed| managed.server == server) {
+            let _ = managed.child.as_mut().map(Child::wait);
+        }
+        Ok(())
+    }
+
+    /// Starts one server that is not running, on its old port and data.
+    ///
+    /// # Errors
+    /// As [`Stores::start`].
+    pub fn start_server(&mut self, server: Server) -> Result<()> {
+        if self.is_alive(server) || self.options.external(server).is_some() {
+            return Ok(());
+        }
+        let _lock = self.place.lock()?;
+        end(&self.place, server)?;
+        let managed = bring_up(&self.place, program(&self.tools, server)?, server)?;
+        self.servers.retain(|managed| managed.server != server);
+        self.servers.push(managed);
+        self.servers.sort_by_key(|managed| managed.server);
+        Ok(())
+    }
+
+    /// Makes a database and its owner, who can log in and owns nothing else; returns the owner's URL.
+    /// Doing it again changes nothing but the password. See [`Psql::create_database`].
+    ///
+    /// # Errors
+    /// When there is no `psql`, or the server refuses.
+    pub fn create_database(&self, name: &str, owner: &str, password: &str) -> Result<String> {
+        let psql = Psql::of(&self.tools)
+            .ok_or_else(|| Error::Missing("no psql on this machine".into()))?;
+        psql.create_database(&self.url(Server::Postgres)?, name, owner, password)
+    }
+
+    /// Ends all servers and waits until they are gone: PostgreSQL with a checkpoint, so that nothing is
+    /// left to recover.
+    ///
+    /// # Errors
+    /// When one does not end, not even when killed.
+    pub fn stop(mut self) -> Result<()> {
+        let _lock = self.place.lock()?;
+        let ended = end_all(&self.place);
+        for managed in &mut self.servers {
+            let _ = managed.child.as_mut().map(Child::wait);
+        }
+        ended.map(|_| ())
+    }
+
+    /// Ends whatever runs in `dir`, whoever started it; tells what that was.
+    ///
+    /// # Errors
+    /// As [`Stores::stop`].
+    pub fn stop_at(dir: &Path) -> Result<Vec<(Server, u32)>> {
+        let Some(place) = Place::existing(dir)? else { return Ok(Vec::new()) };
+        let _lock = place.lock()?;
+        end_all(&place)
+    }
+
+    /// Ends what a killed owner left running in `dir`; nothing when the owner lives. A process that merely
+    /// has the number of a former server is not touched. Not for folders of [`Stores::start_shared`], whose
+    /// servers have no owner.
+    ///
+    /// # Errors
+    /// As [`Stores::stop`].
+    pub fn clean_orphans(dir: &Path) -> Result<Vec<(Server, u32)>> {
+        let Some(place) = Place::existing(dir)? else { return Ok(Vec::new()) };
+        match place.own() {
+            Ok(_owner) => {
+                let _lock = place.lock()?;
+                end_all(&place)
+            }
+            Err(Error::InUse(_)) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends whatever runs in `dir` and removes all of its data, passwords and logs.
+    ///
+    /// # Errors
+    /// As [`Stores::stop`], and when something cannot be removed.
+    pub fn wipe(dir: &Path) -> Result<()> {
+        Stores::stop_at(dir)?;
+        match Place::existing(dir)? {
+            Some(place) => place.remove(),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check(tools: &Tools, options: &Options) -> Result<()> {
+    let missing = tools.missing(&options.needed());
+    if !missing.is_empty() {
+        return Err(Error::Missing(crate::ways_out(&missing, "not found on this machine")));
+    }
+    let external =
+        Server::ALL.into_iter().filter_map(|server| Some((server, options.external(server)?)));
+    external.into_iter().try_for_each(|(server, url)| check_external(server, url))
+}
+
+fn check_external(server: Server, url: &str) -> Result<()> {
+    // NATS clients take a list of servers.
+    let address = Url::parse(url.split(',').next().unwrap_or(url))?.address();
+    if network::connects(&address, EXTERNAL_MAX) {
+        return Ok(());
+    }
+    Err(Error::Failed(format!("no {server} answers at {address} (--{}-url)", server.key())))
+}
+
+fn program(tools: &Tools, server: Server) -> Result<&Program> {
+    let missing = || Error::Missing(crate::ways_out(&[server], "not found on this machine"));
+    tools.get(server).ok_or_else(missing)
+}
+
+/// All at once: the slowest alone decides how long it takes.
+fn bring_up_all(place: &Place, tools: &Tools, servers: &[Server]) -> Result<Vec<Managed>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = servers
+            .iter()
+            .map(|server| scope.spawn(|| bring_up(place, program(tools, *server)?, *server)))
+            .collect();
+        let panicked = |_| Err(Error::Failed("starting a store panicked".into()));
+        let results: Vec<_> =
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect();
+        results.into_iter().collect()
+    })
+}
+
+fn bring_up(place: &Place, program: &Program, server: Server) -> Result<Managed> {
+    let program = place.reachable(program)?;
+    let mut tries = 1;
+    loop {
+        let log = Log::at(place.log_file(server));
+        let port = ports::keep_or_choose(&place.port_file(server.key()))?;
+        match launch(place, &program, server, port, &log) {
+            Err(_) if tries < TRIES && passes(&log) => tries += 1,
+            result => return result,
+        }
+    }
+}
+
+/// Whether a server failed for a reason that goes away: its port was taken between our look and its own,
+/// or the processes of a killed predecessor still let go of its memory.
+fn passes(log: &Log) -> bool {
+    let text = log.tail().to_lowercase();
+    if text.contains("shared memory block") {
+        std::thread::sleep(Duration::from_millis(500));
+        return true;
+    }
+    text.contains("address already in use")
+}
+
+fn launch(
+    place: &Place,
+    program: &Program,
+    server: Server,
+    port: u16,
+    log: &Log,
+) -> Result<Managed> {
+    let mut monitor = None;
+    let command = match server {
+        Server::Postgres => postgres::command(place, program, port)?,
+        Server::Redis => redis::command(place, program, port)?,
+        Server::Nats => {
+            let chosen = ports::keep_or_choose(&place.port_file("nats-monitor"))?;
+            monitor = Some(chosen);
+            nats::command(place, program, port, chosen)?
+        }
+    };
+    let mut child = process::spawn(command, log)?;
+    let Some(running) = Running::of(child.id()) else {
+        let _ = child.wait();
+        return Err(log.blame(&format!("{server} ended at once")));
+    };
+    running.write(&place.pid_file(server))?;
+    await_ready(place, server, port, &mut child, log)?;
+    Ok(Managed { server, running, port, monitor, child: Some(child) })
+}
+
+fn await_ready(
+    place: &Place,
+    server: Server,
+    port: u16,
+    child: &mut Child,
+    log: &Log,
+) -> Result<()> {
+    let patience = if server == Server::Postgres { POSTGRES_READY_MAX } else { READY_MAX };
+    let mut ended = None;
+    let pid = child.id();
+    let answered = process::wait_until(patience, || {
+        ended = child.try_wait().ok().flatten();
+        ended.is_some() || ready(place, server, pid, port)
+    });
+    match ended {
+        Some(status) => Err(log.blame(&format!("{server} did not start ({status})"))),
+        None if answered => Ok(()),
+        None => {
+            end(place, server)?;
+            let _ = child.wait();
+            Err(log.blame(&format!("{server} did not answer within {} s", patience.as_secs())))
+        }
+    }
+}
+
+fn ready(place: &Place, server: Server, pid: u32, port: u16) -> bool {
+    match server {
+        Server::Postgres => postgres::ready(place, pid, port),
+        Server::Redis => redis::ready(place, port),
+        Server::Nats => nats::ready(place, port),
+    }
+}
+
+/// The server of this folder, if it runs and answers.
+fn join(place: &Place, server: Server) -> Option<Managed> {
+    let running = Running::read(&place.pid_file(server)).filter(Running::alive)?;
+    let port = ports::remembered(&place.port_file(server.key()))?;
+    let monitor = if server == Server::Nats {
+        ports::remembered(&place.port_file("nats-monitor"))
+    } else {
+        None
+    };
+    let answers = ready(place, server, running.pid, port);
+    answers.then_some(Managed { server, running, port, monitor, child: None })
+}
+
+/// In reverse order of starting; all are tried even when one fails.
+fn end_all(place: &Place) -> Result<Vec<(Server, u32)>> {
+    let results: Vec<_> = Server::ALL.into_iter().rev().map(|server| end(place, server)).collect();
+    let ended: Result<Vec<_>> = results.into_iter().collect();
+    Ok(ended?.into_iter().flatten().collect())
+}
+
+fn end(place: &Place, server: Server) -> Result<Option<(Server, u32)>> {
+    let file = place.pid_file(server);
+    let noted = Running::read(&file).filter(Running::alive);
+    let found =
+        noted.or_else(|| if server == Server::Postgres { postgres::running(place) } else { None });
+    if let Some(running) = &found {
+        running.end(&steps(server))?;
+    }
+    if file.exists() {
+        fs::remove_file(&file)
+            .map_err(|source| Error::Io { what: format!("remove {}", file.display()), source })?;
+    }
+    Ok(found.map(|running| (server, running.pid)))
+}
+
+/// How each is told to end. PostgreSQL: INT is a fast shutdown, QUIT one without a checkpoint.
+fn steps(server: Server) -> Vec<(&'static str, Duration)> {
+    let seconds = Duration::from_secs;
+    match server {
+        Server::Postgres => vec![("INT", seconds(30)), ("QUIT", seconds(5)), ("KILL", seconds(5))],
+        Server::Redis | Server::Nats => vec![("TERM", seconds(10)), ("KILL", seconds(5))],
+    }
+}

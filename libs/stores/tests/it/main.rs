@@ -1,0 +1,6 @@
+//! The stores with the real programs: found on this machine, or fetched once into `.souk/tools`.
+
+mod folder;
+mod lifecycle;
+mod shared;
+mod tools;

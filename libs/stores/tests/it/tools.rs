@@ -1,0 +1,34 @@
+//! Where the programs come from.
+
+use std::path::{Path, PathBuf};
+use stores::{Home, Server, Source, Tools};
+
+fn empty_workspace(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&path).expect("made");
+    path
+}
+
+#[test]
+fn without_the_machine_and_without_a_fetch_nothing_is_found() {
+    let home = Home::of_workspace(&empty_workspace("no-tools"));
+    let tools = Tools::find_in(&home, false);
+    assert_eq!(tools.missing(&Server::ALL), Server::ALL);
+}
+
+#[test]
+fn what_is_found_tells_its_version() {
+    let tools = crate::folder::programs();
+    for server in Server::ALL {
+        let program = tools.get(server).expect("provided");
+        assert!(program.version.starts_with(|first: char| first.is_ascii_digit()), "{program:?}");
+        assert_eq!(program.source == Source::Fetched, !program.libraries.is_empty(), "{program:?}");
+    }
+}
+
+#[test]
+fn the_workspace_is_found_from_a_folder_inside() {
+    let home = Home::find().expect("tests run inside the workspace");
+    assert!(home.workspace().join("libs/stores").is_dir());
+    assert!(home.tools().ends_with(".souk/tools"));
+}
