@@ -123,7 +123,8 @@ fn is_dns_label(name: &str) -> bool {
 
 fn open_or_create_key(path: &Path) -> Result<KeyPair> {
     if !path.exists() {
-        let fresh = scratch(path, &KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem())?;
+        let fresh =
+            scratch(path, &KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem())?;
         // Unlike a rename, a link does not replace the key that somebody else has just placed.
         let placed = fs::hard_link(&fresh, path);
         fs::remove_file(&fresh)?;

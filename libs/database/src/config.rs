@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 /// The databases of one context.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// PostgreSQL URLs, separated by commas: one for each shard, in the order of the shards
     #[arg(

@@ -19,6 +19,7 @@ const REMEMBERED_MAX: usize = 10_000;
 
 /// Where the key is that tokens are checked with.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Ed25519 public key (PEM) of the user service, to check access tokens with
     #[arg(long = "token-key", env = "SOUK_TOKEN_PUBLIC_KEY_FILE")]

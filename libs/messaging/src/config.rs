@@ -4,6 +4,7 @@ use secrecy::SecretString;
 
 /// NATS with JetStream.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// NATS URLs, separated by commas: nats://user:password@host:port
     #[arg(long, env = "SOUK_NATS_URL", hide_env_values = true)]

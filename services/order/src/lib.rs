@@ -1,1 +1,82 @@
-//! The order context.
+//! The order context: takes orders and brings each to its end.
+
+mod config;
+pub mod domain;
+mod app;
+mod store;
+mod events;
+mod grpc;
+mod convert;
+mod peers;
+mod watch;
+
+use std::time::Duration;
+
+use database::Database;
+use messaging::{Bus, Consumer, Outbox, Relay};
+use proto::order::v1::order_service_server::{OrderServiceServer, SERVICE_NAME};
+use rpc::{Identity, Routes, ServerOptions};
+use service::{Shutdown, Tasks, wait_for};
+
+pub use config::Config;
+
+use app::App;
+use events::Events;
+use grpc::Grpc;
+use peers::Peers;
+use watch::Watch;
+
+/// The processes that may call (README.md).
+const CALLERS: &[&str] = &["gateway"];
+
+/// The contexts that orders react to.
+const SOURCES: [&str; 3] = ["product", "payment", "user"];
+
+/// Runs the service until shutdown.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let tasks = Tasks::new(&shutdown);
+    let health = service::admin::start(&config.service, &tasks).await?;
+    let listener = service::bind(config.service.listen).await?;
+    let identity = Identity::load(&config.tls)?;
+    identity.watch(shutdown.token());
+
+    let database =
+        wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "order")).await?;
+    migrations(&database).await?;
+    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "order")).await?;
+
+    let outbox = Outbox::new(&database);
+    let peers = Peers::connect(&config, &identity);
+    let watch = Watch::new(&bus);
+    let app = App::new(&database, &outbox, peers, &watch, config.checkout_deadline);
+
+    let stop = shutdown.token();
+    tasks.keep("relay", Relay::new("order", &bus, &database, &outbox).run(stop.clone()));
+    for source in SOURCES {
+        let handler = Events::new(app.clone());
+        let consumer = Consumer { context: "order", source, handler };
+        tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
+    }
+    tasks.keep("deadlines", app.clone().enforce_deadlines(Duration::from_millis(500), stop.clone()));
+
+    let verifier = identity::Verifier::load(&config.identity)?;
+    let routes = Routes::new(OrderServiceServer::new(Grpc::new(app, verifier, stop.clone())));
+    let options =
+        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    health.ready(true);
+    rpc::serve(listener, identity, routes, options, stop).await?;
+    tasks.finish().await?;
+    database.close().await;
+    Ok(())
+}
+
+/// Brings the databases to the newest version: `order migrate`.
+pub async fn migrate(config: Config) -> anyhow::Result<()> {
+    let database = Database::connect(&config.database, "order migrate").await?;
+    migrations(&database).await
+}
+
+async fn migrations(database: &Database) -> anyhow::Result<()> {
+    database.migrate(messaging::migrator()).await?;
+    database.migrate(sqlx::migrate!()).await
+}
