@@ -1,0 +1,165 @@
+//! `examples/idle.rs` as a child process.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// What a process left behind.
+#[derive(Debug)]
+pub struct End {
+    pub code: Option<i32>,
+    pub stderr: String,
+    pub log: String,
+    pub took: Duration,
+}
+
+/// A running `idle` whose log is kept.
+pub struct Idle {
+    child: Child,
+    pub admin: SocketAddr,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// The command, without a port that anybody could know.
+pub fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(program());
+    command
+        .args(args)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Runs `idle` to its end.
+pub fn run(args: &[&str]) -> End {
+    let mut command = command(args);
+    wait(command.spawn().expect("the example starts"))
+}
+
+impl Idle {
+    /// Starts `idle` with a behaviour and waits until it says that it is ready.
+    pub fn ready(behaviour: &str, args: &[&str]) -> Self {
+        let idle = Self::start(behaviour, args);
+        idle.eventually("ready", || idle.healthcheck().code == Some(0));
+        idle
+    }
+
+    /// Starts `idle` with a behaviour and an admin port.
+    pub fn start(behaviour: &str, args: &[&str]) -> Self {
+        let admin = TcpListener::bind("127.0.0.1:0")
+            .and_then(|port| port.local_addr())
+            .expect("a free port");
+        let mut command =
+            command(&["--behaviour", behaviour, "--admin-listen", &admin.to_string()]);
+        let mut child = command.args(args).spawn().expect("the example starts");
+        let stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let log = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&log);
+        let reader = std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let mut log = kept.lock().expect("no panic while reading");
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        Self { child, admin, log, reader: Some(reader) }
+    }
+
+    pub fn healthcheck(&self) -> End {
+        run(&["--admin-listen", &self.admin.to_string(), "healthcheck"])
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().expect("no panic while reading").clone()
+    }
+
+    /// The messages of the log, in order.
+    pub fn messages(log: &str) -> Vec<String> {
+        let parsed =
+            log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect(line));
+        parsed.filter_map(|line| Some(line.get("message")?.as_str()?.to_owned())).collect()
+    }
+
+    pub fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let limit = Instant::now() + LIMIT;
+        while !holds() {
+            assert!(Instant::now() < limit, "not {what}; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for the process to exit by itself.
+    pub fn end(mut self) -> End {
+        let started = Instant::now();
+        let code = wait_code(&mut self.child, &self.log);
+        let took = started.elapsed();
+        let mut stderr = String::new();
+        self.child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
+        self.reader.take().expect("joined once").join().expect("no panic while reading");
+        End { code, stderr, log: self.log(), took }
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait(child: Child) -> End {
+    let started = Instant::now();
+    let output = child.wait_with_output().expect("it runs");
+    End {
+        code: output.status.code(),
+        stderr: String::from_utf8(output.stderr).expect("text"),
+        log: String::from_utf8(output.stdout).expect("text"),
+        took: started.elapsed(),
+    }
+}
+
+fn wait_code(child: &mut Child, log: &Mutex<String>) -> Option<i32> {
+    let limit = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = child.try_wait().expect("it can be waited for") {
+            return status.code();
+        }
+        assert!(
+            Instant::now() < limit,
+            "still running; its log:\n{}",
+            log.lock().expect("readable")
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Beside the test: target/<profile>/deps/it-… and target/<profile>/examples/idle.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("the test has a path");
+    let program = test
+        .parent()
+        .and_then(|deps| deps.parent())
+        .expect("in a target folder")
+        .join("examples/idle");
+    assert!(
+        program.exists(),
+        "{} is not built: `cargo test -p service` builds it",
+        program.display()
+    );
+    program
+}

@@ -1,0 +1,8 @@
+//! The chassis: as a whole, in real processes with real signals, and in parts.
+
+mod child;
+mod commands;
+mod health;
+mod stopping;
+mod tasks;
+mod waiting;
