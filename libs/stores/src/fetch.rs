@@ -56,6 +56,14 @@ pub fn fetch(home: &Home, needed: &[Server], progress: Progress) -> Result<Tools
     }
 }
 
+/// Whether [`fetch()`] has what it needs: `apt-get`, and a network. Answers within a second.
+///
+/// # Errors
+/// [`Error::Missing`] with the reason, in a few words.
+pub fn can_fetch(home: &Home) -> Result<()> {
+    Apt::prepare(&home.tools()).and_then(Apt::clean)
+}
+
 fn explain(error: Error, missing: &[Server]) -> Error {
     match error {
         Error::Missing(why) => Error::Missing(tools::ways_out(missing, &why)),

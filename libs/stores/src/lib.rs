@@ -29,12 +29,12 @@ mod databases;
 
 pub use databases::Psql;
 pub use error::{Error, Result};
-pub use fetch::{fetch, provide};
+pub use fetch::{can_fetch, fetch, provide};
 pub use home::Home;
 pub use run::{Endpoints, Options, Stores};
 pub use system::install_with_package_manager;
 pub use tools::{HIDE_VARIABLE, Program, Server, Source, Tools, machine_hidden, ways_out};
-pub use user::server_user_name;
+pub use url::check_url;
 
 /// Where progress goes: one short line at a time, without a line end.
 pub type Progress<'a> = &'a dyn Fn(&str);

@@ -23,6 +23,10 @@ use std::process::Command;
 /// Socket paths are limited to 107 bytes by the kernel; this leaves room for PostgreSQL's file name.
 const SOCKET_FOLDER_MAX: usize = 80;
 
+/// Names the data folder when it is elsewhere.
+const NOTE: &str = "data-folder";
+
+/// The folders of one set of stores, and the user that the servers run as.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
     pub(crate) dir: PathBuf,
@@ -41,7 +45,7 @@ impl Place {
             make_dir(&dir.join(inner), mode)?;
         }
         let user = ServerUser::needed()?;
-        let data = data_folder(&dir, user.as_ref())?;
+        let data = make_data_folder(&dir, user.as_ref())?;
         Ok(Place { dir, data, user })
     }
 
@@ -153,24 +157,33 @@ impl Place {
     }
 }
 
-/// Where the servers of `dir` keep their data; decided once.
-fn data_folder(dir: &Path, user: Option<&ServerUser>) -> Result<PathBuf> {
-    let (inside, note) = (dir.join("data"), dir.join("data-folder"));
-    if let Some(path) =
-        fs::read_to_string(&note).ok().map(PathBuf::from).filter(|path| path.is_dir())
-    {
+/// Where the servers of `dir` keep their data, or will.
+pub(crate) fn data_folder(dir: &Path, user: Option<&ServerUser>) -> PathBuf {
+    let noted =
+        fs::read_to_string(dir.join(NOTE)).ok().map(PathBuf::from).filter(|path| path.is_dir());
+    let reachable = || user.is_none_or(|user| user.can_reach(nearest_existing(dir)));
+    match noted {
+        Some(path) => path,
+        None if reachable() => dir.join("data"),
+        None => Path::new("/var/tmp").join(outside_name(dir)),
+    }
+}
+
+fn make_data_folder(dir: &Path, user: Option<&ServerUser>) -> Result<PathBuf> {
+    let path = data_folder(dir, user);
+    if path.starts_with(dir) {
+        make_dir(&path, 0o755)?;
+    } else {
+        make_dir(&path, 0o711)?;
         only_ours(&path, None)?;
-        return Ok(path);
+        let note = dir.join(NOTE);
+        fs::write(&note, path.as_os_str().as_encoded_bytes()).doing("write", &note)?;
     }
-    if user.is_none_or(|user| user.can_reach(dir)) {
-        make_dir(&inside, 0o755)?;
-        return Ok(inside);
-    }
-    let outside = Path::new("/var/tmp").join(outside_name(dir));
-    make_dir(&outside, 0o711)?;
-    only_ours(&outside, None)?;
-    fs::write(&note, outside.as_os_str().as_encoded_bytes()).doing("write", &note)?;
-    Ok(outside)
+    Ok(path)
+}
+
+fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors().find(|path| path.exists()).unwrap_or(path)
 }
 
 /// A name for a folder outside of `dir` that is always the same for `dir` (FNV-1a of its path).

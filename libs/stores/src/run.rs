@@ -1,8 +1,9 @@
 //! Starting, sharing and stopping the three servers of one folder.
 
-use crate::place::Place;
+use crate::place::{self, Place};
 use crate::process::{self, Log, Running};
 use crate::url::Url;
+use crate::user::ServerUser;
 use crate::{Error, Program, Psql, Result, Server, Tools, nats, network, ports, postgres, redis};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -202,6 +203,16 @@ impl Stores {
     /// The folder that holds the servers' data, and the user that they run as when it is not this one.
     pub fn data_folder(&self) -> (&Path, Option<&'static str>) {
         (&self.place.data, self.place.user.as_ref().map(|user| user.name))
+    }
+
+    /// Where the data of the stores in `dir` is or will be, and the user that the servers run as when it
+    /// is not this one (as root it is `postgres` or `nobody`).
+    ///
+    /// # Errors
+    /// When root has no such user on this machine.
+    pub fn data_folder_of(dir: &Path) -> Result<(PathBuf, Option<&'static str>)> {
+        let user = ServerUser::needed()?;
+        Ok((place::data_folder(dir, user.as_ref()), user.map(|user| user.name)))
     }
 
     /// The log file of a server in `dir`, whether or not it exists.

@@ -1,6 +1,26 @@
 //! Just enough of URLs to reach a server that somebody named.
 
-use crate::{Error, Result};
+use crate::{Error, Result, Server};
+
+/// Whether this can be the URL of such a server.
+///
+/// # Errors
+/// [`Error::Failed`] with the form that is expected; it does not repeat the URL, which may hold a password.
+pub fn check_url(server: Server, url: &str) -> Result<()> {
+    let (schemes, form): (&[&str], _) = match server {
+        Server::Postgres => {
+            (&["postgres", "postgresql"], "postgres://user:password@host:port/database")
+        }
+        Server::Redis => (&["redis", "rediss"], "redis://:password@host:port"),
+        Server::Nats => (&["nats", "tls"], "nats://user:password@host:port"),
+    };
+    // NATS clients take a list of servers.
+    let mut parsed = url.split(',').map(Url::parse);
+    if parsed.all(|url| url.is_ok_and(|url| schemes.contains(&url.scheme.as_str()))) {
+        return Ok(());
+    }
+    Err(Error::Failed(format!("the URL must look like {form}")))
+}
 
 /// The parts of `scheme://user:password@host:port/path?query`.
 #[derive(Debug, Clone, PartialEq, Eq)]

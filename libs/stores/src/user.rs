@@ -15,11 +15,6 @@ pub(crate) struct ServerUser {
     pub(crate) gid: u32,
 }
 
-/// The name of the user that the servers run as, if it is not the current one: `postgres`, or `nobody`.
-pub fn server_user_name() -> Option<&'static str> {
-    ServerUser::needed().ok().flatten().map(|user| user.name)
-}
-
 impl ServerUser {
     /// Nobody when we are not root: the servers then run as we do.
     pub(crate) fn needed() -> Result<Option<ServerUser>> {

@@ -1,0 +1,126 @@
+//! Building the shop with cargo, and handing over to it.
+
+use crate::{Result, style};
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use stores::Home;
+
+/// What `up` runs; the psp stands in for the payment provider.
+const PACKAGES: [&str; 8] =
+    ["operator", "gateway", "product", "user", "cart", "order", "payment", "psp"];
+
+/// How the shop is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// `--release`: what is measured and shown.
+    Release,
+    /// Sooner built, slower to run.
+    Dev,
+}
+
+impl Profile {
+    /// As people and cargo's `--profile` call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Release => "release",
+            Profile::Dev => "dev",
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Profile::Release => "release",
+            Profile::Dev => "debug",
+        }
+    }
+}
+
+/// The cargo that runs us, in the workspace and into the same target folder, without what `cargo run`
+/// sets for *this* package: build scripts that watch those variables would run again, and half of the
+/// shop with them.
+///
+/// # Errors
+/// As [`target_dir`].
+pub fn cargo(home: &Home) -> Result<Command> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(home.workspace()).env("CARGO_TARGET_DIR", target_dir()?);
+    let ours = [
+        "CARGO_PKG_",
+        "CARGO_MANIFEST_",
+        "CARGO_BIN_",
+        "CARGO_CRATE_",
+        "CARGO_PRIMARY_",
+        "OUT_DIR",
+    ];
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| ours.iter().any(|prefix| name.starts_with(prefix))) {
+        command.env_remove(name);
+    }
+    Ok(command)
+}
+
+/// Where cargo builds: the folder that this program itself was built in.
+///
+/// # Errors
+/// When this program does not know where it is.
+pub fn target_dir() -> Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    program
+        .ancestors()
+        .nth(2)
+        .map(PathBuf::from)
+        .ok_or_else(|| "this program is not in a target folder".into())
+}
+
+/// Where the operator of this profile is, or will be once built.
+///
+/// # Errors
+/// As [`target_dir`].
+pub fn operator(profile: Profile) -> Result<PathBuf> {
+    Ok(target_dir()?.join(profile.folder()).join("operator"))
+}
+
+/// Builds the shop, with cargo's own progress.
+///
+/// # Errors
+/// When it does not compile; cargo has said why.
+pub fn shop(home: &Home, profile: Profile) -> Result {
+    println!("{} ({} profile)", style::bold("building"), profile.name());
+    let packages =
+        PACKAGES.iter().flat_map(|name| ["--package", name]).map(OsString::from).collect();
+    build(home, profile, packages)
+}
+
+/// Builds the operator alone.
+///
+/// # Errors
+/// As [`shop`].
+pub fn operator_only(home: &Home, profile: Profile) -> Result {
+    build(home, profile, vec!["--package".into(), "operator".into()])
+}
+
+fn build(home: &Home, profile: Profile, packages: Vec<OsString>) -> Result {
+    let mut command = cargo(home)?;
+    command.args(["build", "--profile", profile.name()]).args(packages);
+    succeeded(command.status()?, "cargo build")
+}
+
+/// An exit status as a result.
+///
+/// # Errors
+/// When it is not success.
+pub fn succeeded(status: ExitStatus, what: &str) -> Result {
+    if status.success() { Ok(()) } else { Err(format!("{what}: {status}").into()) }
+}
+
+/// Becomes the operator, with the arguments of this process. Returns only when that fails.
+///
+/// # Errors
+/// When the program cannot be run.
+pub fn become_operator(profile: Profile) -> Result {
+    let program = operator(profile)?;
+    let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+    Err(format!("cannot run {}: {error}", program.display()).into())
+}

@@ -1,0 +1,130 @@
+//! From the command line to the step that does the work.
+
+use crate::build::{self, Profile};
+use crate::cli::{Cli, Sqlx, Test, Up, Verb};
+use crate::port::{self, Port};
+use crate::{Result, doctor, machine, style, suites};
+use std::process::ExitCode;
+use stores::{Home, Options, Stores};
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::read() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match Home::find().map_err(Into::into).and_then(|home| run(&home, &cli.verb)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{} {error}", style::red("error:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(home: &Home, verb: &Verb) -> Result {
+    match verb {
+        Verb::Up(options) => up(home, options),
+        Verb::Down(options) => down(home, options.wipe),
+        Verb::Status | Verb::Logs(_) | Verb::Order(_) | Verb::Import(_) => {
+            with_the_running_shop(home)
+        }
+        Verb::Test(Test { all }) => suites::run(home, *all),
+        Verb::Doctor => doctor::run(home),
+        Verb::Fetch => fetch(home),
+        Verb::Sqlx(Sqlx { .. }) => sqlx(home),
+    }
+}
+
+fn up(home: &Home, options: &Up) -> Result {
+    if !home.state_file().is_file() {
+        refuse_taken(options.port)?;
+    }
+    machine::check_for_build(home)?;
+    machine::provide_stores(home, &Options::from(&options.stores), options.system)?;
+    let profile = if options.dev { Profile::Dev } else { Profile::Release };
+    build::shop(home, profile)?;
+    remember(home, profile)?;
+    build::become_operator(profile)
+}
+
+fn refuse_taken(port: u16) -> Result {
+    match port::look(port) {
+        Port::Free => Ok(()),
+        Port::Taken(owner) => {
+            Err(format!("port {port} is taken by {owner}; choose another: cargo souk up --port P")
+                .into())
+        }
+    }
+}
+
+fn down(home: &Home, wipe: bool) -> Result {
+    if let Some(profile) = operator_of_the_shop(home)? {
+        return build::become_operator(profile);
+    }
+    // An `up` that was killed before it wrote down anything leaves nothing but stores.
+    if Stores::stop_at(&home.stores())?.is_empty() {
+        println!("the shop is not up");
+    } else {
+        println!("stopped the stores");
+    }
+    if wipe {
+        Stores::wipe(&home.stores())?;
+        remove(&home.run())?;
+        println!("removed all data");
+    }
+    Ok(())
+}
+
+fn remove(folder: &std::path::Path) -> Result {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// These are about a shop that runs; nobody should wait for a build to hear that there is none.
+fn with_the_running_shop(home: &Home) -> Result {
+    match operator_of_the_shop(home)? {
+        Some(profile) => build::become_operator(profile),
+        None => Err("the shop is not up; start it with: cargo souk up".into()),
+    }
+}
+
+fn sqlx(home: &Home) -> Result {
+    machine::check_for_build(home)?;
+    machine::provide_stores(home, &Options::default(), false)?;
+    build::operator_only(home, Profile::Dev)?;
+    build::become_operator(Profile::Dev)
+}
+
+fn fetch(home: &Home) -> Result {
+    machine::provide_stores(home, &Options::default(), false)?;
+    println!("all stores' programs are here:");
+    doctor::stores(home);
+    println!("for being offline fetch the crates too: cargo fetch --locked");
+    Ok(())
+}
+
+/// The profile of the operator whose shop is up (or was killed, and wants to be taken down). Builds it
+/// again if it was cleaned away meanwhile: nobody else can stop what it started.
+fn operator_of_the_shop(home: &Home) -> Result<Option<Profile>> {
+    if !home.state_file().is_file() {
+        return Ok(None);
+    }
+    let noted = std::fs::read_to_string(profile_file(home)).unwrap_or_default();
+    let profile = if noted == Profile::Dev.name() { Profile::Dev } else { Profile::Release };
+    if !build::operator(profile)?.is_file() {
+        build::operator_only(home, profile)?;
+    }
+    Ok(Some(profile))
+}
+
+fn remember(home: &Home, profile: Profile) -> Result {
+    std::fs::create_dir_all(home.run())?;
+    Ok(std::fs::write(profile_file(home), profile.name())?)
+}
+
+fn profile_file(home: &Home) -> std::path::PathBuf {
+    home.run().join("profile")
+}
