@@ -28,6 +28,7 @@ const ALPN: &[u8] = b"h2";
 
 /// Where a process finds its certificate.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Folder with ca.pem (whom we trust), cert.pem (our chain) and key.pem
     #[arg(long, env = "SOUK_TLS_DIR", value_name = "DIR")]

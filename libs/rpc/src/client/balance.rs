@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::Identity;
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// However often members fail.
 const RESOLVE_SPACING: Duration = Duration::from_secs(1);
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The members of one service. Dropping it closes their connections.
 pub(super) struct Pool {
@@ -32,7 +32,8 @@ pub(super) struct Pool {
     connector: Arc<Connector>,
     signals: Arc<Signals>,
     members: ArcSwap<Vec<Arc<Member>>>,
-    failed_lookups: AtomicU64,
+    /// The last lookup did not find everything.
+    lookup_failed: AtomicBool,
     dropped: CancellationToken,
 }
 
@@ -44,7 +45,7 @@ impl Pool {
             connector: Arc::new(Connector::new(name, identity)),
             signals: Arc::new(signals),
             members: ArcSwap::default(),
-            failed_lookups: AtomicU64::new(0),
+            lookup_failed: AtomicBool::new(false),
             dropped: CancellationToken::new(),
         });
         tokio::spawn(keep_resolved(Arc::downgrade(&pool)));
@@ -58,7 +59,6 @@ impl Pool {
             return Ok(picked);
         }
         let mut changed = self.signals.changed.subscribe();
-        let failed_lookups = self.failed_lookups.load(Ordering::Relaxed);
         let mut tried: Option<(Arc<Member>, u64)> = None;
         loop {
             if let Some(picked) = self.pick_ready() {
@@ -71,9 +71,10 @@ impl Pool {
                 Some((member, _)) if !member.has_left() => {}
                 _ => {
                     if let Some(member) = self.due_first() {
-                        member.hurry();
                         tried = Some((Arc::clone(&member), member.failures()));
-                    } else if self.failed_lookups.load(Ordering::Relaxed) > failed_lookups {
+                        member.hurry();
+                    } else if self.lookup_failed.load(Ordering::Relaxed) {
+                        self.signals.resolve.notify_one();
                         return Err(Failure::unreachable(self.connector.name()));
                     }
                 }
@@ -140,9 +141,9 @@ impl Pool {
         if complete {
             left.values().for_each(|member| member.leave());
         } else {
-            self.failed_lookups.fetch_add(1, Ordering::Relaxed);
             members.extend(left.into_values());
         }
+        self.lookup_failed.store(!complete, Ordering::Relaxed);
         self.members.store(Arc::new(members));
         self.signals.changed.send_replace(());
     }
