@@ -1,5 +1,7 @@
 //! How processes speak to each other, over real sockets and real certificates.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
+
 mod callee;
 mod raw;
 mod world;
