@@ -5,10 +5,10 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use database::Database;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::Shard;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 use uuid::Uuid;
@@ -40,32 +40,39 @@ pub struct Consumer<H> {
 impl<H: Handler> Consumer<H> {
     /// Consumes until asked to stop; whatever breaks is tried again. Copies of a service share
     /// the durable consumer and so the work.
-    pub async fn run(
+    pub fn run(
         self,
         bus: Bus,
         database: Database,
         stop: CancellationToken,
-    ) -> anyhow::Result<()> {
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
         let name = format!("{}-from-{}", self.context, self.source);
-        let worker = Worker { name: &name, consumer: &self, bus: &bus, database: &database };
+        let worker =
+            Worker { name, source: self.source, handler: Box::new(self.handler), bus, database };
+        Box::pin(worker.run(stop))
+    }
+}
+
+struct Worker {
+    name: String,
+    source: &'static str,
+    handler: Box<dyn Handler>,
+    bus: Bus,
+    database: Database,
+}
+
+impl Worker {
+    async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         while !stop.is_cancelled() {
-            if let Err(error) = worker.consume(&stop).await {
-                tracing::warn!(consumer = name, error = format!("{error:#}"), "consuming again");
+            if let Err(error) = self.consume(&stop).await {
+                let consumer = &self.name;
+                tracing::warn!(consumer, error = format!("{error:#}"), "consuming again");
                 let _stopped = timeout(RECONNECT, stop.cancelled()).await;
             }
         }
         Ok(())
     }
-}
 
-struct Worker<'a, H> {
-    name: &'a str,
-    consumer: &'a Consumer<H>,
-    bus: &'a Bus,
-    database: &'a Database,
-}
-
-impl<H: Handler> Worker<'_, H> {
     /// Pulls until something is wrong with the consumer. A pull that ended empty is the moment
     /// to look whether the consumer still exists, and whether it should have delivered.
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
@@ -94,11 +101,11 @@ impl<H: Handler> Worker<'_, H> {
     }
 
     async fn durable(&self) -> anyhow::Result<PullConsumer> {
-        let stream = self.bus.stream(self.consumer.source).await?;
+        let stream = self.bus.stream(self.source).await?;
         let config = pull::Config {
-            durable_name: Some(self.name.to_owned()),
+            durable_name: Some(self.name.clone()),
             // One wildcard: nats-server 2.9 ignores all but one of several filters.
-            filter_subject: format!("souk.{}.v1.>", self.consumer.source),
+            filter_subject: format!("souk.{}.v1.>", self.source),
             deliver_policy: DeliverPolicy::All,
             ack_policy: AckPolicy::Explicit,
             ack_wait: ACK_WAIT,
@@ -106,19 +113,19 @@ impl<H: Handler> Worker<'_, H> {
             max_ack_pending: 8192,
             ..pull::Config::default()
         };
-        Ok(stream.get_or_create_consumer(self.name, config).await?)
+        Ok(stream.get_or_create_consumer(&self.name, config).await?)
     }
 
     /// Nothing came although something is pending, or its place lies beyond the stream's end
     /// (nats-server #5412): such a consumer is silent for ever, so it is made anew.
     async fn watch(&self, consumer: &mut PullConsumer) -> anyhow::Result<()> {
         let info = consumer.info().await?.clone(); // an error when it has vanished
-        metrics::lag(self.name, info.num_pending);
-        let stream = self.bus.stream(self.consumer.source).await?;
+        metrics::lag(&self.name, info.num_pending);
+        let stream = self.bus.stream(self.source).await?;
         let last = stream.get_info().await?.state.last_sequence;
         let stuck = info.num_pending > 0 && info.num_ack_pending == 0;
         if stuck || info.delivered.stream_sequence > last || info.ack_floor.stream_sequence > last {
-            stream.delete_consumer(self.name).await?;
+            stream.delete_consumer(&self.name).await?;
             anyhow::bail!("the consumer was silent: made anew");
         }
         Ok(())
@@ -130,13 +137,14 @@ impl<H: Handler> Worker<'_, H> {
         let mut done = Vec::new();
         for message in messages {
             match delivered(&message) {
-                Ok(event) if !self.consumer.handler.wants(&event.kind) => done.push(message),
+                Ok(event) if !self.handler.wants(&event.kind) => done.push(message),
                 Ok(event) => groups[self.database.index_of(event.shard())].push(event, message),
                 Err(reason) => self.park_unreadable(message, &reason).await,
             }
         }
-        let finished = groups.into_iter().enumerate().map(|(at, group)| self.apply(at, group));
-        let (_, ()) = tokio::join!(join_all(finished), acknowledge(done.iter(), AckKind::Ack));
+        acknowledge(done, AckKind::Ack).await;
+        let applied = groups.into_iter().enumerate().map(|(at, group)| self.apply(at, group));
+        join_all(applied).await;
     }
 
     async fn apply(&self, database: usize, group: Group) {
@@ -144,20 +152,21 @@ impl<H: Handler> Worker<'_, H> {
             return;
         }
         let batch = info_span!("consume", consumer = self.name, events = group.events.len());
-        let events = trace(&batch, self.name, group.events);
-        let processor = Processor {
-            consumer: self.name,
-            database: self.database,
-            handler: &self.consumer.handler,
-        };
-        metrics::batch(self.name, events.len());
+        let events = trace(&batch, &self.name, group.events);
+        let processor =
+            Processor { consumer: &self.name, database: &self.database, handler: &*self.handler };
+        metrics::batch(&self.name, events.len());
         let outcomes = processor.process(database, &events).instrument(batch).await;
         drop(events); // the spans end with the commit
-        let (done, again): (Vec<_>, Vec<_>) =
-            group.messages.iter().zip(outcomes).partition(|(_, outcome)| *outcome == Outcome::Done);
-        acknowledge(done.iter().map(|(message, _)| *message), AckKind::Ack).await;
-        let later = AckKind::Nak(Some(AGAIN));
-        acknowledge(again.iter().map(|(message, _)| *message), later).await;
+        let (mut done, mut again) = (Vec::new(), Vec::new());
+        for (message, outcome) in group.messages.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Done => done.push(message),
+                Outcome::Again => again.push(message),
+            }
+        }
+        acknowledge(done, AckKind::Ack).await;
+        acknowledge(again, AckKind::Nak(Some(AGAIN))).await;
     }
 
     /// A message that is no event of ours. It has no id that could be trusted: stream time and
@@ -180,14 +189,14 @@ impl<H: Handler> Worker<'_, H> {
         };
         let parked = async {
             let mut tx = self.database.begin(Shard(0)).await?;
-            store::park(&mut tx, self.name, &event, 1, reason).await?;
+            store::park(&mut tx, &self.name, &event, 1, reason).await?;
             tx.commit().await
         };
         match parked.await {
             Ok(()) => {
                 tracing::error!(consumer = self.name, subject = event.subject, reason, "parked");
-                metrics::parked(self.name);
-                acknowledge([&message], AckKind::Ack).await;
+                metrics::parked(&self.name);
+                acknowledge(vec![message], AckKind::Ack).await;
             }
             Err(error) => tracing::warn!(%error, "a bad message could not be parked yet"),
         }
@@ -245,11 +254,11 @@ fn trace(batch: &Span, consumer: &str, mut events: Vec<Delivered>) -> Vec<Delive
     events
 }
 
-async fn acknowledge<'a>(messages: impl IntoIterator<Item = &'a Message>, kind: AckKind) {
+/// An acknowledgement that is lost costs one more delivery, which the inbox knows.
+async fn acknowledge(messages: Vec<Message>, kind: AckKind) {
     for message in messages {
-        // A lost acknowledgement is one more delivery, which the inbox knows.
-        if message.ack_with(kind).await.is_err() {
-            sleep(Duration::ZERO).await;
+        if let Err(error) = message.ack_with(kind).await {
+            tracing::debug!(%error, "not acknowledged");
         }
     }
 }

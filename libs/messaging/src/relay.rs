@@ -6,14 +6,17 @@
 //! not hold it was wiped or rolled back, and is filled again from the outbox.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use database::Database;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::EventId;
 use sqlx::PgPool;
+use tokio::sync::Notify;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -49,36 +52,47 @@ impl Relay {
     }
 
     /// Relays until asked to stop, then sends what is left (bounded) and gives up its leases.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let databases = self.database.pools().iter().enumerate();
-        let relays = databases.map(|(index, pool)| One::new(&self, index, pool).run(&stop));
-        join_all(relays).await;
-        Ok(())
+    pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(async move {
+            let databases = 0..self.database.pools().len();
+            join_all(databases.map(|index| One::new(&self, index).run(stop.clone()))).await;
+            Ok(())
+        })
     }
 }
 
 /// The relay of one database.
-struct One<'a> {
-    relay: &'a Relay,
+struct One {
+    context: &'static str,
+    bus: Bus,
+    woken: Arc<Notify>,
     index: usize,
-    pool: &'a PgPool,
+    pool: PgPool,
     holder: Uuid,
     held_until: Instant,
     floor: i64,
 }
 
-impl<'a> One<'a> {
-    fn new(relay: &'a Relay, index: usize, pool: &'a PgPool) -> Self {
-        let holder = EventId::mint().uuid();
-        Self { relay, index, pool, holder, held_until: Instant::now(), floor: 0 }
+impl One {
+    fn new(relay: &Relay, index: usize) -> Self {
+        Self {
+            context: relay.context,
+            bus: relay.bus.clone(),
+            woken: Arc::clone(relay.outbox.wake(index)),
+            index,
+            pool: relay.database.pools()[index].clone(),
+            holder: EventId::mint().uuid(),
+            held_until: Instant::now(),
+            floor: 0,
+        }
     }
 
-    async fn run(mut self, stop: &CancellationToken) {
+    async fn run(mut self, stop: CancellationToken) {
         let mut pokes = self.pokes().await;
         let mut poll = interval(POLL);
         let mut check = interval(CHECK);
         let mut upkeep = interval(Duration::from_secs(3600));
-        let woken = self.relay.outbox.wake(self.index).clone();
+        let woken = Arc::clone(&self.woken);
         loop {
             let holds = note(self.hold_lease().await).unwrap_or(false);
             tokio::select! {
@@ -88,7 +102,7 @@ impl<'a> One<'a> {
                     note(self.check_and_sweep(holds).await);
                 }
                 _ = upkeep.tick() => {
-                    note(store::upkeep(self.pool, OUTBOX_DAYS, INBOX_DAYS).await);
+                    note(store::upkeep(&self.pool, OUTBOX_DAYS, INBOX_DAYS).await);
                 }
                 () = woken.notified() => self.woken(holds).await,
                 Some(()) = pokes.next() => self.woken(holds).await,
@@ -97,7 +111,7 @@ impl<'a> One<'a> {
         }
         if self.held_until > Instant::now() {
             note(timeout(ACK_TIMEOUT, self.drain()).await.unwrap_or(Ok(())));
-            note(store::drop_lease(self.pool, self.holder).await);
+            note(store::drop_lease(&self.pool, self.holder).await);
         }
     }
 
@@ -107,13 +121,13 @@ impl<'a> One<'a> {
         if holds {
             note(self.drain().await);
         } else {
-            let poked = self.relay.bus.client().publish(self.poke_subject(), "".into()).await;
+            let poked = self.bus.client().publish(self.poke_subject(), "".into()).await;
             note(poked);
         }
     }
 
-    async fn pokes(&self) -> impl futures_util::Stream<Item = ()> + Unpin + use<> {
-        let subscription = self.relay.bus.client().subscribe(self.poke_subject()).await;
+    async fn pokes(&self) -> BoxStream<'static, ()> {
+        let subscription = self.bus.client().subscribe(self.poke_subject()).await;
         match note(subscription) {
             Some(subscription) => subscription.map(drop).boxed(),
             None => futures_util::stream::pending().boxed(), // polling is left
@@ -121,7 +135,7 @@ impl<'a> One<'a> {
     }
 
     fn poke_subject(&self) -> String {
-        format!("souk-poke.{}.{}", self.relay.context, self.index)
+        format!("souk-poke.{}.{}", self.context, self.index)
     }
 
     /// Renewed at half time. The local clock only decides when to renew; the database's decides
@@ -131,7 +145,7 @@ impl<'a> One<'a> {
         if self.held_until > now + LEASE / 2 {
             return Ok(true);
         }
-        let held = store::hold_lease(self.pool, self.holder, LEASE.as_secs_f64()).await?;
+        let held = store::hold_lease(&self.pool, self.holder, LEASE.as_secs_f64()).await?;
         if held {
             self.held_until = now + LEASE;
         }
@@ -152,18 +166,22 @@ impl<'a> One<'a> {
         if !holds {
             return Ok(());
         }
-        let stream = self.relay.bus.stream(self.relay.context).await?;
+        let stream = self.bus.stream(self.context).await?;
         self.check_identity(&stream).await?;
         while self.pass(0).await? == BATCH as usize && self.hold_lease().await? {}
-        metrics::outbox(self.relay.context, self.index, store::depth(self.pool).await?);
+        metrics::outbox(self.context, self.index, store::depth(&self.pool).await?);
         Ok(())
     }
 
     /// One batch: fetch, publish pipelined, mark. Answers how many were fetched.
     async fn pass(&mut self, floor: i64) -> anyhow::Result<usize> {
-        let events = store::unpublished(self.pool, floor, BATCH).await?;
+        let events = store::unpublished(&self.pool, floor, BATCH).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
-        let acks = join_all(events.iter().map(|event| self.send(event))).await;
+        let mut sends = Vec::with_capacity(events.len());
+        for event in &events {
+            sends.push(self.send(event));
+        }
+        let acks = join_all(sends).await;
         let (mut acknowledged, mut held_back) = (Vec::with_capacity(events.len()), HashSet::new());
         for (event, ack) in events.iter().zip(acks) {
             match ack {
@@ -176,17 +194,17 @@ impl<'a> One<'a> {
                 }
             }
         }
-        store::mark_published(self.pool, &acknowledged).await?;
-        metrics::published(self.relay.context, acknowledged.iter().map(|ack| ack.event));
+        store::mark_published(&self.pool, &acknowledged).await?;
+        metrics::published(self.context, acknowledged.iter().map(|ack| ack.event));
         anyhow::ensure!(held_back.is_empty(), "some events could not be published");
         self.floor = newest - FLOOR_DEPTH;
         Ok(events.len())
     }
 
     async fn send(&self, event: &Stored) -> anyhow::Result<i64> {
-        let headers = headers(event, self.relay.context)?;
+        let headers = headers(event, self.context)?;
         let payload = event.payload.clone().into();
-        let jetstream = self.relay.bus.jetstream();
+        let jetstream = self.bus.jetstream();
         let publish = jetstream.publish_with_headers(event.subject.clone(), headers, payload);
         // The client's own ack timeout does not cover this path (nats-io/nats.rs #1558).
         let ack = timeout(ACK_TIMEOUT, async { publish.await?.await }.boxed()).await??;
@@ -196,17 +214,17 @@ impl<'a> One<'a> {
     /// Whether the stream still holds the last message that it acknowledged. If not, sends
     /// again back to the last one that it holds, and lets every consumer start over.
     async fn check_identity(&mut self, stream: &Stream) -> anyhow::Result<()> {
-        let Some((sequence, id)) = store::last_acknowledged(self.pool).await? else {
+        let Some((sequence, id)) = store::last_acknowledged(&self.pool).await? else {
             return Ok(());
         };
         if holds(stream, sequence, id).await? {
             return Ok(());
         }
         let kept = self.last_match(stream, sequence).await?;
-        let again = store::send_again_above(self.pool, kept).await?;
+        let again = store::send_again_above(&self.pool, kept).await?;
         self.floor = 0;
         tracing::error!(
-            context = self.relay.context,
+            context = self.context,
             sequence,
             kept,
             again,
@@ -221,7 +239,7 @@ impl<'a> One<'a> {
         let (mut kept, mut lost) = (0, lost);
         while lost - kept > 1 {
             let middle = kept + (lost - kept) / 2;
-            match store::published_below(self.pool, middle).await? {
+            match store::published_below(&self.pool, middle).await? {
                 Some((sequence, _)) if sequence <= kept => kept = middle,
                 Some((sequence, id)) if holds(stream, sequence, id).await? => kept = middle,
                 Some((sequence, _)) => lost = sequence,

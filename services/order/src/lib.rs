@@ -57,7 +57,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         let consumer = Consumer { context: "order", source, handler };
         tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
     }
-    tasks.keep("deadlines", app.clone().enforce_deadlines(Duration::from_millis(500), stop.clone()));
+    tasks
+        .keep("deadlines", app.clone().enforce_deadlines(Duration::from_millis(500), stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(OrderServiceServer::new(Grpc::new(app, verifier, stop.clone())));

@@ -1,0 +1,63 @@
+//! An order as the rules see it.
+
+use kernel::{CartId, Money, OrderId, PaymentMethodId, ProductId, ReturnId, UserId};
+use time::OffsetDateTime;
+
+use super::checkout::State;
+
+/// What was ordered by whom, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// On the shard of its user.
+    pub id: OrderId,
+    /// Who ordered.
+    pub user: UserId,
+    /// The cart that was ordered, and its version then.
+    pub cart: (CartId, i64),
+    /// Where the checkout stands.
+    pub state: State,
+    /// What pays; means something to the payment context only.
+    pub payment_method: PaymentMethodId,
+    /// The sum of all lines.
+    pub total: Money,
+    /// What was paid back for returns.
+    pub refunded: Money,
+    /// What was ordered.
+    pub lines: Vec<Line>,
+    /// Grows with every change.
+    pub version: i64,
+    /// When each step was made, by the clock of the order's database.
+    pub placed_at: OffsetDateTime,
+    /// When stock was held.
+    pub stock_held_at: Option<OffsetDateTime>,
+    /// When the checkout ended.
+    pub ended_at: Option<OffsetDateTime>,
+}
+
+/// One product of an order, at the price of the moment of ordering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which product.
+    pub product: ProductId,
+    /// Its SKU and name then.
+    pub sku: String,
+    /// For the customer to read.
+    pub name: String,
+    /// Above 0.
+    pub quantity: i64,
+    /// For one.
+    pub unit_price: Money,
+    /// How many came back; at most the quantity.
+    pub returned: i64,
+}
+
+/// Some items of an order on their way back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Chosen by the caller: the same id is the same return.
+    pub id: ReturnId,
+    /// What comes back.
+    pub items: Vec<(ProductId, i64)>,
+    /// What is paid back.
+    pub refund: Money,
+}

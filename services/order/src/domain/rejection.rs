@@ -1,0 +1,81 @@
+//! Everything that an order can refuse.
+
+use kernel::ProductId;
+use thiserror::Error;
+
+/// A refusal, with a stable [`Rejection::code`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Rejection {
+    /// No such order for this user.
+    #[error("no such order")]
+    OrderNotFound,
+    /// A sale is not cancelled but returned.
+    #[error("the order is confirmed: return its items instead")]
+    OrderConfirmed,
+    /// Only what was sold can come back.
+    #[error("the order is not confirmed")]
+    OrderNotConfirmed,
+    /// Nothing to order.
+    #[error("the cart is empty")]
+    CartEmpty,
+    /// This version of the cart was ordered before, perhaps in another tab.
+    #[error("this cart has been ordered already")]
+    CartAlreadyOrdered,
+    /// More lines than an order may have.
+    #[error("an order has at most {max} lines")]
+    TooManyLines {
+        /// The limit.
+        max: usize,
+    },
+    /// A product is no longer on sale.
+    #[error("product {0} is no longer on sale")]
+    ProductUnavailable(ProductId),
+    /// The sum does not fit, or mixes currencies.
+    #[error("the total cannot be computed")]
+    AmountOutOfRange,
+    /// The user has no address to send to.
+    #[error("add an address first")]
+    AddressMissing,
+    /// The address that was named is not the user's.
+    #[error("no such address")]
+    AddressNotFound,
+    /// The key came before with another request.
+    #[error("this idempotency key was used for another request")]
+    KeyReused,
+    /// The first request with this key has not finished.
+    #[error("a request with this idempotency key is still running")]
+    KeyInFlight,
+    /// The item of the return was not ordered, or not so often.
+    #[error("product {product}: at most {returnable} can be returned")]
+    NotReturnable {
+        /// Which.
+        product: ProductId,
+        /// How many could be.
+        returnable: i64,
+    },
+    /// A return without items.
+    #[error("nothing to return")]
+    NothingToReturn,
+}
+
+impl Rejection {
+    /// The stable code, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OrderNotFound => "order_not_found",
+            Self::OrderConfirmed => "order_confirmed",
+            Self::OrderNotConfirmed => "order_not_confirmed",
+            Self::CartEmpty => "cart_empty",
+            Self::CartAlreadyOrdered => "cart_already_ordered",
+            Self::TooManyLines { .. } => "too_many_lines",
+            Self::ProductUnavailable(_) => "product_unavailable",
+            Self::AmountOutOfRange => "amount_out_of_range",
+            Self::AddressMissing => "address_missing",
+            Self::AddressNotFound => "address_not_found",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::KeyInFlight => "idempotency_key_in_flight",
+            Self::NotReturnable { .. } => "not_returnable",
+            Self::NothingToReturn => "nothing_to_return",
+        }
+    }
+}

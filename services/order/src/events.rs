@@ -1,0 +1,186 @@
+//! Inbound events to the saga, and the one map from what happened to what is published.
+
+use std::collections::BTreeMap;
+
+use database::Tx;
+use futures_util::future::BoxFuture;
+use kernel::{InvalidId, OrderId, UserId};
+use messaging::{Delivered, Handler, HandlerError, Outgoing};
+use proto::event::Event as _;
+use proto::order::v1::{
+    OrderCancelled, OrderConfirmed, OrderPlaced, OrderReturned, OrderStockHeld, order_placed,
+    order_returned,
+};
+use proto::payment::v1::{PaymentCaptured, PaymentDeclined, PaymentRefunded};
+use proto::product::v1::{StockRejected, StockReserved};
+use proto::user::v1::UserErased;
+
+use crate::app::App;
+use crate::convert::money;
+use crate::domain::checkout::{Event, Signal, decide};
+use crate::domain::{Order, Return};
+use crate::store;
+
+/// Takes in what product, payment and user publish.
+pub(crate) struct Events {
+    app: App,
+}
+
+impl Events {
+    pub(crate) fn new(app: App) -> Self {
+        Self { app }
+    }
+
+    /// Folds the signals of a batch over the orders they speak to. One that speaks to an order
+    /// that is not here (it was restored to an earlier day) is for nobody.
+    async fn settle(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
+        let mut signals = Vec::new();
+        for event in events {
+            if let Some(signal) = signal(event) {
+                signals.push((OrderId::from(event.aggregate_id), signal, event));
+            }
+        }
+        if signals.is_empty() {
+            return Ok(());
+        }
+        let mut ids: Vec<OrderId> = signals.iter().map(|(id, ..)| *id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let locked = store::lock(tx, &ids).await?;
+        let mut orders: BTreeMap<OrderId, Order> = locked.into_iter().map(|o| (o.id, o)).collect();
+        let (mut steps, mut outgoing) = (Vec::new(), Vec::new());
+        for (id, signal, cause) in signals {
+            let Some(order) = orders.get_mut(&id) else { continue };
+            // Only a customer's wish can be refused, and that is no event.
+            if let Ok(Some(event)) = decide(order.state, signal) {
+                outgoing.push(published(order, event).caused_by(cause));
+                steps.push((id, event));
+                order.state = event.state();
+            }
+        }
+        if steps.is_empty() {
+            return Ok(());
+        }
+        store::advance(tx, &steps).await?;
+        Ok(self.app.outbox.publish(tx, &outgoing).await?)
+    }
+
+    async fn refund(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
+        let mut refunds = Vec::new();
+        for event in events.iter().filter(|event| event.is::<PaymentRefunded>()) {
+            let refund: PaymentRefunded = event.decode()?;
+            if !refund.return_id.is_empty() {
+                let id = refund.return_id.parse().map_err(poison)?;
+                refunds.push((OrderId::from(event.aggregate_id), id));
+            }
+        }
+        if !refunds.is_empty() {
+            store::book_refunds(tx, &refunds).await?;
+        }
+        Ok(())
+    }
+
+    async fn anonymise(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
+        let erased = events.iter().filter(|event| event.is::<UserErased>());
+        let users: Vec<UserId> = erased.map(|event| event.aggregate_id.into()).collect();
+        if !users.is_empty() {
+            store::anonymise(tx, &users).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Handler for Events {
+    fn wants(&self, kind: &str) -> bool {
+        const WANTED: [&str; 6] = [
+            StockReserved::TYPE,
+            StockRejected::TYPE,
+            PaymentCaptured::TYPE,
+            PaymentDeclined::TYPE,
+            PaymentRefunded::TYPE,
+            UserErased::TYPE,
+        ];
+        WANTED.contains(&kind)
+    }
+
+    fn handle<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        events: &'a [Delivered],
+    ) -> BoxFuture<'a, Result<(), HandlerError>> {
+        Box::pin(async move {
+            self.settle(tx, events).await?;
+            self.refund(tx, events).await?;
+            self.anonymise(tx, events).await
+        })
+    }
+
+    fn committed(&self, events: &[Delivered]) {
+        for event in events.iter().filter(|event| !event.is::<UserErased>()) {
+            self.app.watch.changed(event.aggregate_id.into());
+        }
+    }
+}
+
+fn signal(event: &Delivered) -> Option<Signal> {
+    let signals = [
+        (StockReserved::TYPE, Signal::StockReserved),
+        (StockRejected::TYPE, Signal::StockRejected),
+        (PaymentCaptured::TYPE, Signal::PaymentCaptured),
+        (PaymentDeclined::TYPE, Signal::PaymentDeclined),
+    ];
+    signals.iter().find(|(kind, _)| *kind == event.kind).map(|(_, signal)| *signal)
+}
+
+fn poison(error: InvalidId) -> HandlerError {
+    HandlerError::Poison(format!("return_id: {error}"))
+}
+
+/// How a step of the checkout is published.
+pub(crate) fn published(order: &Order, event: Event) -> Outgoing {
+    let order_id = order.id.to_string();
+    match event {
+        Event::StockHeld => {
+            let user_id = order.user.to_string();
+            let payment_method_id = order.payment_method.to_string();
+            let amount = Some(money(order.total));
+            let event = OrderStockHeld { order_id, user_id, payment_method_id, amount };
+            Outgoing::new(order.id, &event)
+        }
+        Event::Confirmed => Outgoing::new(order.id, &OrderConfirmed { order_id }),
+        Event::Cancelled(reason) => {
+            let reason = reason.code().to_owned();
+            Outgoing::new(order.id, &OrderCancelled { order_id, reason })
+        }
+    }
+}
+
+/// How a new order is published.
+pub(crate) fn placed(order: &Order) -> OrderPlaced {
+    let line = |line: &crate::domain::Line| order_placed::Line {
+        product_id: line.product.to_string(),
+        quantity: line.quantity,
+    };
+    OrderPlaced {
+        order_id: order.id.to_string(),
+        user_id: order.user.to_string(),
+        cart_id: order.cart.0.to_string(),
+        cart_version: order.cart.1,
+        lines: order.lines.iter().map(line).collect(),
+    }
+}
+
+/// How a return is published.
+pub(crate) fn returned(order: &Order, accepted: &Return) -> Outgoing {
+    let lines = accepted.items.iter().map(|(product, quantity)| order_returned::Line {
+        product_id: product.to_string(),
+        quantity: *quantity,
+    });
+    let event = OrderReturned {
+        order_id: order.id.to_string(),
+        return_id: accepted.id.to_string(),
+        lines: lines.collect(),
+        refund: Some(money(accepted.refund)),
+    };
+    Outgoing::new(order.id, &event)
+}

@@ -1,0 +1,426 @@
+//! Every SQL statement of the order context.
+
+use kernel::{Currency, Money, OrderId, ReturnId, Shard, UserId};
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::checkout::{Event, State};
+use crate::domain::{Line, Order, Return};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// The constraint that tells a cart that was ordered before.
+pub(crate) const ONCE_PER_CART_VERSION: &str = "orders_once_per_cart_version";
+
+/// The kept answer to a checkout.
+pub(crate) struct KeptReply {
+    pub fingerprint: Vec<u8>,
+    pub reply: Vec<u8>,
+}
+
+/// Looks for the answer that an idempotency key has already.
+pub(crate) async fn kept_reply(
+    pool: &PgPool,
+    user: UserId,
+    key: &str,
+) -> Result<Option<KeptReply>> {
+    sqlx::query_as!(
+        KeptReply,
+        "select fingerprint, reply from idempotency_keys
+         where shard = $1 and user_id = $2 and key = $3",
+        user.shard().column(),
+        user.uuid(),
+        key
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Takes the key for this transaction. False: another request with it is under way.
+pub(crate) async fn lock_key(tx: &mut PgConnection, user: UserId, key: &str) -> Result<bool> {
+    sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended($1 || $2, 0)) as "locked!""#,
+        user.to_string(),
+        key
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// The same as [`kept_reply`], in the transaction that holds the key.
+pub(crate) async fn kept_reply_locked(
+    tx: &mut PgConnection,
+    user: UserId,
+    key: &str,
+) -> Result<Option<KeptReply>> {
+    sqlx::query_as!(
+        KeptReply,
+        "select fingerprint, reply from idempotency_keys
+         where shard = $1 and user_id = $2 and key = $3",
+        user.shard().column(),
+        user.uuid(),
+        key
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// The database's clock, which all steps of an order are told by.
+pub(crate) async fn now(tx: &mut PgConnection) -> Result<OffsetDateTime> {
+    sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(tx).await
+}
+
+/// An order that is new, with the reply that its key will always get.
+pub(crate) struct NewOrder<'a> {
+    pub order: &'a Order,
+    pub ship_to: &'a serde_json::Value,
+    pub deadline_seconds: f64,
+    pub key: &'a str,
+    pub fingerprint: &'a [u8],
+    pub reply: &'a [u8],
+}
+
+/// Writes order, lines and key in one statement.
+pub(crate) async fn insert(tx: &mut PgConnection, new: NewOrder<'_>) -> Result<()> {
+    let NewOrder { order, ship_to, deadline_seconds, key, fingerprint, reply } = new;
+    let products: Vec<Uuid> = order.lines.iter().map(|line| line.product.uuid()).collect();
+    let skus: Vec<&str> = order.lines.iter().map(|line| &*line.sku).collect();
+    let names: Vec<&str> = order.lines.iter().map(|line| &*line.name).collect();
+    let quantities: Vec<i64> = order.lines.iter().map(|line| line.quantity).collect();
+    let prices: Vec<i64> = order.lines.iter().map(|line| line.unit_price.minor).collect();
+    sqlx::query!(
+        "with new_order as (
+             insert into orders (shard, order_id, user_id, cart_id, cart_version,
+                 payment_method_id, currency, total_minor, ship_to, placed_at, deadline_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::timestamptz,
+                 $10::timestamptz + make_interval(secs => $11))
+         ), new_key as (
+             insert into idempotency_keys (shard, user_id, key, fingerprint, reply)
+             values ($1, $3, $12, $13, $14)
+         )
+         insert into order_lines (shard, order_id, line_no, product_id, sku, name, quantity,
+             unit_price_minor)
+         select $1, $2, l.line_no, l.product_id, l.sku, l.name, l.quantity, l.unit_price_minor
+         from unnest($15::uuid[], $16::text[], $17::text[], $18::bigint[], $19::bigint[])
+             with ordinality l(product_id, sku, name, quantity, unit_price_minor, line_no)",
+        order.id.shard().column(),
+        order.id.uuid(),
+        order.user.uuid(),
+        order.cart.0.uuid(),
+        order.cart.1,
+        order.payment_method.uuid(),
+        order.total.currency.code(),
+        order.total.minor,
+        ship_to,
+        order.placed_at,
+        deadline_seconds,
+        key,
+        fingerprint,
+        reply,
+        &products,
+        &skus as &[&str],
+        &names as &[&str],
+        &quantities,
+        &prices
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// An order's row.
+struct Row {
+    order_id: Uuid,
+    user_id: Uuid,
+    cart_id: Uuid,
+    cart_version: i64,
+    state: String,
+    cancel_reason: Option<String>,
+    payment_method_id: Uuid,
+    currency: String,
+    total_minor: i64,
+    refunded_minor: i64,
+    version: i64,
+    placed_at: OffsetDateTime,
+    stock_held_at: Option<OffsetDateTime>,
+    ended_at: Option<OffsetDateTime>,
+}
+
+impl Row {
+    /// The order without its lines. An error is a row that no version of this code wrote.
+    fn order(self) -> Result<Order> {
+        let decode = |what: &str| sqlx::Error::Decode(format!("orders.{what}").into());
+        let state = State::parse(&self.state, self.cancel_reason.as_deref());
+        let currency = Currency::parse(&self.currency).map_err(|_| decode("currency"))?;
+        Ok(Order {
+            id: self.order_id.into(),
+            user: self.user_id.into(),
+            cart: (self.cart_id.into(), self.cart_version),
+            state: state.ok_or_else(|| decode("state"))?,
+            payment_method: self.payment_method_id.into(),
+            total: Money { currency, minor: self.total_minor },
+            refunded: Money { currency, minor: self.refunded_minor },
+            lines: Vec::new(),
+            version: self.version,
+            placed_at: self.placed_at,
+            stock_held_at: self.stock_held_at,
+            ended_at: self.ended_at,
+        })
+    }
+}
+
+/// Locks the orders that exist among these, in id order, without their lines.
+pub(crate) async fn lock(tx: &mut PgConnection, ids: &[OrderId]) -> Result<Vec<Order>> {
+    let shards: Vec<i16> = ids.iter().map(|id| id.shard().column()).collect();
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    sqlx::query_as!(
+        Row,
+        "select o.order_id, user_id, cart_id, cart_version, state, cancel_reason,
+             payment_method_id, currency, total_minor, refunded_minor, version, placed_at,
+             stock_held_at, ended_at
+         from orders o
+         join unnest($1::smallint[], $2::uuid[]) k(shard, order_id)
+             on o.shard = k.shard and o.order_id = k.order_id
+         order by o.order_id for update of o",
+        &shards,
+        &ids
+    )
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(Row::order)
+    .collect()
+}
+
+/// Locks up to `limit` open orders whose deadline is over, by the database's clock. Other
+/// copies skip them.
+pub(crate) async fn lock_due(tx: &mut PgConnection, limit: i64) -> Result<Vec<Order>> {
+    sqlx::query_as!(
+        Row,
+        "select order_id, user_id, cart_id, cart_version, state, cancel_reason,
+             payment_method_id, currency, total_minor, refunded_minor, version, placed_at,
+             stock_held_at, ended_at
+         from orders where state in ('placed', 'stock_held') and deadline_at < now()
+         order by deadline_at limit $1 for update skip locked",
+        limit
+    )
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(Row::order)
+    .collect()
+}
+
+/// One step of one order.
+pub(crate) type Step = (OrderId, Event);
+
+/// Writes the steps that a batch made: of each order only where it ended up, its version grown
+/// by the number of its steps, and the time of each.
+pub(crate) async fn advance(tx: &mut PgConnection, steps: &[Step]) -> Result<()> {
+    let shards: Vec<i16> = steps.iter().map(|(id, _)| id.shard().column()).collect();
+    let ids: Vec<Uuid> = steps.iter().map(|(id, _)| id.uuid()).collect();
+    let states: Vec<&str> = steps.iter().map(|(_, event)| event.state().code()).collect();
+    let reasons: Vec<Option<&str>> =
+        steps.iter().map(|(_, event)| event.state().reason().map(|r| r.code())).collect();
+    sqlx::query!(
+        "update orders o set
+             state = s.states[array_upper(s.states, 1)],
+             cancel_reason = s.reasons[array_upper(s.reasons, 1)],
+             version = version + array_length(s.states, 1),
+             stock_held_at = case when 'stock_held' = any(s.states) then now()
+                 else stock_held_at end,
+             ended_at = case when s.states && array['confirmed', 'cancelled'] then now()
+                 else ended_at end
+         from (
+             select shard, order_id, array_agg(state order by at) as states,
+                 array_agg(reason order by at) as reasons
+             from unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[])
+                 with ordinality s(shard, order_id, state, reason, at)
+             group by shard, order_id
+         ) s
+         where o.shard = s.shard and o.order_id = s.order_id",
+        &shards,
+        &ids,
+        &states as &[&str],
+        &reasons as &[Option<&str>]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// One order with its lines, if it exists.
+pub(crate) async fn order(connection: &mut PgConnection, id: OrderId) -> Result<Option<Order>> {
+    let row = sqlx::query_as!(
+        Row,
+        "select order_id, user_id, cart_id, cart_version, state, cancel_reason,
+             payment_method_id, currency, total_minor, refunded_minor, version, placed_at,
+             stock_held_at, ended_at
+         from orders where shard = $1 and order_id = $2",
+        id.shard().column(),
+        id.uuid()
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut order = row.order()?;
+    order.lines = lines(connection, &order).await?;
+    Ok(Some(order))
+}
+
+async fn lines(connection: &mut PgConnection, order: &Order) -> Result<Vec<Line>> {
+    let rows = sqlx::query!(
+        "select product_id, sku, name, quantity, unit_price_minor, returned
+         from order_lines where shard = $1 and order_id = $2 order by line_no",
+        order.id.shard().column(),
+        order.id.uuid()
+    )
+    .fetch_all(connection)
+    .await?;
+    let currency = order.total.currency;
+    Ok(rows
+        .into_iter()
+        .map(|row| Line {
+            product: row.product_id.into(),
+            sku: row.sku,
+            name: row.name,
+            quantity: row.quantity,
+            unit_price: Money { currency, minor: row.unit_price_minor },
+            returned: row.returned,
+        })
+        .collect())
+}
+
+/// A user's orders below `before` (the last id of the page before), newest first, without lines.
+pub(crate) async fn list(
+    pool: &PgPool,
+    user: UserId,
+    before: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<Order>> {
+    sqlx::query_as!(
+        Row,
+        "select order_id, user_id, cart_id, cart_version, state, cancel_reason,
+             payment_method_id, currency, total_minor, refunded_minor, version, placed_at,
+             stock_held_at, ended_at
+         from orders where shard = $1 and user_id = $2 and ($3::uuid is null or order_id < $3)
+         order by order_id desc limit $4",
+        user.shard().column(),
+        user.uuid(),
+        before.map(OrderId::uuid),
+        limit
+    )
+    .fetch_all(pool)
+    .await?
+    .into_iter()
+    .map(Row::order)
+    .collect()
+}
+
+/// Whether this return was accepted before.
+pub(crate) async fn return_exists(
+    tx: &mut PgConnection,
+    order: OrderId,
+    id: ReturnId,
+) -> Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from returns
+             where shard = $1 and order_id = $2 and return_id = $3) as "exists!""#,
+        order.shard().column(),
+        order.uuid(),
+        id.uuid()
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Writes an accepted return, and what has come back of each line.
+pub(crate) async fn insert_return(
+    tx: &mut PgConnection,
+    order: OrderId,
+    accepted: &Return,
+) -> Result<()> {
+    let products: Vec<Uuid> = accepted.items.iter().map(|(product, _)| product.uuid()).collect();
+    let quantities: Vec<i64> = accepted.items.iter().map(|(_, quantity)| *quantity).collect();
+    let items = serde_json::json!(accepted.items);
+    sqlx::query!(
+        "with new_return as (
+             insert into returns (shard, order_id, return_id, items, refund_minor)
+             values ($1, $2, $3, $4, $5)
+         ), grown as (
+             update orders set version = version + 1 where shard = $1 and order_id = $2
+         )
+         update order_lines l set returned = returned + r.quantity
+         from unnest($6::uuid[], $7::bigint[]) r(product_id, quantity)
+         where l.shard = $1 and l.order_id = $2 and l.product_id = r.product_id",
+        order.shard().column(),
+        order.uuid(),
+        accepted.id.uuid(),
+        items,
+        accepted.refund.minor,
+        &products,
+        &quantities
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// One refund that arrived: which return of which order.
+pub(crate) type Refund = (OrderId, ReturnId);
+
+/// Books refunds that payment has made, each once.
+pub(crate) async fn book_refunds(tx: &mut PgConnection, refunds: &[Refund]) -> Result<()> {
+    let shards: Vec<i16> = refunds.iter().map(|(order, _)| order.shard().column()).collect();
+    let orders: Vec<Uuid> = refunds.iter().map(|(order, _)| order.uuid()).collect();
+    let returns: Vec<Uuid> = refunds.iter().map(|(_, id)| id.uuid()).collect();
+    sqlx::query!(
+        "with booked as (
+             update returns r set refunded_at = now()
+             from unnest($1::smallint[], $2::uuid[], $3::uuid[]) b(shard, order_id, return_id)
+             where r.shard = b.shard and r.order_id = b.order_id and r.return_id = b.return_id
+                 and r.refunded_at is null
+             returning r.shard, r.order_id, r.refund_minor
+         )
+         update orders o set refunded_minor = refunded_minor + b.refund, version = version + 1
+         from (select shard, order_id, sum(refund_minor)::bigint as refund
+               from booked group by shard, order_id) b
+         where o.shard = b.shard and o.order_id = b.order_id",
+        &shards,
+        &orders,
+        &returns
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets where the orders of erased users were sent.
+pub(crate) async fn anonymise(tx: &mut PgConnection, users: &[UserId]) -> Result<()> {
+    let shards: Vec<i16> = users.iter().map(|user| user.shard().column()).collect();
+    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
+    sqlx::query!(
+        "update orders o set ship_to = null
+         from unnest($1::smallint[], $2::uuid[]) u(shard, user_id)
+         where o.shard = u.shard and o.user_id = u.user_id",
+        &shards,
+        &users
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Forgets keys that are older than two days; callers are promised one.
+pub(crate) async fn forget_old_keys(pool: &PgPool) -> Result<()> {
+    sqlx::query!("delete from idempotency_keys where created_at < now() - interval '48 hours'")
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// The shard that all rows of this user are on.
+pub(crate) fn home(user: UserId) -> Shard {
+    user.shard()
+}
