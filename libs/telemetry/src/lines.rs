@@ -198,19 +198,33 @@ fn level_colour(level: Level) -> &'static str {
     }
 }
 
-/// The message as it is, the rest as `name=value`.
+/// The message as it is, the rest as `name=value`; control characters are shown, or a customer's text could repaint the
+/// terminal of whoever reads the log.
 struct PrettyFields<'a> {
     line: &'a mut String,
     dim: &'static str,
     reset: &'static str,
 }
 
+impl PrettyFields<'_> {
+    fn visible(&mut self, value: Arguments<'_>) {
+        for character in value.to_string().chars() {
+            if character.is_control() {
+                self.line.extend(character.escape_default());
+            } else {
+                self.line.push(character);
+            }
+        }
+    }
+}
+
 impl Visit for PrettyFields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let _ = match field.name() {
-            "message" => write!(self.line, " {value:?}"),
-            name => write!(self.line, " {}{name}={}{value:?}", self.dim, self.reset),
+            "message" => write!(self.line, " "),
+            name => write!(self.line, " {}{name}={}", self.dim, self.reset),
         };
+        self.visible(format_args!("{value:?}"));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {

@@ -111,6 +111,18 @@ fn pretty_lines_carry_the_trace_too() {
 }
 
 #[test]
+fn what_a_customer_wrote_cannot_repaint_the_terminal() {
+    let pretty = Options { log_format: LogFormat::Pretty, ..options("info", 0.0) };
+    let kept = logged(
+        &pretty,
+        || tracing::info!(name = %"\x1b[2Jgone\nERROR forged", "sent {}", "\x1b]0;title\x07"),
+    );
+    let text = kept.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(!text.contains(['\x1b', '\x07']), "{text:?}");
+}
+
+#[test]
 fn a_quiet_log_does_not_cut_traces() {
     let kept = logged(&options("error", 0.0), || {
         let _entered = tracing::info_span!("checkout").entered();

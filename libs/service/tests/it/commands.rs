@@ -60,6 +60,14 @@ fn what_goes_wrong_exits_1_with_one_line() {
 }
 
 #[test]
+fn a_panic_is_a_line_of_the_log() {
+    let end = run(&["--behaviour", "task-panics"]);
+    let messages = Idle::messages(&end.log);
+    assert!(messages.contains(&"panicked: index out of bounds".to_owned()), "{}", end.log);
+    assert!(end.log.contains("examples/idle.rs:"), "{}", end.log);
+}
+
+#[test]
 fn a_taken_port_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("bound").to_string();

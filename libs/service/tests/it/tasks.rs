@@ -27,7 +27,10 @@ async fn a_failure_stops_the_others_and_is_the_end_of_run() {
     let shutdown = Shutdown::new();
     let tasks = Tasks::new(&shutdown);
     let others = shutdown.clone();
-    tasks.keep("consumer", async move { Ok(others.requested().await) });
+    tasks.keep("consumer", async move {
+        others.requested().await;
+        Ok(())
+    });
     tasks.spawn("relay", async { Err(anyhow::anyhow!("connection reset").context("publish")) });
     let error = tasks.finish().await.expect_err("the relay failed");
     assert_eq!(format!("{error:#}"), "background task relay: publish: connection reset");
