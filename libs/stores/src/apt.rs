@@ -41,8 +41,10 @@ impl Apt {
         }
         let apt = Apt { config: folder.join("apt.conf"), folder };
         fs::write(&apt.config, apt.configuration()).doing("write", &apt.config)?;
-        network::reach_any(&apt.sites()?)?;
-        Ok(apt)
+        match apt.sites().and_then(|sites| network::reach_any(&sites)) {
+            Ok(()) => Ok(apt),
+            Err(error) => apt.clean().and(Err(error)),
+        }
     }
 
     /// Signatures are checked as ever. The hooks go because the machine's may touch its own caches, and
@@ -74,28 +76,39 @@ impl Apt {
         command
     }
 
-    /// The addresses of the package sources.
+    /// The addresses of the package sources: lines such as `'http://mirror/dists/x/InRelease' mirror_x 0`.
     fn sites(&self) -> Result<BTreeSet<String>> {
         let mut command = self.command("apt-get");
-        let output = read(command.args(["indextargets", "--format", "$(SITE)"]))?;
-        Ok(output.lines().map(str::to_owned).collect())
+        let output = read(command.args(["update", "--print-uris"]))?;
+        let address = |line: &str| Some(line.strip_prefix('\'')?.split_once('\'')?.0.to_owned());
+        Ok(output.lines().filter_map(address).collect())
     }
 
     /// Fetches the package lists. A source that fails is no error here: it may not be one we need.
-    pub(crate) fn update(&self, progress: Progress) -> Result<()> {
+    /// Its last complaint is returned, in case a package is not found then.
+    pub(crate) fn update(&self, progress: Progress) -> Result<Option<String>> {
         progress("package lists");
         let mut command = self.command("apt-get");
-        follow(command.arg("update"), |line| progress(&format!("package lists: {line}")))
-            .map(|_| ())
+        let item = |text: &str| progress(&format!("package lists: {text}"));
+        let (_, complaint) = follow(command.arg("update"), item)?;
+        Ok(complaint)
     }
 
     /// The packages to unpack for these servers.
-    pub(crate) fn packages_for(&self, servers: &[Server]) -> Result<Vec<String>> {
+    pub(crate) fn packages_for(
+        &self,
+        servers: &[Server],
+        complaint: Option<&str>,
+    ) -> Result<Vec<String>> {
         let depends = self.dependencies()?;
         let mut packages = BTreeSet::new();
         for server in servers {
             let roots = roots_of(*server, &depends).ok_or_else(|| {
-                Error::Missing(format!("no package of {server} in the machine's package sources"))
+                let heard =
+                    complaint.map_or(String::new(), |text| format!("; apt-get update: {text}"));
+                Error::Missing(format!(
+                    "no package of {server} in the machine's package sources{heard}"
+                ))
             })?;
             closure(roots, &depends, &mut packages);
         }
@@ -116,11 +129,12 @@ impl Apt {
         let mut command = self.command("apt-get");
         command.arg("download").args(packages).current_dir(self.folder.join("debs"));
         let (mut done, total) = (0, packages.len());
-        let (success, last) = follow(&mut command, |line| {
+        let (success, complaint) = follow(&mut command, |line| {
             done += 1;
             progress(&format!("package {}/{total}: {line}", done.min(total)));
         })?;
-        if success { Ok(()) } else { Err(Error::Missing(format!("apt-get download: {last}"))) }
+        let why = || Error::Missing(format!("apt-get download: {}", complaint.unwrap_or_default()));
+        if success { Ok(()) } else { Err(why()) }
     }
 
     /// What was downloaded.
@@ -143,7 +157,7 @@ fn read(command: &mut Command) -> Result<String> {
 }
 
 /// Runs apt and reports each item that it gets; tells whether it succeeded, and its last complaint.
-fn follow(command: &mut Command, mut item: impl FnMut(&str)) -> Result<(bool, String)> {
+fn follow(command: &mut Command, mut item: impl FnMut(&str)) -> Result<(bool, Option<String>)> {
     let program = PathBuf::from(command.get_program());
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().doing("run", &program)?;
@@ -157,9 +171,8 @@ fn follow(command: &mut Command, mut item: impl FnMut(&str)) -> Result<(bool, St
     }
     let status = child.wait().doing("wait for", &program)?;
     let complaints = complaints.join().ok().flatten().unwrap_or_default();
-    let last =
-        complaints.lines().rfind(|line| line.starts_with("E:")).unwrap_or("failed").to_owned();
-    Ok((status.success(), last))
+    let last = complaints.lines().rfind(|line| line.starts_with("E:") || line.starts_with("W:"));
+    Ok((status.success(), last.map(str::to_owned)))
 }
 
 /// `Get:3 http://mirror/debian bookworm/main amd64 libpq5 amd64 15.16 [192 kB]` → `libpq5 [192 kB]`.

@@ -80,17 +80,19 @@ fn rejections(found: &Tools) -> String {
 
 fn fetch_into(folder: &Path, wanted: &[Server], progress: Progress) -> Result<()> {
     let apt = Apt::prepare(folder)?;
-    apt.update(progress)?;
-    let packages = apt.packages_for(wanted)?;
+    let unpacked = fetch_with(&apt, folder, wanted, progress);
+    unpacked.and(apt.clean())
+}
+
+fn fetch_with(apt: &Apt, folder: &Path, wanted: &[Server], progress: Progress) -> Result<()> {
+    let complaint = apt.update(progress)?;
+    let packages = apt.packages_for(wanted, complaint.as_deref())?;
     apt.download(&packages, progress)?;
     progress("unpacking");
     unpack(&apt.archives()?, folder)?;
-    let size = folder_size(&folder.join("root")) / 1_000_000;
-    progress(&format!(
-        "unpacked into {} ({size} MB); nothing was installed",
-        folder.join("root").display()
-    ));
-    apt.clean()
+    let (root, size) = (folder.join("root"), folder_size(&folder.join("root")) / 1_000_000);
+    progress(&format!("unpacked into {} ({size} MB); nothing was installed", root.display()));
+    Ok(())
 }
 
 /// Unpacks beside the final place and renames: an interrupted fetch leaves no half of a server.
@@ -109,8 +111,18 @@ fn unpack(archives: &[std::path::PathBuf], folder: &Path) -> Result<()> {
             return Err(Error::Failed(format!("cannot unpack {}: {complaint}", archive.display())));
         }
     }
+    trim(&staging)?;
     remove_tree(&root)?;
     fs::rename(&staging, &root).doing("rename", &staging)
+}
+
+/// Translations, manuals, and the bitcode for a JIT that is off: a third of it all.
+fn trim(root: &Path) -> Result<()> {
+    ["usr/share/locale", "usr/share/man"]
+        .iter()
+        .try_for_each(|part| remove_tree(&root.join(part)))?;
+    let versions = fs::read_dir(root.join("usr/lib/postgresql")).into_iter().flatten().flatten();
+    versions.into_iter().try_for_each(|version| remove_tree(&version.path().join("lib/bitcode")))
 }
 
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {

@@ -124,7 +124,7 @@ impl Place {
     }
 
     /// The program as the servers' user can run it: fetched programs that are out of its reach are copied
-    /// beside the data.
+    /// beside the data. Not for several threads at once.
     pub(crate) fn reachable(&self, program: &Program) -> Result<Program> {
         let out_of_reach = self.user.as_ref().filter(|user| !user.can_reach(&program.path));
         let Some(user) = out_of_reach else { return Ok(program.clone()) };
@@ -235,17 +235,24 @@ fn write_private(path: &Path, text: &str, user: Option<&ServerUser>) -> Result<(
     fs::rename(&staging, path).doing("write", path)
 }
 
-/// `cp -a`, unless a copy of the same age is there.
+/// `cp -a`, unless a copy of the same age is there. Never leaves half a copy under the final name.
 fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     let age = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
     if to.is_dir() && age(from) == age(to) {
         return Ok(());
     }
+    let staging = to.with_extension("new");
+    fetch::remove_tree(&staging)?;
     fetch::remove_tree(to)?;
-    let output = Command::new("cp").arg("-a").args([from, to]).output().doing("copy", from)?;
-    if output.status.success() {
-        return Ok(());
+    let output =
+        Command::new("cp").arg("-a").args([from, &staging]).output().doing("copy", from)?;
+    if !output.status.success() {
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        let first = complaint.lines().next().unwrap_or_default();
+        return Err(Error::Failed(format!(
+            "cannot copy the programs to {}: {first}",
+            to.display()
+        )));
     }
-    let complaint = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Failed(format!("cannot copy the programs to {}: {complaint}", to.display())))
+    fs::rename(&staging, to).doing("rename", &staging)
 }

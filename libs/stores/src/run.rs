@@ -258,9 +258,9 @@ impl Stores {
         }
         let _lock = self.place.lock()?;
         end(&self.place, server)?;
-        let managed = bring_up(&self.place, program(&self.tools, server)?, server)?;
+        let managed = bring_up_all(&self.place, &self.tools, &[server])?;
         self.servers.retain(|managed| managed.server != server);
-        self.servers.push(managed);
+        self.servers.extend(managed);
         self.servers.sort_by_key(|managed| managed.server);
         Ok(())
     }
@@ -357,10 +357,12 @@ fn program(tools: &Tools, server: Server) -> Result<&Program> {
 
 /// All at once: the slowest alone decides how long it takes.
 fn bring_up_all(place: &Place, tools: &Tools, servers: &[Server]) -> Result<Vec<Managed>> {
+    let programs = servers.iter().map(|server| place.reachable(program(tools, *server)?));
+    let programs = programs.collect::<Result<Vec<_>>>()?;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = servers
-            .iter()
-            .map(|server| scope.spawn(|| bring_up(place, program(tools, *server)?, *server)))
+        let pairs = programs.iter().zip(servers);
+        let threads: Vec<_> = pairs
+            .map(|(program, server)| scope.spawn(|| bring_up(place, program, *server)))
             .collect();
         let panicked = |_| Err(Error::Failed("starting a store panicked".into()));
         let results: Vec<_> =
@@ -370,12 +372,11 @@ fn bring_up_all(place: &Place, tools: &Tools, servers: &[Server]) -> Result<Vec<
 }
 
 fn bring_up(place: &Place, program: &Program, server: Server) -> Result<Managed> {
-    let program = place.reachable(program)?;
     let mut tries = 1;
     loop {
         let log = Log::at(place.log_file(server));
         let port = ports::keep_or_choose(&place.port_file(server.key()))?;
-        match launch(place, &program, server, port, &log) {
+        match launch(place, program, server, port, &log) {
             Err(_) if tries < TRIES && passes(&log) => tries += 1,
             result => return result,
         }

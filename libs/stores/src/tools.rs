@@ -175,10 +175,11 @@ pub fn ways_out(missing: &[Server], why: &str) -> String {
     format!(
         "missing: {names} ({why})\n\
          ways out:\n\
-         \x20 cargo souk up {flags}      servers that already run\n\
-         \x20 cargo souk up --system     install them with the system's package manager\n\
-         \x20 copy .souk/tools here from a machine with the same distribution (cargo souk fetch makes it)\n\
-         \x20 docker compose up          everything in containers"
+         \x20 use servers that already run:   cargo souk up {flags}\n\
+         \x20 install with the system's tool: cargo souk up --system\n\
+         \x20 no network here:                copy .souk/tools from a machine with the same distribution, \
+         where cargo souk fetch made it\n\
+         \x20 in containers:                  docker compose up"
     )
 }
 
