@@ -201,6 +201,7 @@ mod tests {
             "nobody waited for the collector: {:?}",
             started.elapsed()
         );
+        let _ = provider.shutdown_with_timeout(Duration::ZERO); // dropping it would wait for the collector
     }
 
     #[tokio::test(flavor = "multi_thread")]
