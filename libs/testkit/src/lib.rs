@@ -1,1 +1,13 @@
-//! Being written.
+//! What a test of the shop stands on: real stores, started on demand; databases, a bus, keys and
+//! certificates of its own; services run as `main` runs them; and waiting for conditions, never
+//! for time. For tests only: what fails here panics with its reason.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot start has failed")]
+
+mod eventually;
+mod running;
+mod world;
+
+pub use eventually::eventually;
+pub use running::{Builder, Running};
+pub use world::World;

@@ -1,0 +1,158 @@
+//! Everything that one test has to itself.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use certs::Authority;
+use identity::{Role, Signer, signer};
+use kernel::{FamilyId, UserId};
+use rpc::{Channel, Identity, Targets};
+use stores::{Endpoints, Home, Options, Psql, Server, Stores, Tools};
+use tempfile::TempDir;
+
+use crate::Builder;
+
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// A test's own databases, bus, keys and certificates. PostgreSQL and Redis are shared servers,
+/// started on demand and left running for the next test; NATS is the test's own, because the
+/// names of streams are the shop's. Dropped, it drops its databases and ends its NATS.
+pub struct World {
+    folder: TempDir,
+    tools: Tools,
+    shared: Endpoints,
+    nats: Option<Stores>,
+    nats_url: String,
+    authority: Authority,
+    signer: Signer,
+    databases: std::sync::Mutex<Vec<String>>,
+}
+
+impl World {
+    /// Starts what is missing.
+    #[expect(clippy::new_without_default, reason = "it starts servers")]
+    pub fn new() -> Self {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let home = Home::find().expect("tests run inside the repository");
+        let tools = stores::provide(&home, &Server::ALL, &mut |line| eprintln!("{line}"))
+            .expect("PostgreSQL, Redis and NATS");
+        let shared = Stores::start_shared(&home.test_stores(), &tools, &Options::default());
+        let shared = shared.expect("the shared stores").endpoints().expect("their passwords");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let only_nats = Options {
+            postgres_url: Some(shared.postgres_url.clone()),
+            redis_url: Some(shared.redis_url.clone()),
+            nats_url: None,
+        };
+        let nats = Stores::start(&folder.path().join("nats"), &tools, &only_nats).expect("NATS");
+        let nats_url = nats.endpoints().expect("its password").nats_url;
+        let authority = Authority::open_or_create(folder.path().join("ca")).expect("a CA");
+        let keys = signer::generate().expect("randomness");
+        let signer = Signer::from_pem(keys.private_pem.as_bytes()).expect("a key");
+        fs::write(folder.path().join("token.pem"), keys.public_pem).expect("a file");
+        fs::write(folder.path().join("token-key.pem"), keys.private_pem).expect("a file");
+        let (nats, databases) = (Some(nats), Vec::new().into());
+        Self { folder, tools, shared, nats, nats_url, authority, signer, databases }
+    }
+
+    /// New, empty databases: one for each shard. Their URLs.
+    pub fn databases(&self, context: &str, shards: usize) -> Vec<String> {
+        (0..shards).map(|_| self.database(context)).collect()
+    }
+
+    fn database(&self, context: &str) -> String {
+        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{context}_{}_{number}", std::process::id());
+        let url = self.psql().create_database(&self.shared.postgres_url, &name, &name, "test");
+        self.databases.lock().expect("no panic").push(name);
+        url.expect("a database")
+    }
+
+    fn psql(&self) -> Psql {
+        Psql::of(&self.tools).expect("psql is beside the server")
+    }
+
+    /// Runs SQL as the superuser in the database at `url`. Answers what psql prints.
+    pub fn sql(&self, url: &str, statements: &str) -> String {
+        self.psql().run(url, statements).expect("the statements run")
+    }
+
+    /// The test's own NATS.
+    pub fn nats_url(&self) -> &str {
+        &self.nats_url
+    }
+
+    /// The server of [`World::nats_url`], to stop, wipe and start.
+    pub fn nats(&mut self) -> &mut Stores {
+        self.nats.as_mut().expect("there until dropped")
+    }
+
+    /// The shared Redis.
+    pub fn redis_url(&self) -> &str {
+        &self.shared.redis_url
+    }
+
+    /// A folder of this test alone.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The certificate folder of a process.
+    pub fn tls_dir(&self, process: &str) -> PathBuf {
+        let folder = self.folder.path().join("tls").join(process);
+        if !folder.exists() {
+            self.authority.issue(process, &folder).expect("a certificate");
+        }
+        folder
+    }
+
+    /// The key that access tokens are checked with.
+    pub fn token_key(&self) -> PathBuf {
+        self.folder.path().join("token.pem")
+    }
+
+    /// The key that access tokens are signed with.
+    pub fn token_signing_key(&self) -> PathBuf {
+        self.folder.path().join("token-key.pem")
+    }
+
+    /// `Bearer …` for a user, valid for ten minutes.
+    pub fn bearer(&self, user: UserId, role: Role) -> String {
+        let (now, valid) = (kernel::clock::now(), Duration::from_secs(600));
+        let token = self.signer.issue(user, role, FamilyId::mint(), now, valid);
+        format!("Bearer {}", token.expect("a token"))
+    }
+
+    /// A channel to the server `name` at these addresses, as the process `caller`.
+    pub fn channel(&self, caller: &str, name: &'static str, at: &[SocketAddr]) -> Channel {
+        let identity = Identity::load(&rpc::tls::Options { tls_dir: self.tls_dir(caller) });
+        let targets: Vec<String> = at.iter().map(SocketAddr::to_string).collect();
+        let targets: Targets = targets.join(",").parse().expect("addresses");
+        rpc::connect(name, &targets, &identity.expect("a certificate"))
+    }
+
+    /// A service to be started with the arguments that every service takes.
+    pub fn service(&self, name: &'static str) -> Builder<'_> {
+        Builder::new(self, name)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(nats) = self.nats.take()
+            && let Err(error) = nats.stop()
+        {
+            eprintln!("NATS: {error}");
+        }
+        let names = std::mem::take(self.databases.get_mut().expect("no panic"));
+        for name in names {
+            let drop = format!("drop database if exists {name} with (force); drop role {name};");
+            if let Err(error) = self.psql().run(&self.shared.postgres_url, &drop) {
+                eprintln!("database {name}: {error}");
+            }
+        }
+    }
+}
