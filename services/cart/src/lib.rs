@@ -1,1 +1,76 @@
-//! The cart context.
+//! The cart context: what people want to buy, and how many of it; never at what price.
+
+mod config;
+pub mod domain;
+mod app;
+mod store;
+mod events;
+mod grpc;
+mod convert;
+
+use std::time::Duration;
+
+use database::Database;
+use messaging::{Bus, Consumer};
+use proto::cart::v1::cart_service_server::{CartServiceServer, SERVICE_NAME};
+use rpc::{Identity, Routes, ServerOptions};
+use service::{Shutdown, Tasks, wait_for};
+
+pub use config::Config;
+
+use app::App;
+use events::Events;
+use grpc::Grpc;
+
+/// The processes that may call (README.md).
+const CALLERS: &[&str] = &["gateway", "order"];
+
+/// The contexts that carts react to.
+const SOURCES: [&str; 2] = ["order", "user"];
+
+/// How often merges that were cut off are looked for.
+const MERGES_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs the service until shutdown.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let tasks = Tasks::new(&shutdown);
+    let health = service::admin::start(&config.service, &tasks).await?;
+    let listener = service::bind(config.service.listen).await?;
+    let identity = Identity::load(&config.tls)?;
+    identity.watch(shutdown.token());
+
+    let database =
+        wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "cart")).await?;
+    migrations(&database).await?;
+    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "cart")).await?;
+
+    let app = App::new(&database);
+
+    let stop = shutdown.token();
+    for source in SOURCES {
+        let consumer = Consumer { context: "cart", source, handler: Events };
+        tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
+    }
+    tasks.keep("merges", app.clone().finish_merges(MERGES_EVERY, stop.clone()));
+
+    let verifier = identity::Verifier::load(&config.identity)?;
+    let routes = Routes::new(CartServiceServer::new(Grpc::new(app, verifier)));
+    let options =
+        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    health.ready(true);
+    rpc::serve(listener, identity, routes, options, stop).await?;
+    tasks.finish().await?;
+    database.close().await;
+    Ok(())
+}
+
+/// Brings the databases to the newest version: `cart migrate`.
+pub async fn migrate(config: Config) -> anyhow::Result<()> {
+    let database = Database::connect(&config.database, "cart migrate").await?;
+    migrations(&database).await
+}
+
+async fn migrations(database: &Database) -> anyhow::Result<()> {
+    database.migrate(messaging::migrator()).await?;
+    database.migrate(sqlx::migrate!()).await
+}

@@ -1,0 +1,285 @@
+//! Every SQL statement of carts.
+
+use kernel::{CartId, UserId};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use uuid::Uuid;
+
+use crate::domain::{Cart, Change, Key, Line, State};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// A cart with its lines, in one statement and so of one moment. Nobody's cart is empty.
+pub(crate) async fn load(executor: impl PgExecutor<'_>, key: Key) -> Result<Cart> {
+    let rows = sqlx::query!(
+        r#"select c.version, c.state, c.merging_into, l.product_id as "product_id?",
+               l.quantity as "quantity?", l.position as "position?"
+           from carts c left join cart_lines l using (shard, owner, cart_id)
+           where c.shard = $1 and c.owner = $2 and c.cart_id = $3
+           order by l.position"#,
+        key.shard().column(),
+        key.owner.code(),
+        key.id.uuid(),
+    )
+    .fetch_all(executor)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(Cart::default()) };
+    let lines = rows.iter().filter_map(|row| {
+        Some(Line {
+            product: row.product_id?.into(),
+            quantity: row.quantity?,
+            position: row.position?,
+        })
+    });
+    let state = state(&first.state, first.merging_into)?;
+    Ok(Cart { state, version: first.version, lines: lines.collect() })
+}
+
+/// Writes a change if the cart still has the version on which it was decided. False: somebody
+/// else was faster, and nothing was written.
+pub(crate) async fn swap(
+    executor: impl PgExecutor<'_>,
+    key: Key,
+    version: i64,
+    change: &Change,
+) -> Result<bool> {
+    let removed: Vec<Uuid> = change.removed().map(Uuid::from).collect();
+    let products: Vec<Uuid> = change.set().map(|line| line.product.uuid()).collect();
+    let quantities: Vec<i64> = change.set().map(|line| line.quantity).collect();
+    let positions: Vec<i64> = change.set().map(|line| line.position).collect();
+    sqlx::query_scalar!(
+        r#"with moved as (
+               insert into carts as c (shard, owner, cart_id, version) values ($1, $2, $3, 1)
+               on conflict (shard, owner, cart_id) do update
+               set version = c.version + 1, changed_at = now()
+               where c.version = $4 and c.state = 'open'
+               returning version
+           ), removed as (
+               delete from cart_lines
+               where shard = $1 and owner = $2 and cart_id = $3 and product_id = any($5)
+                   and exists (select from moved)
+           ), set as (
+               insert into cart_lines (shard, owner, cart_id, product_id, quantity, position)
+               select $1, $2, $3, l.product_id, l.quantity, l.position
+               from moved, unnest($6::uuid[], $7::bigint[], $8::bigint[])
+                   l(product_id, quantity, position)
+               on conflict (shard, owner, cart_id, product_id) do update
+               set quantity = excluded.quantity, position = excluded.position
+           )
+           select exists (select from moved) as "moved!""#,
+        key.shard().column(),
+        key.owner.code(),
+        key.id.uuid(),
+        version,
+        &removed,
+        &products,
+        &quantities,
+        &positions,
+    )
+    .fetch_one(executor)
+    .await
+}
+
+/// Closes a guest's cart that has lines: from now on they belong to the user.
+pub(crate) async fn close_for_merge(pool: &PgPool, guest: Key, into: UserId) -> Result<()> {
+    sqlx::query!(
+        "update carts c set state = 'merging', merging_into = $3, version = version + 1,
+             changed_at = now()
+         where shard = $1 and owner = 'guest' and cart_id = $2 and state = 'open'
+             and exists (select from cart_lines l where l.shard = c.shard
+                 and l.owner = c.owner and l.cart_id = c.cart_id)",
+        guest.shard().column(),
+        guest.id.uuid(),
+        into.uuid(),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Remembers that the user's cart has taken in this guest's cart as it was closed. False: it had.
+pub(crate) async fn record_merge(
+    connection: &mut PgConnection,
+    user: Key,
+    guest: CartId,
+    guest_version: i64,
+) -> Result<bool> {
+    let recorded = sqlx::query!(
+        "insert into merges (shard, cart_id, guest_cart_id, guest_version)
+         values ($1, $2, $3, $4) on conflict do nothing",
+        user.shard().column(),
+        user.id.uuid(),
+        guest.uuid(),
+        guest_version,
+    )
+    .execute(connection)
+    .await?;
+    Ok(recorded.rows_affected() == 1)
+}
+
+/// Opens a guest's cart again, empty, once its lines are where they belong.
+pub(crate) async fn reopen(pool: &PgPool, guest: Key, closed_at: i64) -> Result<()> {
+    sqlx::query!(
+        "with opened as (
+             update carts set state = 'open', merging_into = null, version = version + 1,
+                 changed_at = now()
+             where shard = $1 and owner = 'guest' and cart_id = $2 and state = 'merging'
+                 and version = $3
+             returning version
+         )
+         delete from cart_lines
+         where shard = $1 and owner = 'guest' and cart_id = $2 and exists (select from opened)",
+        guest.shard().column(),
+        guest.id.uuid(),
+        closed_at,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Guests' carts that were closed a while ago and not opened again: a merge that was cut off.
+pub(crate) async fn unfinished_merges(pool: &PgPool, limit: i64) -> Result<Vec<CartId>> {
+    let carts = sqlx::query_scalar!(
+        "select cart_id from carts
+         where state = 'merging' and owner = 'guest' and changed_at < now() - interval '10 s'
+         limit $1",
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(carts.into_iter().map(CartId::from).collect())
+}
+
+/// Locks the users' carts that exist, in the order of their ids, and loads them.
+pub(crate) async fn lock_users(
+    connection: &mut PgConnection,
+    users: &[Key],
+) -> Result<Vec<(Key, Cart)>> {
+    let (shards, ids) = columns(users);
+    let carts = sqlx::query!(
+        "select cart_id, version, state, merging_into from carts
+         where owner = 'user'
+             and (shard, cart_id) in (select * from unnest($1::smallint[], $2::uuid[]))
+         order by cart_id for update",
+        &shards,
+        &ids,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    // In a statement of its own: the one above may have waited, and sees lines as of its start.
+    let lines = sqlx::query!(
+        "select l.cart_id, l.product_id, l.quantity, l.position
+         from unnest($1::smallint[], $2::uuid[]) k(shard, cart_id)
+         join cart_lines l on l.shard = k.shard and l.owner = 'user' and l.cart_id = k.cart_id
+         order by l.cart_id, l.position",
+        &shards,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut lines = lines.into_iter().peekable();
+    let mut found = Vec::with_capacity(carts.len());
+    for row in carts {
+        let mut cart = Cart {
+            state: state(&row.state, row.merging_into)?,
+            version: row.version,
+            lines: Vec::new(),
+        };
+        while let Some(line) = lines.next_if(|line| line.cart_id == row.cart_id) {
+            let product = line.product_id.into();
+            cart.lines.push(Line { product, quantity: line.quantity, position: line.position });
+        }
+        found.push((Key::user(UserId::from(row.cart_id)), cart));
+    }
+    Ok(found)
+}
+
+/// Writes what orders took out of users' carts that are locked.
+pub(crate) async fn take_out(
+    connection: &mut PgConnection,
+    changes: &[(Key, i64, Change)],
+) -> Result<()> {
+    let keys: Vec<Key> = changes.iter().map(|(key, ..)| *key).collect();
+    let versions: Vec<i64> = changes.iter().map(|(_, version, _)| *version).collect();
+    let (shards, ids) = columns(&keys);
+    let left: Vec<(Key, &Line)> =
+        changes.iter().flat_map(|(key, _, change)| change.set().map(|line| (*key, line))).collect();
+    let gone: Vec<_> = changes
+        .iter()
+        .flat_map(|(key, _, change)| change.removed().map(|product| (*key, product)))
+        .collect();
+    let (left_shards, left_ids) = columns(left.iter().map(|(key, _)| key));
+    let left_products: Vec<Uuid> = left.iter().map(|(_, line)| line.product.uuid()).collect();
+    let left_quantities: Vec<i64> = left.iter().map(|(_, line)| line.quantity).collect();
+    let (gone_shards, gone_ids) = columns(gone.iter().map(|(key, _)| key));
+    let gone_products: Vec<Uuid> = gone.iter().map(|(_, product)| product.uuid()).collect();
+    sqlx::query!(
+        "with moved as (
+             update carts c set version = m.version, changed_at = now()
+             from unnest($1::smallint[], $2::uuid[], $3::bigint[]) m(shard, cart_id, version)
+             where c.shard = m.shard and c.owner = 'user' and c.cart_id = m.cart_id
+         ), reduced as (
+             update cart_lines l set quantity = r.quantity
+             from unnest($4::smallint[], $5::uuid[], $6::uuid[], $7::bigint[])
+                 r(shard, cart_id, product_id, quantity)
+             where l.shard = r.shard and l.owner = 'user' and l.cart_id = r.cart_id
+                 and l.product_id = r.product_id
+         )
+         delete from cart_lines l
+         using unnest($8::smallint[], $9::uuid[], $10::uuid[]) g(shard, cart_id, product_id)
+         where l.shard = g.shard and l.owner = 'user' and l.cart_id = g.cart_id
+             and l.product_id = g.product_id",
+        &shards,
+        &ids,
+        &versions,
+        &left_shards,
+        &left_ids,
+        &left_products,
+        &left_quantities,
+        &gone_shards,
+        &gone_ids,
+        &gone_products,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Empties users' carts for ever. The rows stay, so that nothing comes back to life.
+pub(crate) async fn erase(connection: &mut PgConnection, users: &[Key]) -> Result<()> {
+    let (shards, ids) = columns(users);
+    sqlx::query!(
+        "with erased as (
+             insert into carts as c (shard, owner, cart_id, version, state)
+             select u.shard, 'user', u.cart_id, 1, 'erased'
+             from unnest($1::smallint[], $2::uuid[]) u(shard, cart_id) order by u.cart_id
+             on conflict (shard, owner, cart_id) do update
+             set state = 'erased', version = c.version + 1, changed_at = now()
+             where c.state <> 'erased'
+         ), forgotten as (
+             delete from merges
+             where (shard, cart_id) in (select * from unnest($1::smallint[], $2::uuid[]))
+         )
+         delete from cart_lines
+         where owner = 'user'
+             and (shard, cart_id) in (select * from unnest($1::smallint[], $2::uuid[]))",
+        &shards,
+        &ids,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn columns<'a>(keys: impl IntoIterator<Item = &'a Key>) -> (Vec<i16>, Vec<Uuid>) {
+    keys.into_iter().map(|key| (key.shard().column(), key.id.uuid())).unzip()
+}
+
+fn state(state: &str, merging_into: Option<Uuid>) -> Result<State> {
+    match (state, merging_into) {
+        ("open", None) => Ok(State::Open),
+        ("merging", Some(user)) => Ok(State::Merging(user.into())),
+        ("erased", None) => Ok(State::Erased),
+        (state, _) => Err(sqlx::Error::Decode(format!("no state of a cart: {state}").into())),
+    }
+}
