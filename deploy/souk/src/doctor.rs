@@ -11,31 +11,29 @@ const DEFAULT_PORT: u16 = 8080;
 /// Prints one line for each thing that matters.
 ///
 /// # Errors
-/// When something is missing that `up` could not get by itself.
+/// When something is missing that `up` could not get by itself; the message has the ways out.
 pub fn run(home: &Home) -> Result {
     let compilers = [("rustc", machine::rust()), ("cc", machine::c_compiler())];
-    let mut fine = true;
+    let complete = compilers.iter().all(|(_, found)| found.is_ok());
     for (name, found) in compilers {
-        fine &= found.is_ok();
         line(name, &found.unwrap_or_else(|complaint| style::red(&complaint)));
     }
-    fine &= stores(home);
+    let stores = stores(home);
     line("port", &port_line(home));
     line("disk", &disk_line(home.workspace()));
     line("user", &user_line(home));
     line("shop", if home.state_file().is_file() { "up" } else { "not up" });
-    if fine {
-        Ok(())
-    } else {
-        Err("something is missing that cargo souk cannot get by itself".into())
-    }
+    stores?;
+    if complete { Ok(()) } else { Err("the shop cannot be built before the above is there".into()) }
 }
 
-/// The lines of the three servers; whether all are there or can be fetched.
-pub fn stores(home: &Home) -> bool {
+/// The lines of the three servers.
+///
+/// # Errors
+/// When one is neither here nor can be fetched; the message has the ways out.
+pub fn stores(home: &Home) -> Result {
     let tools = Tools::find(home);
-    let hidden = stores::machine_hidden();
-    if hidden {
+    if stores::machine_hidden() {
         line(
             "hidden",
             &format!("{} is set: this machine's own stores do not count", stores::HIDE_VARIABLE),
@@ -44,29 +42,29 @@ pub fn stores(home: &Home) -> bool {
     let missing = tools.missing(&Server::ALL);
     let plan = if missing.is_empty() { Ok(()) } else { stores::can_fetch(home) };
     for server in Server::ALL {
-        let text = match (tools.get(server), &plan) {
-            (Some(program), _) => {
-                let source = match program.source {
-                    Source::Machine => "this machine",
-                    Source::Fetched => "fetched",
-                    Source::Homebrew => "Homebrew",
-                };
-                format!("{:<8} {} ({source})", program.version, shorten(&program.path, home))
-            }
-            (None, Ok(())) => style::yellow(
-                "missing; up would fetch the distribution's package (cargo souk fetch)",
-            ),
-            (None, Err(why)) => style::red(&format!("missing, and cannot be fetched: {why}")),
-        };
-        line(&server.to_string(), &text);
+        line(&server.to_string(), &server_line(server, &tools, plan.is_ok(), home));
     }
     for rejected in &tools.rejected {
         line("", &style::dim(&format!("not used: {rejected}")));
     }
-    if plan.is_err() {
-        println!("{}", stores::ways_out(&missing, "see above"));
+    plan.map_err(|why| stores::ways_out(&missing, &why.to_string()).into())
+}
+
+fn server_line(server: Server, tools: &Tools, fetchable: bool, home: &Home) -> String {
+    match tools.get(server) {
+        Some(program) => {
+            let source = match program.source {
+                Source::Machine => "this machine",
+                Source::Fetched => "fetched",
+                Source::Homebrew => "Homebrew",
+            };
+            format!("{:<8} {} ({source})", program.version, shorten(&program.path, home))
+        }
+        None if fetchable => {
+            style::yellow("missing; up would fetch the distribution's package (cargo souk fetch)")
+        }
+        None => style::red("missing, and cannot be fetched"),
     }
-    plan.is_ok()
 }
 
 fn line(name: &str, text: &str) {

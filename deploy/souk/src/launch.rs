@@ -26,9 +26,8 @@ fn run(home: &Home, verb: &Verb) -> Result {
     match verb {
         Verb::Up(options) => up(home, options),
         Verb::Down(options) => down(home, options.wipe),
-        Verb::Status | Verb::Logs(_) | Verb::Order(_) | Verb::Import(_) => {
-            with_the_running_shop(home)
-        }
+        Verb::Status | Verb::Order(_) | Verb::Import(_) => with_the_running_shop(home),
+        Verb::Logs(_) => logs(home),
         Verb::Test(Test { all }) => suites::run(home, *all),
         Verb::Doctor => doctor::run(home),
         Verb::Fetch => fetch(home),
@@ -70,6 +69,7 @@ fn down(home: &Home, wipe: bool) -> Result {
     }
     if wipe {
         Stores::wipe(&home.stores())?;
+        Stores::wipe(&home.test_stores())?;
         remove(&home.run())?;
         println!("removed all data");
     }
@@ -91,6 +91,19 @@ fn with_the_running_shop(home: &Home) -> Result {
     }
 }
 
+/// Logs outlive the shop: the reason why it is not up may be in one.
+fn logs(home: &Home) -> Result {
+    for profile in [Profile::Release, Profile::Dev] {
+        if !home.state_file().is_file()
+            && home.run().is_dir()
+            && build::operator(profile)?.is_file()
+        {
+            return build::become_operator(profile);
+        }
+    }
+    with_the_running_shop(home)
+}
+
 fn sqlx(home: &Home) -> Result {
     machine::check_for_build(home)?;
     machine::provide_stores(home, &Options::default(), false)?;
@@ -101,7 +114,7 @@ fn sqlx(home: &Home) -> Result {
 fn fetch(home: &Home) -> Result {
     machine::provide_stores(home, &Options::default(), false)?;
     println!("all stores' programs are here:");
-    doctor::stores(home);
+    doctor::stores(home)?;
     println!("for being offline fetch the crates too: cargo fetch --locked");
     Ok(())
 }
