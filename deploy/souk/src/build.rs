@@ -37,15 +37,20 @@ impl Profile {
     }
 }
 
-/// The cargo that runs us, in the workspace and into the same target folder, without what `cargo run`
-/// sets for *this* package: build scripts that watch those variables would run again, and half of the
-/// shop with them.
+/// The cargo that runs us, in the workspace and into the same target folder.
 ///
 /// # Errors
 /// As [`target_dir`].
 pub fn cargo(home: &Home) -> Result<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(home.workspace()).env("CARGO_TARGET_DIR", target_dir()?);
+    forget_this_package(&mut command);
+    Ok(command)
+}
+
+/// Removes what `cargo run` sets for *this* package: build scripts that watch those variables would run
+/// again, and half of the shop with them.
+fn forget_this_package(command: &mut Command) {
     let ours = [
         "CARGO_PKG_",
         "CARGO_MANIFEST_",
@@ -58,7 +63,6 @@ pub fn cargo(home: &Home) -> Result<Command> {
     for name in names.filter(|name| ours.iter().any(|prefix| name.starts_with(prefix))) {
         command.env_remove(name);
     }
-    Ok(command)
 }
 
 /// Where cargo builds: the folder that this program itself was built in.
@@ -121,6 +125,9 @@ pub fn succeeded(status: ExitStatus, what: &str) -> Result {
 /// When the program cannot be run.
 pub fn become_operator(profile: Profile) -> Result {
     let program = operator(profile)?;
-    let error = Command::new(&program).args(std::env::args_os().skip(1)).exec();
+    let mut command = Command::new(&program);
+    command.args(std::env::args_os().skip(1));
+    forget_this_package(&mut command);
+    let error = command.exec();
     Err(format!("cannot run {}: {error}", program.display()).into())
 }

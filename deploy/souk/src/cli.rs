@@ -51,6 +51,9 @@ pub enum Verb {
     /// Say what was found on this machine and what would be done about the rest
     Doctor,
     /// Fetch the stores' programs into .souk/tools, to be ready for being offline
+    ///
+    /// Only what this machine lacks is fetched. With SOUK_HIDE_SYSTEM_TOOLS=1 in the environment (here and
+    /// for every other verb) the machine's own servers do not count.
     Fetch,
     /// Write or check the queries' metadata (.sqlx) against real databases
     Sqlx(Sqlx),
