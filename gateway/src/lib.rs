@@ -1,1 +1,47 @@
-//! The HTTP face of the shop.
+//! The shop's front door: REST and JSON outside, gRPC inside. It keeps no state: whatever it
+//! answers is a function of the request and of what the services reply.
+
+mod config;
+mod app;
+mod problem;
+mod token;
+mod path;
+mod query;
+mod body;
+mod json;
+mod lines;
+mod render;
+mod conditional;
+mod sse;
+mod limit;
+mod class;
+mod trace;
+mod stack;
+mod routes;
+mod server;
+
+use rpc::Identity;
+use service::{Shutdown, Tasks};
+
+pub use config::Config;
+
+use app::App;
+use server::Server;
+
+/// Serves until shutdown.
+///
+/// # Errors
+/// A port or the certificate is not to be had.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let tasks = Tasks::new(&shutdown);
+    let health = service::admin::start(&config.service, &tasks).await?;
+    let listener = service::bind(config.service.listen).await?;
+    let identity = Identity::load(&config.tls)?;
+    identity.watch(shutdown.token());
+
+    let app = App::connect(&config, &identity, shutdown.token());
+    let server = Server::new(&config, routes::all(app, &config), shutdown.token());
+    health.ready(true);
+    server.serve(listener).await;
+    tasks.finish().await
+}

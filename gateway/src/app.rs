@@ -1,0 +1,75 @@
+//! What every handler can reach: the services behind, and the moment to stop.
+
+use std::sync::Arc;
+
+use proto::cart::v1::cart_service_client::CartServiceClient;
+use proto::order::v1::order_service_client::OrderServiceClient;
+use proto::payment::v1::payment_service_client::PaymentServiceClient;
+use proto::product::v1::product_service_client::ProductServiceClient;
+use proto::user::v1::user_service_client::UserServiceClient;
+use rpc::{Channel, Identity};
+use tokio_util::sync::CancellationToken;
+
+use crate::Config;
+
+/// Clones are one.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+struct Inner {
+    product: ProductServiceClient<Channel>,
+    user: UserServiceClient<Channel>,
+    cart: CartServiceClient<Channel>,
+    order: OrderServiceClient<Channel>,
+    payment: PaymentServiceClient<Channel>,
+    body_limit: usize,
+    stop: CancellationToken,
+}
+
+impl App {
+    /// Returns at once; the channels find their services by themselves.
+    pub(crate) fn connect(config: &Config, identity: &Identity, stop: CancellationToken) -> Self {
+        let connect = |name, targets| rpc::connect(name, targets, identity);
+        Self(Arc::new(Inner {
+            product: ProductServiceClient::new(connect("product", &config.product_urls)),
+            user: UserServiceClient::new(connect("user", &config.user_urls)),
+            cart: CartServiceClient::new(connect("cart", &config.cart_urls)),
+            order: OrderServiceClient::new(connect("order", &config.order_urls)),
+            payment: PaymentServiceClient::new(connect("payment", &config.payment_urls)),
+            body_limit: config.body_limit,
+            stop,
+        }))
+    }
+
+    // The generated clients want to be `mut`; a clone shares the channel.
+
+    pub(crate) fn product(&self) -> ProductServiceClient<Channel> {
+        self.0.product.clone()
+    }
+
+    pub(crate) fn user(&self) -> UserServiceClient<Channel> {
+        self.0.user.clone()
+    }
+
+    pub(crate) fn cart(&self) -> CartServiceClient<Channel> {
+        self.0.cart.clone()
+    }
+
+    pub(crate) fn order(&self) -> OrderServiceClient<Channel> {
+        self.0.order.clone()
+    }
+
+    pub(crate) fn payment(&self) -> PaymentServiceClient<Channel> {
+        self.0.payment.clone()
+    }
+
+    /// The largest body, in bytes.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.0.body_limit
+    }
+
+    /// Cancelled when streams are to end.
+    pub(crate) fn stop(&self) -> CancellationToken {
+        self.0.stop.clone()
+    }
+}

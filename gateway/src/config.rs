@@ -1,0 +1,80 @@
+//! `gateway --help` is the configuration reference.
+
+use std::time::Duration;
+
+use rpc::Targets;
+use service::HasOptions;
+use service::duration;
+
+/// The gateway: REST in front, gRPC behind.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    #[command(flatten)]
+    pub(crate) service: service::Options,
+    #[command(flatten)]
+    pub(crate) telemetry: telemetry::Options,
+    #[command(flatten)]
+    pub(crate) tls: rpc::tls::Options,
+
+    /// The product service: host:port, several separated by commas
+    #[arg(long, env = "SOUK_PRODUCT_URLS")]
+    pub(crate) product_urls: Targets,
+
+    /// The user service: host:port, several separated by commas
+    #[arg(long, env = "SOUK_USER_URLS")]
+    pub(crate) user_urls: Targets,
+
+    /// The cart service: host:port, several separated by commas
+    #[arg(long, env = "SOUK_CART_URLS")]
+    pub(crate) cart_urls: Targets,
+
+    /// The order service: host:port, several separated by commas
+    #[arg(long, env = "SOUK_ORDER_URLS")]
+    pub(crate) order_urls: Targets,
+
+    /// The payment service: host:port, several separated by commas
+    #[arg(long, env = "SOUK_PAYMENT_URLS")]
+    pub(crate) payment_urls: Targets,
+
+    /// The largest body of a request, in bytes; an import is a stream and has no such limit
+    #[arg(long, env = "SOUK_BODY_LIMIT", value_name = "BYTES", default_value_t = 256 * 1024)]
+    pub(crate) body_limit: usize,
+
+    /// How long a request may take, its body and every call behind it included
+    #[arg(long, env = "SOUK_DEADLINE", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
+    pub(crate) deadline: Duration,
+
+    /// How long an import may take
+    #[arg(long, env = "SOUK_IMPORT_DEADLINE", value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
+    pub(crate) import_deadline: Duration,
+
+    /// Requests in progress; browsing may take three quarters of them, the others all
+    #[arg(long, env = "SOUK_MAX_IN_FLIGHT", value_name = "NUMBER", default_value_t = 512)]
+    pub(crate) max_in_flight: usize,
+
+    /// Live event streams
+    #[arg(long, env = "SOUK_MAX_STREAMS", value_name = "NUMBER", default_value_t = 1024)]
+    pub(crate) max_streams: usize,
+
+    /// Connections; more wait to be accepted
+    #[arg(long, env = "SOUK_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 8192)]
+    pub(crate) max_connections: usize,
+
+    /// How long the head of a request may take, from its first byte on (of a new connection: from its beginning)
+    #[arg(long, env = "SOUK_HEAD_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    pub(crate) head_timeout: Duration,
+
+    /// How long a connection is kept between two requests
+    #[arg(long, env = "SOUK_IDLE_TIMEOUT", value_name = "DURATION", default_value = "75s", value_parser = duration::parse)]
+    pub(crate) idle_timeout: Duration,
+}
+
+impl HasOptions for Config {
+    fn service(&self) -> &service::Options {
+        &self.service
+    }
+
+    fn telemetry(&self) -> &telemetry::Options {
+        &self.telemetry
+    }
+}

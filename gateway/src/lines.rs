@@ -1,0 +1,124 @@
+//! A body of lines, read as it comes: memory for one line, whatever the whole may be.
+
+use axum::body::Body;
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::StatusCode;
+
+use crate::body;
+use crate::problem::Problem;
+
+/// The longest line, in bytes.
+pub(crate) const LINE_MAX: usize = 64 * 1024;
+
+/// The lines of a body.
+pub(crate) struct Lines {
+    body: Body,
+    /// What has come and was not handed out.
+    rest: BytesMut,
+    /// How much of it is known to hold no end of a line.
+    searched: usize,
+    number: u64,
+    ended: bool,
+}
+
+impl Lines {
+    pub(crate) fn new(body: Body) -> Self {
+        Self { body, rest: BytesMut::new(), searched: 0, number: 0, ended: false }
+    }
+
+    /// The next line that is not blank, and its number, counted from 1; `None` at the end. The
+    /// last line needs no end.
+    pub(crate) async fn next(&mut self) -> Result<Option<(u64, Bytes)>, Problem> {
+        while let Some(line) = self.line().await? {
+            self.number += 1;
+            if !line.trim_ascii().is_empty() {
+                return Ok(Some((self.number, line)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn line(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            if let Some(end) = memchr::memchr(b'\n', &self.rest[self.searched..]) {
+                return self.take(self.searched + end, 1).map(Some);
+            }
+            self.searched = self.rest.len();
+            self.check(self.searched)?;
+            if self.ended {
+                let left = self.rest.len();
+                return if left == 0 { Ok(None) } else { self.take(left, 0).map(Some) };
+            }
+            match body::next(&mut self.body).await? {
+                Some(data) => self.rest.extend_from_slice(&data),
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn take(&mut self, length: usize, end: usize) -> Result<Bytes, Problem> {
+        self.check(length)?;
+        let line = self.rest.split_to(length).freeze();
+        self.rest.advance(end);
+        self.searched = 0;
+        Ok(line)
+    }
+
+    fn check(&self, length: usize) -> Result<(), Problem> {
+        if length <= LINE_MAX {
+            return Ok(());
+        }
+        let detail = format!("a line may have at most {LINE_MAX} bytes");
+        let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);
+        Err(problem.in_line(self.number + 1))
+    }
+
+    /// The body, when nobody wants its lines any more.
+    pub(crate) fn into_body(self) -> Body {
+        self.body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn in_pieces(text: &[u8], length: usize) -> Lines {
+        let pieces: Vec<_> =
+            text.chunks(length).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        Lines::new(Body::from_stream(stream::iter(pieces)))
+    }
+
+    async fn read(mut lines: Lines) -> Vec<(u64, String)> {
+        let mut read = Vec::new();
+        while let Some((number, line)) = lines.next().await.unwrap() {
+            read.push((number, String::from_utf8(line.to_vec()).unwrap()));
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn lines_are_the_same_however_the_body_is_cut() {
+        let text = b"one\n\n two \r\n\nfive";
+        for length in 1..=text.len() {
+            let lines = read(in_pieces(text, length)).await;
+            let expected = [(1, "one"), (3, " two \r"), (5, "five")];
+            assert_eq!(lines, expected.map(|(n, line)| (n, line.to_owned())), "{length}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_beyond_the_limit_is_named_before_it_ends() {
+        let long = [b"short\n".as_slice(), &[b'x'; 2 * LINE_MAX]].concat();
+        let mut lines = in_pieces(&long, 1000);
+        assert!(lines.next().await.unwrap().is_some());
+        let problem = lines.next().await.unwrap_err();
+        assert_eq!(problem.code(), "body_too_large");
+        assert!(format!("{problem:?}").contains("line 2"), "{problem:?}");
+        assert!(lines.rest.len() < LINE_MAX + 2000);
+        let exact = [&[b'x'; LINE_MAX], b"\n".as_slice()].concat();
+        assert_eq!(read(in_pieces(&exact, 1000)).await.len(), 1);
+    }
+}

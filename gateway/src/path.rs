@@ -1,0 +1,40 @@
+//! The id in a route. Text that is no id names nothing that exists, so it is a 404 like any other.
+
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use http::StatusCode;
+use http::request::Parts;
+use kernel::{OrderId, ProductId};
+
+use crate::problem::Problem;
+
+/// The one parameter of the route.
+pub(crate) struct Id<T>(pub(crate) T);
+
+/// An id that may stand in a route.
+pub(crate) trait InPath: FromStr {
+    /// `code` and `detail` when there is no such thing.
+    const MISSING: (&'static str, &'static str);
+}
+
+impl InPath for ProductId {
+    const MISSING: (&'static str, &'static str) = ("product_not_found", "there is no such product");
+}
+
+impl InPath for OrderId {
+    const MISSING: (&'static str, &'static str) = ("order_not_found", "there is no such order");
+}
+
+impl<S: Send + Sync, T: InPath> FromRequestParts<S> for Id<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let id = params.and_then(|params| params.iter().next()?.1.parse().ok());
+        id.map(Self).ok_or_else(|| {
+            let (code, detail) = T::MISSING;
+            Problem::new(StatusCode::NOT_FOUND, code, detail)
+        })
+    }
+}

@@ -1,0 +1,213 @@
+//! Every refusal, as RFC 9457 has it: a status, a stable `code` for programs, a sentence for
+//! people, and for bad input the fields at fault.
+//!
+//! [`verdict`] is the one place where a refusal of a service becomes one of HTTP. What is the
+//! customer's fault is passed on with the service's own reason as the code; what is ours is told
+//! with a fixed sentence, and the trace id leads to the rest.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+use tonic::Code;
+
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
+/// Seconds, for whoever is told to come back.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+/// What was wrong is often quoted from the request, and need not be repeated at length.
+const DETAIL_CHARS_MAX: usize = 300;
+
+/// A refusal.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: Cow<'static, str>,
+    detail: Cow<'static, str>,
+    fields: Vec<Field>,
+}
+
+/// A part of the request that is at fault.
+#[derive(Debug, Serialize)]
+pub(crate) struct Field {
+    pub(crate) field: String,
+    pub(crate) detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(
+        status: StatusCode,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, code: code.into(), detail: shortened(detail.into()), fields: Vec::new() }
+    }
+
+    /// 422: the request was understood and this part of it cannot be.
+    pub(crate) fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let field =
+            Field { field: field.into(), detail: shortened(detail.into().into()).into_owned() };
+        Self::bad_fields(vec![field])
+    }
+
+    fn bad_fields(fields: Vec<Field>) -> Self {
+        let detail = fields.first().map_or_else(
+            || "the request is invalid".to_owned(),
+            |first| format!("{}: {}", first.field, first.detail),
+        );
+        Self { fields, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail) }
+    }
+
+    /// 401, before any call.
+    pub(crate) fn unauthenticated() -> Self {
+        let detail = "sign in first: Authorization: Bearer <access_token> is missing or malformed";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+    }
+
+    /// 500 with nothing in it.
+    pub(crate) fn internal() -> Self {
+        let detail = "something went wrong on our side; x-trace-id leads to it";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// 503 because there is too much of everything.
+    pub(crate) fn overloaded() -> Self {
+        let detail = "too many requests in progress, try again in a moment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+    }
+
+    pub(crate) fn body_too_large(limit: usize) -> Self {
+        let detail = format!("the body may have at most {limit} bytes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    }
+
+    pub(crate) fn request_timeout() -> Self {
+        let detail = "the body of the request did not arrive in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+    }
+
+    /// The same problem, of one line of a stream.
+    pub(crate) fn in_line(mut self, line: u64) -> Self {
+        self.detail = format!("line {line}: {}", self.detail).into();
+        for field in &mut self.fields {
+            field.field = format!("line {line}: {}", field.field);
+        }
+        self
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        &self.code
+    }
+}
+
+fn shortened(text: Cow<'static, str>) -> Cow<'static, str> {
+    match text.char_indices().nth(DETAIL_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &text[..at]).into(),
+        None => text,
+    }
+}
+
+/// Who is told what.
+enum Verdict {
+    /// The service's own reason, or this code when it gave none, and its message.
+    Theirs(StatusCode, &'static str),
+    /// This code and this sentence, whatever the service said.
+    Ours(StatusCode, &'static str, &'static str),
+}
+
+/// What a gRPC code, and for some the reason beside it, becomes.
+fn verdict(code: Code, reason: Option<&str>) -> Verdict {
+    use Verdict::{Ours, Theirs};
+    let internal = || Ours(StatusCode::INTERNAL_SERVER_ERROR, "internal", INTERNAL);
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => {
+            Theirs(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
+        }
+        Code::Unauthenticated => Theirs(StatusCode::UNAUTHORIZED, "unauthenticated"),
+        // We are not on a service's list of callers: nothing that the customer can mend.
+        Code::PermissionDenied if reason == Some("caller_not_allowed") => internal(),
+        Code::PermissionDenied => Theirs(StatusCode::FORBIDDEN, "forbidden"),
+        Code::NotFound => Theirs(StatusCode::NOT_FOUND, "not_found"),
+        Code::AlreadyExists => Theirs(StatusCode::CONFLICT, "already_exists"),
+        // The state is fine; this request can never be right, now or later.
+        Code::FailedPrecondition
+            if matches!(reason, Some("idempotency_key_reused" | "return_too_large")) =>
+        {
+            Theirs(StatusCode::UNPROCESSABLE_ENTITY, "conflict")
+        }
+        Code::FailedPrecondition | Code::Aborted => Theirs(StatusCode::CONFLICT, "conflict"),
+        // A limit of this caller, not of the shop.
+        Code::ResourceExhausted if reason == Some("rate_limited") => {
+            Theirs(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+        }
+        Code::ResourceExhausted => {
+            Ours(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too much to do, try again soon")
+        }
+        Code::Unavailable | Code::Cancelled => {
+            Ours(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment")
+        }
+        Code::DeadlineExceeded => {
+            Ours(StatusCode::GATEWAY_TIMEOUT, "deadline", "the answer did not come in time")
+        }
+        Code::Ok | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
+            internal()
+        }
+    }
+}
+
+const INTERNAL: &str = "something went wrong on our side; x-trace-id leads to it";
+
+impl From<tonic::Status> for Problem {
+    fn from(refused: tonic::Status) -> Self {
+        let reason = rpc::status::reason(&refused);
+        match verdict(refused.code(), reason.as_deref()) {
+            Verdict::Ours(status, code, detail) => Self::new(status, code, detail),
+            Verdict::Theirs(status, code) => {
+                let code = reason.map_or(Cow::Borrowed(code), Cow::Owned);
+                let fields = rpc::status::fields(&refused).into_iter();
+                let fields = fields.map(|(field, detail)| Field { field, detail }).collect();
+                Self { fields, ..Self::new(status, code, refused.message().to_owned()) }
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    fields: &'a [Field],
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        if self.status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(code = self.code(), "answered 500");
+        }
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            code: &self.code,
+            detail: &self.detail,
+            fields: &self.fields,
+        };
+        let body = serde_json::to_vec(&body).unwrap_or_default(); // strings and a number: cannot fail
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+        match self.status {
+            StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, BEARER)),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                drop(headers.insert(header::RETRY_AFTER, RETRY_AFTER));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,60 @@
+//! All routes, by context; the table is in README.md.
+
+mod products;
+mod users;
+mod sessions;
+mod carts;
+mod orders;
+mod payments;
+mod staff;
+mod webhooks;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{HeaderValue, StatusCode, header};
+
+use crate::Config;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::stack::Stack;
+
+/// The router, with everything that a request goes through around each route.
+pub(crate) fn all(app: App, config: &Config) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .merge(products::routes())
+        .merge(users::routes())
+        .merge(sessions::routes())
+        .merge(carts::routes())
+        .merge(orders::routes())
+        .merge(payments::routes())
+        .merge(staff::routes())
+        .merge(webhooks::routes())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(Stack::new(config))
+        .with_state(app)
+}
+
+const INDEX: &str = concat!(
+    r#"{"name":"souk","links":{"products":"/v1/products","search":"/v1/search?q=","users":"/v1/users","#,
+    r#""sessions":"/v1/sessions","me":"/v1/me","cart":"/v1/cart","payment_methods":"/v1/payment-methods","#,
+    r#""orders":"/v1/orders"}}"#,
+    "\n"
+);
+
+async fn index() -> Response {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    const AN_HOUR: HeaderValue = HeaderValue::from_static("public, max-age=3600");
+    ([(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, AN_HOUR)], INDEX).into_response()
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+}
+
+async fn method_not_allowed() -> Problem {
+    let detail = "this is not a method of this resource; allow lists those that are";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

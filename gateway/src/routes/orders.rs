@@ -1,0 +1,209 @@
+//! Orders: placing one, watching it settle, cancelling, returning. An answer is a function of the
+//! service's reply alone, so a repeated request gets an equal answer, from any gateway.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use http::request::Parts;
+use http::{HeaderValue, StatusCode, header};
+use kernel::{OrderId, ReturnId};
+use proto::order::v1 as order;
+use proto::payment::v1::GetPaymentRequest;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::app::App;
+use crate::json::Json;
+use crate::limit::Slot;
+use crate::path::Id;
+use crate::problem::Problem;
+use crate::query::Query;
+use crate::render::{Order, Payment, json, required};
+use crate::sse;
+use crate::token::Token;
+
+/// For the beginning of a stream, which has no deadline of its own.
+const WATCH_WITHIN: Duration = Duration::from_secs(5);
+
+pub(super) fn routes() -> Router<App> {
+    Router::new()
+        .route("/v1/orders", get(list).post(place))
+        .route("/v1/orders/{id}", get(one))
+        .route("/v1/orders/{id}/events", get(watch))
+        .route("/v1/orders/{id}/cancel", post(cancel))
+        .route("/v1/orders/{id}/returns", post(give_back))
+        .route("/v1/orders/{id}/payment", get(payment))
+}
+
+/// What makes a repeated checkout the same checkout.
+struct IdempotencyKey(String);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refusal = |code, detail| Problem::new(StatusCode::BAD_REQUEST, code, detail);
+        let key = parts.headers.get("idempotency-key").ok_or_else(|| {
+            refusal("idempotency_key_missing", "a checkout needs an Idempotency-Key header")
+        })?;
+        let key = key.as_bytes();
+        let visible = (1..=128).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+        let key = if visible { std::str::from_utf8(key).ok() } else { None };
+        key.map(|key| Self(key.to_owned())).ok_or_else(|| {
+            let detail = "an Idempotency-Key has 1 to 128 visible ASCII characters";
+            refusal("idempotency_key_invalid", detail)
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Checkout {
+    payment_method_id: String,
+    #[serde(default)]
+    address_id: Option<String>,
+}
+
+async fn place(
+    State(app): State<App>,
+    token: Token,
+    IdempotencyKey(idempotency_key): IdempotencyKey,
+    Json(checkout): Json<Checkout>,
+) -> Result<Response, Problem> {
+    let request = token.request(order::PlaceOrderRequest {
+        idempotency_key,
+        payment_method_id: checkout.payment_method_id,
+        address_id: checkout.address_id.unwrap_or_default(),
+    });
+    let order = required(app.order().place_order(request).await?.into_inner().order)?;
+    let mut response = json(StatusCode::ACCEPTED, &Order::from(&order));
+    if let Ok(location) = HeaderValue::try_from(format!("/v1/orders/{}", order.order_id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Page {
+    page_size: u32,
+    page_token: String,
+}
+
+#[derive(Serialize)]
+struct Orders<'a> {
+    orders: Vec<Order<'a>>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    next_page_token: &'a str,
+}
+
+async fn list(
+    State(app): State<App>,
+    token: Token,
+    Query(Page { page_size, page_token }): Query<Page>,
+) -> Result<Response, Problem> {
+    let request = token.request(order::ListOrdersRequest { page_size, page_token });
+    let reply = app.order().list_orders(request).await?.into_inner();
+    let orders = reply.orders.iter().map(Order::brief).collect();
+    Ok(json(StatusCode::OK, &Orders { orders, next_page_token: &reply.next_page_token }))
+}
+
+async fn one(
+    State(app): State<App>,
+    token: Token,
+    Id(id): Id<OrderId>,
+) -> Result<Response, Problem> {
+    let request = token.request(order::GetOrderRequest { order_id: id.to_string() });
+    let order = required(app.order().get_order(request).await?.into_inner().order)?;
+    Ok(json(StatusCode::OK, &Order::from(&order)))
+}
+
+/// `Last-Event-ID`: the version that the client saw last, 0 for none.
+struct LastEventId(i64);
+
+impl<S: Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Some(id) = parts.headers.get("last-event-id") else { return Ok(Self(0)) };
+        let version = id.to_str().ok().and_then(|id| id.trim().parse().ok());
+        version.filter(|version| *version >= 0).map(Self).ok_or_else(|| {
+            Problem::invalid("Last-Event-ID", "the id of an event is the version of the order")
+        })
+    }
+}
+
+async fn watch(
+    State(app): State<App>,
+    token: Token,
+    Id(id): Id<OrderId>,
+    LastEventId(after_version): LastEventId,
+    slot: Option<Extension<Arc<Slot>>>,
+) -> Result<Response, Problem> {
+    let order_id = id.to_string();
+    let request = token.request(order::WatchOrderRequest { order_id, after_version });
+    let (mut orders, stop) = (app.order(), app.stop());
+    let begun = timeout(WATCH_WITHIN, orders.watch_order(request)).await;
+    let late = |_| tonic::Status::deadline_exceeded("the stream did not begin in time");
+    let orders = begun.map_err(late)??.into_inner();
+    Ok(sse::respond(orders, stop, slot.map(|Extension(slot)| slot)))
+}
+
+async fn cancel(
+    State(app): State<App>,
+    token: Token,
+    Id(id): Id<OrderId>,
+) -> Result<Response, Problem> {
+    let request = token.request(order::CancelOrderRequest { order_id: id.to_string() });
+    let order = required(app.order().cancel_order(request).await?.into_inner().order)?;
+    Ok(json(StatusCode::ACCEPTED, &Order::from(&order)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Return {
+    #[serde(default)]
+    return_id: Option<ReturnId>,
+    items: Vec<ReturnedItem>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReturnedItem {
+    product_id: String,
+    quantity: i64,
+}
+
+async fn give_back(
+    State(app): State<App>,
+    token: Token,
+    Id(id): Id<OrderId>,
+    Json(body): Json<Return>,
+) -> Result<Response, Problem> {
+    let item = |ReturnedItem { product_id, quantity }| order::return_items_request::Item {
+        product_id,
+        quantity,
+    };
+    let request = token.request(order::ReturnItemsRequest {
+        order_id: id.to_string(),
+        // Who wants to be able to repeat the request names the return.
+        return_id: body.return_id.unwrap_or_else(ReturnId::mint).to_string(),
+        items: body.items.into_iter().map(item).collect(),
+    });
+    let order = required(app.order().return_items(request).await?.into_inner().order)?;
+    Ok(json(StatusCode::ACCEPTED, &Order::from(&order)))
+}
+
+async fn payment(
+    State(app): State<App>,
+    token: Token,
+    Id(id): Id<OrderId>,
+) -> Result<Response, Problem> {
+    let request = token.request(GetPaymentRequest { order_id: id.to_string() });
+    let payment = required(app.payment().get_payment(request).await?.into_inner().payment)?;
+    Ok(json(StatusCode::OK, &Payment::from(&payment)))
+}

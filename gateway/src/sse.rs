@@ -1,0 +1,84 @@
+//! Live order events as server-sent events: every version of the order that the client has not
+//! seen, from WatchOrder. The id of an event is the order's version, so a client that comes back
+//! with `Last-Event-ID` misses nothing, whichever gateway it comes back to.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, header};
+use proto::order::v1::{Order, WatchOrderResponse};
+use tokio_util::sync::CancellationToken;
+use tonic::Streaming;
+
+use crate::limit::Slot;
+use crate::render;
+
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/event-stream");
+/// A proxy that collects the answer before it passes it on would make it useless.
+const UNBUFFERED: (&str, HeaderValue) = ("x-accel-buffering", HeaderValue::from_static("no"));
+/// A comment this often: proxies cut what is silent, and a client that is gone is found out.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// Sent first, so that the client has the head at once; a stream that ends is asked for again
+/// after a second.
+const HELLO: &[u8] = b"retry: 1000\n\n";
+const COMMENT: &[u8] = b": keep-alive\n\n";
+
+/// The stream of one client.
+struct Live {
+    orders: Streaming<WatchOrderResponse>,
+    stop: CancellationToken,
+    greeted: bool,
+    _slot: Option<Arc<Slot>>,
+}
+
+/// An answer that lives as long as the client, the order and this process do; the earliest end
+/// is the end.
+pub(crate) fn respond(
+    orders: Streaming<WatchOrderResponse>,
+    stop: CancellationToken,
+    slot: Option<Arc<Slot>>,
+) -> Response {
+    let live = Live { orders, stop, greeted: false, _slot: slot };
+    let frames = stream::unfold(live, |mut live| async move {
+        let frame = live.next().await?;
+        Some((Ok::<_, Infallible>(frame), live))
+    });
+    let mut response = Body::from_stream(frames).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
+    headers.insert(UNBUFFERED.0, UNBUFFERED.1);
+    response
+}
+
+impl Live {
+    async fn next(&mut self) -> Option<Bytes> {
+        if !std::mem::replace(&mut self.greeted, true) {
+            return Some(Bytes::from_static(HELLO));
+        }
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            message = self.orders.message() => match message {
+                Ok(message) => event(&message?.order?),
+                Err(ended) => {
+                    // The order service drains, or is gone: the client asks again and finds another.
+                    tracing::debug!(code = ?ended.code(), "a live stream broke off");
+                    None
+                }
+            },
+            () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(COMMENT)),
+        }
+    }
+}
+
+fn event(order: &Order) -> Option<Bytes> {
+    let mut event = format!("id: {}\nevent: order\ndata: ", order.version).into_bytes();
+    serde_json::to_writer(&mut event, &render::Order::from(order)).ok()?; // one line: JSON escapes its own
+    event.extend_from_slice(b"\n\n");
+    Some(event.into())
+}

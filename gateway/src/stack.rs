@@ -1,0 +1,150 @@
+//! What every request goes through, outermost first. The order is the point:
+//!
+//! 1. **span**: first, so that whatever happens below is logged with the trace id, refusals
+//!    included. It continues the client's `traceparent`.
+//! 2. **metrics**: every answer is counted, also the refusals and the panics below, and a request
+//!    whose client went away, when its future is dropped.
+//! 3. **ids and caching**: every answer leads to its trace, and is nobody's to keep unless its
+//!    route said so.
+//! 4. **in-flight limit**: no queue. Before anything of the body is read, because turning away has
+//!    to stay cheap when there is too much of everything. Browsing is turned away first.
+//! 5. **deadline**: one for the request, which bounds its body and every call that it makes.
+//!    Nothing is timed here: whatever a handler waits for ends at that deadline by itself.
+//! 6. **panic**: innermost, so that it becomes an ordinary 500, and all of the above sees it so.
+//!
+//! One future rather than six tower layers: it reads in this order, and a request costs one box.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use rpc::deadline;
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use crate::Config;
+use crate::class::Class;
+use crate::limit::{Limit, Slot};
+use crate::problem::Problem;
+use crate::trace::{self, Meter};
+
+/// The layer; it goes around the routes, inside the router, which is where the matched route is
+/// known.
+#[derive(Clone)]
+pub(crate) struct Stack(Arc<Limits>);
+
+struct Limits {
+    requests: Limit,
+    streams: Limit,
+    deadline: Duration,
+    import_deadline: Duration,
+}
+
+impl Stack {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(Arc::new(Limits {
+            requests: Limit::new(config.max_in_flight),
+            streams: Limit::new(config.max_streams),
+            deadline: config.deadline,
+            import_deadline: config.import_deadline,
+        }))
+    }
+}
+
+impl<S> Layer<S> for Stack {
+    type Service = Stacked<S>;
+
+    fn layer(&self, inner: S) -> Stacked<S> {
+        Stacked { inner, limits: Arc::clone(&self.0) }
+    }
+}
+
+/// A route with the stack around it.
+#[derive(Clone)]
+pub(crate) struct Stacked<S> {
+    inner: S,
+    limits: Arc<Limits>,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+impl<S> Service<Request> for Stacked<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Answer {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let class = Class::of(trace::route(route.as_ref()));
+        let span = trace::span(&request, trace::route(route.as_ref()));
+        let request_id = trace::request_id(request.headers(), &span);
+        let meter = Meter::start(&request, route, span.clone());
+
+        let slot = self.limits.admit(class);
+        let handled = slot.map(|slot| {
+            let slot = Arc::new(slot);
+            if class == Class::Watch {
+                request.extensions_mut().insert(Arc::clone(&slot)); // its stream outlives the handler
+            }
+            let handled = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+            (slot, self.limits.deadline(class), handled)
+        });
+        let answer = async move {
+            let mut response = match handled {
+                None => Problem::overloaded().into_response(),
+                Some((_slot, within, handled)) => {
+                    let handled = match within {
+                        Some(within) => deadline::within(within, handled).await,
+                        None => handled.await,
+                    };
+                    match handled {
+                        Ok(Ok(response)) => response,
+                        // The panic itself is logged where it happens.
+                        Err(_panic) => Problem::internal().into_response(),
+                    }
+                }
+            };
+            trace::finish(response.headers_mut(), &meter.span(), request_id);
+            meter.finish(response.status());
+            Ok(response)
+        };
+        Box::pin(answer.instrument(span))
+    }
+}
+
+impl Limits {
+    fn admit(&self, class: Class) -> Option<Slot> {
+        let slot = match class {
+            Class::Browse => self.requests.enter_modestly(),
+            Class::Usual | Class::Import => self.requests.enter(),
+            Class::Watch => self.streams.enter(),
+        };
+        if slot.is_none() {
+            trace::SHED.with_label_values(&[class.name()]).inc();
+        }
+        slot
+    }
+
+    /// A live stream has none: it ends with the order, the client, or this process.
+    fn deadline(&self, class: Class) -> Option<Duration> {
+        match class {
+            Class::Browse | Class::Usual => Some(self.deadline),
+            Class::Import => Some(self.import_deadline),
+            Class::Watch => None,
+        }
+    }
+}
