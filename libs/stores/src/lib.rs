@@ -24,6 +24,7 @@ mod ports;
 mod postgres;
 mod redis;
 mod nats;
+mod server;
 mod run;
 mod databases;
 

@@ -1,22 +1,17 @@
 //! Starting, sharing and stopping the three servers of one folder.
 
 use crate::place::{self, Place};
-use crate::process::{self, Log, Running};
+use crate::server::{Managed, bring_up_all, end, end_all, join};
 use crate::url::Url;
 use crate::user::ServerUser;
-use crate::{Error, Program, Psql, Result, Server, Tools, nats, network, ports, postgres, redis};
-use std::fs::{self, File};
+use crate::{Error, Psql, Result, Server, Tools, nats, network, ports, postgres};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-/// After a crash PostgreSQL first reads its log again, at most `max_wal_size` of it.
-const POSTGRES_READY_MAX: Duration = Duration::from_secs(120);
-const READY_MAX: Duration = Duration::from_secs(20);
 /// A server that somebody runs already must take a connection in this time.
 const EXTERNAL_MAX: Duration = Duration::from_millis(800);
-/// How often a server is started when its port is taken under its hands, or its predecessor's memory is in use.
-const TRIES: u32 = 5;
 
 /// Which servers somebody else runs already.
 #[derive(Debug, Clone, Default)]
@@ -73,17 +68,6 @@ pub struct Stores {
     servers: Vec<Managed>,
     /// Kept open: see [`Place::own`].
     _owner: Option<File>,
-}
-
-#[derive(Debug)]
-struct Managed {
-    server: Server,
-    running: Running,
-    port: u16,
-    /// For NATS.
-    monitor: Option<u16>,
-    /// Known to the process that started it, which must reap it.
-    child: Option<Child>,
 }
 
 impl Stores {
@@ -348,152 +332,4 @@ fn check_external(server: Server, url: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::Failed(format!("no {server} answers at {address} (--{}-url)", server.key())))
-}
-
-fn program(tools: &Tools, server: Server) -> Result<&Program> {
-    let missing = || Error::Missing(crate::ways_out(&[server], "not found on this machine"));
-    tools.get(server).ok_or_else(missing)
-}
-
-/// All at once: the slowest alone decides how long it takes.
-fn bring_up_all(place: &Place, tools: &Tools, servers: &[Server]) -> Result<Vec<Managed>> {
-    let programs = servers.iter().map(|server| place.reachable(program(tools, *server)?));
-    let programs = programs.collect::<Result<Vec<_>>>()?;
-    std::thread::scope(|scope| {
-        let pairs = programs.iter().zip(servers);
-        let threads: Vec<_> = pairs
-            .map(|(program, server)| scope.spawn(|| bring_up(place, program, *server)))
-            .collect();
-        let panicked = |_| Err(Error::Failed("starting a store panicked".into()));
-        let results: Vec<_> =
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect();
-        results.into_iter().collect()
-    })
-}
-
-fn bring_up(place: &Place, program: &Program, server: Server) -> Result<Managed> {
-    let mut tries = 1;
-    loop {
-        let log = Log::at(place.log_file(server));
-        let port = ports::keep_or_choose(&place.port_file(server.key()))?;
-        match launch(place, program, server, port, &log) {
-            Err(_) if tries < TRIES && passes(&log) => tries += 1,
-            result => return result,
-        }
-    }
-}
-
-/// Whether a server failed for a reason that goes away: its port was taken between our look and its own,
-/// or the processes of a killed predecessor still let go of its memory.
-fn passes(log: &Log) -> bool {
-    let text = log.tail().to_lowercase();
-    if text.contains("shared memory block") {
-        std::thread::sleep(Duration::from_millis(500));
-        return true;
-    }
-    text.contains("address already in use")
-}
-
-fn launch(
-    place: &Place,
-    program: &Program,
-    server: Server,
-    port: u16,
-    log: &Log,
-) -> Result<Managed> {
-    let mut monitor = None;
-    let command = match server {
-        Server::Postgres => postgres::command(place, program, port)?,
-        Server::Redis => redis::command(place, program, port)?,
-        Server::Nats => {
-            let chosen = ports::keep_or_choose(&place.port_file("nats-monitor"))?;
-            monitor = Some(chosen);
-            nats::command(place, program, port, chosen)?
-        }
-    };
-    let mut child = process::spawn(command, log)?;
-    let Some(running) = Running::of(child.id()) else {
-        let _ = child.wait();
-        return Err(log.blame(&format!("{server} ended at once")));
-    };
-    running.write(&place.pid_file(server))?;
-    await_ready(place, server, port, &mut child, log)?;
-    Ok(Managed { server, running, port, monitor, child: Some(child) })
-}
-
-fn await_ready(
-    place: &Place,
-    server: Server,
-    port: u16,
-    child: &mut Child,
-    log: &Log,
-) -> Result<()> {
-    let patience = if server == Server::Postgres { POSTGRES_READY_MAX } else { READY_MAX };
-    let mut ended = None;
-    let pid = child.id();
-    let answered = process::wait_until(patience, || {
-        ended = child.try_wait().ok().flatten();
-        ended.is_some() || ready(place, server, pid, port)
-    });
-    match ended {
-        Some(status) => Err(log.blame(&format!("{server} did not start ({status})"))),
-        None if answered => Ok(()),
-        None => {
-            end(place, server)?;
-            let _ = child.wait();
-            Err(log.blame(&format!("{server} did not answer within {} s", patience.as_secs())))
-        }
-    }
-}
-
-fn ready(place: &Place, server: Server, pid: u32, port: u16) -> bool {
-    match server {
-        Server::Postgres => postgres::ready(place, pid, port),
-        Server::Redis => redis::ready(place, port),
-        Server::Nats => nats::ready(place, port),
-    }
-}
-
-/// The server of this folder, if it runs and answers.
-fn join(place: &Place, server: Server) -> Option<Managed> {
-    let running = Running::read(&place.pid_file(server)).filter(Running::alive)?;
-    let port = ports::remembered(&place.port_file(server.key()))?;
-    let monitor = if server == Server::Nats {
-        ports::remembered(&place.port_file("nats-monitor"))
-    } else {
-        None
-    };
-    let answers = ready(place, server, running.pid, port);
-    answers.then_some(Managed { server, running, port, monitor, child: None })
-}
-
-/// In reverse order of starting; all are tried even when one fails.
-fn end_all(place: &Place) -> Result<Vec<(Server, u32)>> {
-    let results: Vec<_> = Server::ALL.into_iter().rev().map(|server| end(place, server)).collect();
-    let ended: Result<Vec<_>> = results.into_iter().collect();
-    Ok(ended?.into_iter().flatten().collect())
-}
-
-fn end(place: &Place, server: Server) -> Result<Option<(Server, u32)>> {
-    let file = place.pid_file(server);
-    let noted = Running::read(&file).filter(Running::alive);
-    let found =
-        noted.or_else(|| if server == Server::Postgres { postgres::running(place) } else { None });
-    if let Some(running) = &found {
-        running.end(&steps(server))?;
-    }
-    if file.exists() {
-        fs::remove_file(&file)
-            .map_err(|source| Error::Io { what: format!("remove {}", file.display()), source })?;
-    }
-    Ok(found.map(|running| (server, running.pid)))
-}
-
-/// How each is told to end. PostgreSQL: INT is a fast shutdown, QUIT one without a checkpoint.
-fn steps(server: Server) -> Vec<(&'static str, Duration)> {
-    let seconds = Duration::from_secs;
-    match server {
-        Server::Postgres => vec![("INT", seconds(30)), ("QUIT", seconds(5)), ("KILL", seconds(5))],
-        Server::Redis | Server::Nats => vec![("TERM", seconds(10)), ("KILL", seconds(5))],
-    }
 }
