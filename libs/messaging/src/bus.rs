@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, Stream};
 use async_nats::jetstream::{self, Context};
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use secrecy::ExposeSecret as _;
 
 use crate::Options;
@@ -26,14 +26,15 @@ pub struct Bus {
 impl Bus {
     /// Connects, and keeps trying in the background from then on. `name` shows at the server.
     pub async fn connect(options: &Options, name: &str) -> anyhow::Result<Self> {
-        let client = ConnectOptions::new()
+        let servers = servers(options.nats_url.expose_secret())?;
+        let client = sign_in(&servers)
             .name(name)
             .ping_interval(PING)
             .connection_timeout(Duration::from_secs(2))
             .max_reconnects(None)
             .reconnect_delay_callback(|tries| Duration::from_millis((50 << tries.min(5)) as u64))
             .event_callback(|event| async move { note(&event) })
-            .connect(options.nats_url.expose_secret())
+            .connect(servers)
             .await?;
         let jetstream = jetstream::new(client.clone());
         Ok(Self { client, jetstream, replicas: options.nats_replicas })
@@ -58,6 +59,21 @@ impl Bus {
             ..Config::default()
         };
         Ok(self.jetstream.get_or_create_stream(config).await?)
+    }
+}
+
+fn servers(urls: &str) -> anyhow::Result<Vec<ServerAddr>> {
+    Ok(urls.split(',').map(|url| url.trim().parse()).collect::<Result<_, _>>()?)
+}
+
+/// The client does not sign in with what the URL says by itself.
+fn sign_in(servers: &[ServerAddr]) -> ConnectOptions {
+    let named = servers.iter().find_map(|server| Some((server.username()?, server.password()?)));
+    match named {
+        Some((user, password)) => {
+            ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        None => ConnectOptions::new(),
     }
 }
 

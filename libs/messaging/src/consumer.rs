@@ -24,6 +24,9 @@ const PULL: Duration = Duration::from_secs(5);
 const PULL_EVENTS: usize = 1024;
 const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
+/// From so many waiting messages on, a batch waits a moment for more.
+const BUSY: usize = 8;
+const LINGER: Duration = Duration::from_millis(4);
 const AGAIN: Duration = Duration::from_millis(200);
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -84,7 +87,7 @@ impl Worker {
             loop {
                 let messages = tokio::select! {
                     biased;
-                    () = stop.cancelled() => return Ok(()),
+                    () = stop.cancelled() => return give_back(&mut pull).await,
                     messages = next_batch(&mut pull) => messages?,
                 };
                 if messages.is_empty() {
@@ -228,11 +231,23 @@ async fn next_batch(pull: &mut pull::Batch) -> anyhow::Result<Vec<Message>> {
     let mut bytes = first.payload.len();
     let mut messages = vec![first];
     while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-        let Some(Some(Ok(message))) = pull.next().now_or_never() else { break };
+        // Under load the wait fills the batch, which is cheaper than speed; alone, none is spent.
+        let wait = if messages.len() < BUSY { Duration::ZERO } else { LINGER };
+        let Ok(Some(Ok(message))) = timeout(wait, pull.next()).await else { break };
         bytes += message.payload.len();
         messages.push(message);
     }
     Ok(messages)
+}
+
+/// What was delivered and not begun would stay unseen until `ACK_WAIT` is over.
+async fn give_back(pull: &mut pull::Batch) -> anyhow::Result<()> {
+    let mut unseen = Vec::new();
+    while let Some(Some(Ok(message))) = pull.next().now_or_never() {
+        unseen.push(message);
+    }
+    acknowledge(unseen, AckKind::Nak(None)).await;
+    Ok(())
 }
 
 /// Gives each event a span that continues the trace of whoever caused it, linked with the batch.

@@ -37,7 +37,7 @@ impl World {
     pub fn new() -> Self {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let home = Home::find().expect("tests run inside the repository");
-        let tools = stores::provide(&home, &Server::ALL, &mut |line| eprintln!("{line}"))
+        let tools = stores::provide(&home, &Server::ALL, &|line| eprintln!("{line}"))
             .expect("PostgreSQL, Redis and NATS");
         let shared = Stores::start_shared(&home.test_stores(), &tools, &Options::default());
         let shared = shared.expect("the shared stores").endpoints().expect("their passwords");

@@ -1,0 +1,120 @@
+//! Pools, units of work and migrations on a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use database::{Database, Options};
+use futures_util::future::join_all;
+use kernel::Shard;
+use sqlx::Row as _;
+use testkit::{World, eventually};
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn connect(urls: &[String], connections: u32) -> Database {
+    let options = Options {
+        database_urls: urls.iter().map(|url| url.clone().into()).collect(),
+        database_connections: connections.try_into().unwrap(),
+    };
+    Database::connect(&options, "database test").await.unwrap()
+}
+
+async fn backend(database: &Database) -> i32 {
+    let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(database.sole()).await.unwrap();
+    row.get(0)
+}
+
+#[tokio::test]
+async fn a_connection_that_was_used_well_is_used_again() {
+    let world = World::new();
+    let database = connect(&world.databases("database", 1), 1).await;
+    let first = backend(&database).await;
+    for _ in 0..20 {
+        database.begin(Shard(0)).await.unwrap().commit().await.unwrap();
+        drop(database.begin(Shard(0)).await.unwrap()); // rolls back
+        assert_eq!(backend(&database).await, first);
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_begin_poisons_nobody() {
+    let world = World::new();
+    let urls = world.databases("database", 1);
+    world.sql(&urls[0], "create table t (n int)");
+    let database = connect(&urls, 1).await;
+    for n in 0..100 {
+        // Dropped at its n-th wait: in the middle of BEGIN, as a request's future may be.
+        let mut begin = Box::pin(database.sole().begin());
+        for _ in 0..n % 4 {
+            let polled = poll_fn(|context| Poll::Ready(begin.as_mut().poll(context).is_ready()));
+            if polled.await {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(begin);
+        let insert = sqlx::raw_sql("insert into t values (1)").execute(database.sole());
+        insert.await.unwrap();
+    }
+    database.close().await;
+    let count = world.sql(&urls[0], "select 'rows', count(*) from t");
+    assert!(count.contains("100"), "what was acknowledged is there: {count}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_of_work_outlives_its_caller() {
+    let world = World::new();
+    let urls = world.databases("database", 1);
+    world.sql(&urls[0], "create table t (n int)");
+    let database = connect(&urls, 4).await;
+    for _ in 0..50 {
+        let (mine, own) = (database.clone(), database.clone());
+        let mut work = Box::pin(async move {
+            own.clone()
+                .unit_of_work(async move {
+                    let mut tx = own.begin(Shard(0)).await.unwrap();
+                    sqlx::raw_sql("insert into t values (1)").execute(&mut *tx).await.unwrap();
+                    tx.commit().await.unwrap();
+                })
+                .await;
+        });
+        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
+        begun.await;
+        drop((work, mine));
+    }
+    eventually("all are committed", SOON, async || {
+        let row = sqlx::raw_sql("select count(*) from t").fetch_one(database.sole()).await;
+        (row.unwrap().get::<i64, _>(0) == 50).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_that_start_together_migrate_once() {
+    let world = World::new();
+    let urls = world.databases("database", 2);
+    let copies = join_all((0..6).map(|_| connect(&urls, 4))).await;
+    let migrated = copies.iter().map(|copy| copy.migrate(sqlx::migrate!("tests/migrations")));
+    for done in join_all(migrated).await {
+        done.unwrap();
+    }
+    for url in &urls {
+        let rows = world.sql(url, "select 'rows', count(*) from migrated");
+        assert!(rows.contains('1'), "{rows}");
+    }
+}
+
+#[tokio::test]
+async fn shards_are_spread_in_ranges() {
+    let world = World::new();
+    let database = connect(&world.databases("database", 3), 1).await;
+    let homes: Vec<usize> = (0..=255).map(|shard| database.index_of(Shard(shard))).collect();
+    assert!(homes.is_sorted());
+    for index in 0..3 {
+        let owned = homes.iter().filter(|home| **home == index).count();
+        assert!((85..=86).contains(&owned), "database {index} owns {owned}");
+    }
+}

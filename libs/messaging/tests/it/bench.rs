@@ -1,0 +1,145 @@
+//! The workbench: a context that publishes, and one that counts what it gets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use database::{Database, Tx};
+use futures_util::future::BoxFuture;
+use kernel::{OrderId, Shard};
+use messaging::{
+    Bus, Consumer, Delivered, Handler, HandlerError, Options, Outbox, Outgoing, Relay,
+};
+use proto::order::v1::{OrderCancelled, OrderConfirmed};
+use testkit::{World, eventually};
+use tokio_util::sync::CancellationToken;
+
+pub const SOON: Duration = Duration::from_secs(30);
+
+/// A database with the messaging schema and a table of effects, connected to the test's NATS.
+pub struct Context {
+    pub world: World,
+    pub urls: Vec<String>,
+    pub database: Database,
+    pub outbox: Outbox,
+    pub bus: Bus,
+}
+
+impl Context {
+    pub async fn new(shards: usize) -> Self {
+        let world = World::new();
+        let urls = world.databases("messaging", shards);
+        let database = connect(&urls).await;
+        database.migrate(messaging::migrator()).await.unwrap();
+        for url in &urls {
+            world.sql(url, "create table effects (event_id uuid not null, order_id uuid not null)");
+        }
+        let bus = bus(&world).await;
+        let outbox = Outbox::new(&database);
+        Self { world, urls, database, outbox, bus }
+    }
+
+    /// Publishes one `OrderConfirmed` on this shard in a transaction of its own.
+    pub async fn confirm(&self, shard: Shard) -> OrderId {
+        let id = OrderId::mint_on(shard);
+        let mut tx = self.database.begin(shard).await.unwrap();
+        let event = OrderConfirmed { order_id: id.to_string() };
+        self.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    pub fn relay(&self, stop: &CancellationToken) -> tokio::task::JoinHandle<anyhow::Result<()>> {
+        let relay = Relay::new("order", &self.bus, &self.database, &self.outbox);
+        tokio::spawn(relay.run(stop.clone()))
+    }
+
+    pub fn consume(&self, handler: Effects, stop: &CancellationToken) {
+        let consumer = Consumer { context: "test", source: "order", handler };
+        tokio::spawn(consumer.run(self.bus.clone(), self.database.clone(), stop.clone()));
+    }
+
+    /// How many rows the statement counts, over all databases.
+    pub fn count(&self, from: &str) -> usize {
+        let counts = self
+            .urls
+            .iter()
+            .map(|url| self.world.sql(url, &format!("select count(*) from {from}")));
+        counts.map(|count| last_number(&count)).sum()
+    }
+
+    /// Waits until every event has had exactly one effect.
+    pub async fn settled(&self, events: usize) {
+        eventually("every event has its effect", SOON, async || {
+            (self.count("effects") >= events).then_some(())
+        })
+        .await;
+        assert_eq!(self.count("effects"), events);
+        assert_eq!(self.count("(select distinct event_id from effects) e"), events);
+    }
+}
+
+fn last_number(printed: &str) -> usize {
+    let mut digits = printed.split_whitespace().filter_map(|word| word.parse().ok());
+    digits.next_back().unwrap_or_else(|| panic!("no number in {printed:?}"))
+}
+
+pub async fn connect(urls: &[String]) -> Database {
+    let options = database::Options {
+        database_urls: urls.iter().map(|url| url.clone().into()).collect(),
+        database_connections: 20.try_into().unwrap(),
+    };
+    Database::connect(&options, "messaging test").await.unwrap()
+}
+
+pub async fn bus(world: &World) -> Bus {
+    let options = Options { nats_url: world.nats_url().into(), nats_replicas: 1 };
+    Bus::connect(&options, "messaging test").await.unwrap()
+}
+
+/// Writes a row for each event; fails as told.
+#[derive(Clone, Default)]
+pub struct Effects {
+    pub panics_at: Option<OrderId>,
+    pub refuses_at: Option<OrderId>,
+    /// So many batches fail for a reason that passes.
+    pub outages: Arc<AtomicUsize>,
+    pub batches: Arc<AtomicUsize>,
+}
+
+impl Handler for Effects {
+    fn wants(&self, kind: &str) -> bool {
+        kind.ends_with("OrderConfirmed") || kind.ends_with("OrderCancelled")
+    }
+
+    fn handle<'a>(
+        &'a self,
+        tx: &'a mut Tx,
+        events: &'a [Delivered],
+    ) -> BoxFuture<'a, Result<(), HandlerError>> {
+        Box::pin(async move {
+            self.batches.fetch_add(1, Ordering::SeqCst);
+            for event in events {
+                if event.is::<OrderCancelled>() {
+                    event.decode::<OrderCancelled>()?;
+                }
+                let id = OrderId::from(event.aggregate_id);
+                assert_ne!(self.panics_at, Some(id), "told to panic");
+                if self.refuses_at == Some(id) {
+                    return Err(HandlerError::Poison("told to refuse".into()));
+                }
+                #[expect(clippy::disallowed_methods, reason = "a table of the test's own")]
+                sqlx::query("insert into effects values ($1, $2)")
+                    .bind(event.event_id)
+                    .bind(event.aggregate_id)
+                    .execute(&mut **tx)
+                    .await?;
+            }
+            let outage = |left: usize| left.checked_sub(1);
+            if self.outages.fetch_update(Ordering::SeqCst, Ordering::SeqCst, outage).is_ok() {
+                return Err(HandlerError::Transient(sqlx::Error::PoolTimedOut.into()));
+            }
+            Ok(())
+        })
+    }
+}

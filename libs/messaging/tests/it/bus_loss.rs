@@ -1,0 +1,78 @@
+//! The bus is disposable: wiped or rolled back, it is filled again from the outbox, and every
+//! event still has its effect once.
+
+use std::path::Path;
+use std::process::Command;
+
+use kernel::Shard;
+use stores::{Server, Stores};
+use testkit::eventually;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::{Context, Effects, SOON};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_deleted_is_filled_again() {
+    let context = Context::new(2).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    for shard in 0..40u8 {
+        context.confirm(Shard(shard * 6)).await;
+    }
+    published(&context, 40).await;
+    let stream = async_nats::jetstream::new(context.bus.client().clone());
+    stream.delete_stream("SOUK_ORDER").await.unwrap();
+    // Nobody had read any of it.
+    context.consume(Effects::default(), &stop);
+    for shard in 0..10u8 {
+        context.confirm(Shard(shard * 6)).await;
+    }
+    context.settled(50).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_directory_that_was_rolled_back_is_noticed() {
+    let mut context = Context::new(2).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    context.consume(Effects::default(), &stop);
+    for shard in 0..20u8 {
+        context.confirm(Shard(shard * 12)).await;
+    }
+    context.settled(20).await;
+    let data = Stores::data_folder_of(&context.world.folder().join("nats")).unwrap().0;
+    let old = context.world.folder().join("old");
+    context.world.nats().stop_server(Server::Nats).unwrap();
+    copy(&data.join("nats"), &old);
+    context.world.nats().start_server(Server::Nats).unwrap();
+    for shard in 0..20u8 {
+        context.confirm(Shard(shard * 12)).await;
+    }
+    context.settled(40).await;
+    // Back to 20 messages: the effects of the other 20 stay, and nothing new is swallowed by
+    // sequences that were given out twice.
+    context.world.nats().stop_server(Server::Nats).unwrap();
+    std::fs::remove_dir_all(data.join("nats")).unwrap();
+    copy(&old, &data.join("nats"));
+    context.world.nats().start_server(Server::Nats).unwrap();
+    for shard in 0..20u8 {
+        context.confirm(Shard(shard * 12)).await;
+    }
+    context.settled(60).await;
+    published(&context, 60).await;
+}
+
+async fn published(context: &Context, events: usize) {
+    eventually("everything is published", SOON, async || {
+        let done = context.count("messaging.outbox where published_at is not null");
+        (done == events).then_some(())
+    })
+    .await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
+    assert!(copied.success());
+}

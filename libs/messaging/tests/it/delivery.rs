@@ -1,0 +1,109 @@
+//! Every committed event has its effect exactly once, on the shard where it belongs.
+
+use futures_util::future::join_all;
+use kernel::{OrderId, Shard};
+use messaging::Outgoing;
+use proto::order::v1::OrderConfirmed;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::{Context, Effects, bus, connect};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_exists_if_and_only_if_its_transaction_committed() {
+    let context = Context::new(2).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    context.consume(Effects::default(), &stop);
+    // 8 writers, every third transaction rolls back, on all shards.
+    let writers = (0..8u8).map(|writer| {
+        let context = &context;
+        async move {
+            for step in 0..30u8 {
+                if step % 3 == 0 {
+                    let id = OrderId::mint_on(Shard(writer * 31));
+                    let mut tx = context.database.begin(id.shard()).await.unwrap();
+                    let event = OrderConfirmed { order_id: id.to_string() };
+                    context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
+                    drop(tx);
+                } else {
+                    context.confirm(Shard(writer * 31)).await;
+                }
+            }
+        }
+    });
+    join_all(writers).await;
+    context.settled(8 * 20).await;
+    for url in &context.urls {
+        let here = context.world.sql(url, "select count(*) from effects");
+        assert!(!here.trim().ends_with(" 0"), "both shards have work: {here}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_goes_away_is_followed_by_another() {
+    let context = Context::new(1).await;
+    let (first, all) = (CancellationToken::new(), CancellationToken::new());
+    let _ended = all.clone().drop_guard();
+    context.consume(Effects::default(), &all);
+    context.relay(&first).abort(); // killed: its lease is not given back
+    context.relay(&first);
+    for _ in 0..20 {
+        context.confirm(Shard(0)).await;
+    }
+    first.cancel();
+    let other = Context2 { database: connect(&context.urls).await, bus: bus(&context.world).await };
+    other.relay(&all);
+    for _ in 0..20 {
+        context.confirm(Shard(0)).await;
+    }
+    context.settled(40).await;
+}
+
+/// Another copy of the service: connections of its own, the same database.
+struct Context2 {
+    database: database::Database,
+    bus: messaging::Bus,
+}
+
+impl Context2 {
+    fn relay(&self, stop: &CancellationToken) {
+        let outbox = messaging::Outbox::new(&self.database);
+        let relay = messaging::Relay::new("order", &self.bus, &self.database, &outbox);
+        tokio::spawn(relay.run(stop.clone()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_three_times_has_one_effect() {
+    let context = Context::new(2).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    for shard in 0..50u8 {
+        context.confirm(Shard(shard * 5)).await;
+    }
+    context.consume(Effects::default(), &stop);
+    context.settled(50).await;
+    // Published again under other message ids, as a relay does whose marks were lost after the
+    // server's window for duplicates.
+    let stream = async_nats::jetstream::new(context.bus.client().clone());
+    let stream_handle = stream.get_stream("SOUK_ORDER").await.unwrap();
+    for _ in 0..2 {
+        for sequence in 1..=50 {
+            let message = stream_handle.get_raw_message(sequence).await.unwrap();
+            let mut headers = message.headers.clone();
+            headers.insert("Nats-Msg-Id", format!("again-{sequence}-{}", OrderId::mint()));
+            let again = stream.publish_with_headers(message.subject, headers, message.payload);
+            again.await.unwrap().await.unwrap();
+        }
+    }
+    let mut consumer: async_nats::jetstream::consumer::PullConsumer =
+        stream_handle.get_consumer("test-from-order").await.unwrap();
+    testkit::eventually("all 150 are acknowledged", crate::bench::SOON, async || {
+        let info = consumer.info().await.unwrap();
+        (info.num_pending == 0 && info.ack_floor.stream_sequence == 150).then_some(())
+    })
+    .await;
+    context.settled(50).await;
+}

@@ -1,0 +1,8 @@
+//! Messaging on a real PostgreSQL and a real NATS.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
+
+mod bench;
+mod delivery;
+mod bus_loss;
+mod failure;
