@@ -1,1 +1,102 @@
-//! The user context.
+//! The user context: accounts, credentials, addresses, and who is signed in.
+
+mod config;
+pub mod domain;
+mod app;
+mod passwords;
+mod tokens;
+mod store;
+mod events;
+mod grpc;
+mod convert;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use database::Database;
+use identity::Signer;
+use messaging::{Bus, Outbox, Relay};
+use proto::user::v1::user_service_server::{SERVICE_NAME, UserServiceServer};
+use rpc::{Identity, Routes, ServerOptions};
+use secrecy::ExposeSecret as _;
+use service::{Shutdown, Tasks, UsageError, wait_for};
+
+pub use config::Config;
+
+use app::App;
+use domain::{Registration, Rejection};
+use grpc::Grpc;
+use passwords::Passwords;
+use tokens::Tokens;
+
+/// The processes that may call (README.md).
+const CALLERS: &[&str] = &["gateway", "order"];
+
+/// Runs the service until shutdown.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let tasks = Tasks::new(&shutdown);
+    let health = service::admin::start(&config.service, &tasks).await?;
+    let listener = service::bind(config.service.listen).await?;
+    let identity = Identity::load(&config.tls)?;
+    identity.watch(shutdown.token());
+    let tokens = Tokens::new(Signer::load(&config.token_signing_key)?);
+    let staff = staff(&config)?;
+
+    let database =
+        wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "user")).await?;
+    migrations(&database).await?;
+    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "user")).await?;
+
+    let outbox = Outbox::new(&database);
+    let app = App::new(&database, &outbox, Passwords::new().await?, tokens);
+    if let Some(staff) = staff {
+        app.seed_staff(staff).await.context("seeding the staff account")?;
+    }
+
+    let stop = shutdown.token();
+    tasks.keep("relay", Relay::new("user", &bus, &database, &outbox).run(stop.clone()));
+
+    let verifier = identity::Verifier::load(&config.identity)?;
+    let routes = Routes::new(UserServiceServer::new(Grpc::new(app, verifier)));
+    let options =
+        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    health.ready(true);
+    rpc::serve(listener, identity, routes, options, stop).await?;
+    tasks.finish().await?;
+    database.close().await;
+    Ok(())
+}
+
+/// Brings the database to the newest version: `user migrate`.
+pub async fn migrate(config: Config) -> anyhow::Result<()> {
+    let database = Database::connect(&config.database, "user migrate").await?;
+    migrations(&database).await
+}
+
+async fn migrations(database: &Database) -> anyhow::Result<()> {
+    database.migrate(messaging::migrator()).await?;
+    database.migrate(sqlx::migrate!()).await
+}
+
+/// The staff account that the configuration asks for.
+fn staff(config: &Config) -> anyhow::Result<Option<Registration>> {
+    let (Some(email), Some(file)) = (&config.staff_email, &config.staff_password_file) else {
+        return Ok(None);
+    };
+    let password = first_line(file)?;
+    let registration = Registration::new(email.expose_secret(), password, "Staff");
+    Ok(Some(registration.map_err(|rejection| UsageError(unusable(&rejection)))?))
+}
+
+fn first_line(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file);
+    let text = text.with_context(|| format!("reading {}", file.display()))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+fn unusable(rejection: &Rejection) -> String {
+    let Rejection::Invalid(faults) = rejection else { return rejection.to_string() };
+    let faults: Vec<_> =
+        faults.iter().map(|fault| format!("{} {}", fault.field, fault.detail)).collect();
+    format!("the staff account: {}", faults.join(", "))
+}

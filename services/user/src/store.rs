@@ -1,0 +1,311 @@
+//! Every SQL statement of accounts.
+
+use database::constraint;
+use kernel::{AddressId, FamilyId, UserId};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{PgConnection, PgExecutor, PgPool};
+use time::OffsetDateTime;
+
+use crate::domain::refresh::{self, Token};
+use crate::domain::{Address, Email, Role, User};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// An account to be written.
+pub(crate) struct NewUser<'a> {
+    pub id: UserId,
+    pub email: &'a Email,
+    pub name: &'a str,
+    pub role: Role,
+    pub password_hash: &'a SecretString,
+}
+
+/// Opens an account. False: the e-mail is taken.
+pub(crate) async fn insert(connection: &mut PgConnection, user: &NewUser<'_>) -> Result<bool> {
+    let inserted = sqlx::query!(
+        "insert into users (user_id, email, name, role, password_hash) values ($1, $2, $3, $4, $5)",
+        user.id.uuid(),
+        user.email.expose(),
+        user.name,
+        user.role.code(),
+        user.password_hash.expose_secret(),
+    )
+    .execute(connection)
+    .await;
+    match inserted {
+        Ok(_) => Ok(true),
+        Err(error) if constraint(&error) == Some("users_email_unique") => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What signing in needs to know of an account.
+pub(crate) struct Credentials {
+    pub user: UserId,
+    pub role: Role,
+    pub password_hash: SecretString,
+}
+
+/// The account with this e-mail.
+pub(crate) async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credentials>> {
+    let row = sqlx::query!(
+        r#"select user_id, role, password_hash as "password_hash!" from users where email = $1"#,
+        email.expose()
+    )
+    .fetch_optional(pool)
+    .await?;
+    row.map(|row| {
+        let password_hash = row.password_hash.into();
+        Ok(Credentials { user: row.user_id.into(), role: role(&row.role)?, password_hash })
+    })
+    .transpose()
+}
+
+/// An account that is not erased, with its addresses in the order in which they were added.
+pub(crate) async fn user(pool: &PgPool, id: UserId) -> Result<Option<User>> {
+    let row = sqlx::query!(
+        r#"select email as "email!", name as "name!", role from users
+           where user_id = $1 and erased_at is null"#,
+        id.uuid()
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let addresses = addresses(pool, id).await?;
+    let (email, role) = (Email::stored(row.email), role(&row.role)?);
+    Ok(Some(User { id, email, name: row.name, role, addresses }))
+}
+
+/// Changes the name of an account. False: there is none, or it was erased.
+pub(crate) async fn rename(executor: impl PgExecutor<'_>, id: UserId, name: &str) -> Result<bool> {
+    let renamed = sqlx::query!(
+        "update users set name = $2 where user_id = $1 and erased_at is null",
+        id.uuid(),
+        name
+    )
+    .execute(executor)
+    .await?;
+    Ok(renamed.rows_affected() == 1)
+}
+
+struct AddressRow {
+    address_id: uuid::Uuid,
+    recipient: String,
+    line1: String,
+    line2: String,
+    city: String,
+    postcode: String,
+    country: String,
+}
+
+impl From<AddressRow> for Address {
+    fn from(row: AddressRow) -> Self {
+        Self {
+            id: row.address_id.into(),
+            recipient: row.recipient,
+            line1: row.line1,
+            line2: row.line2,
+            city: row.city,
+            postcode: row.postcode,
+            country: row.country,
+        }
+    }
+}
+
+async fn addresses(pool: &PgPool, user: UserId) -> Result<Vec<Address>> {
+    let rows = sqlx::query_as!(
+        AddressRow,
+        "select address_id, recipient, line1, line2, city, postcode, country from addresses
+         where user_id = $1 order by position",
+        user.uuid()
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Address::from).collect())
+}
+
+/// One address of a user, or without an id the first.
+pub(crate) async fn address(
+    pool: &PgPool,
+    user: UserId,
+    id: Option<AddressId>,
+) -> Result<Option<Address>> {
+    let row = sqlx::query_as!(
+        AddressRow,
+        "select address_id, recipient, line1, line2, city, postcode, country from addresses
+         where user_id = $1 and ($2::uuid is null or address_id = $2)
+         order by position limit 1",
+        user.uuid(),
+        id.map(AddressId::uuid)
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Address::from))
+}
+
+/// Locks an account that is not erased and counts its addresses.
+pub(crate) async fn lock_and_count_addresses(
+    connection: &mut PgConnection,
+    user: UserId,
+) -> Result<Option<i64>> {
+    sqlx::query_scalar!(
+        r#"with account as (
+               select user_id from users where user_id = $1 and erased_at is null for update
+           )
+           select (select count(*) from addresses a where a.user_id = account.user_id) as "count!"
+           from account"#,
+        user.uuid()
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Adds an address behind the others.
+pub(crate) async fn insert_address(
+    connection: &mut PgConnection,
+    user: UserId,
+    address: &Address,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into addresses
+             (user_id, address_id, recipient, line1, line2, city, postcode, country)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        user.uuid(),
+        address.id.uuid(),
+        address.recipient,
+        address.line1,
+        address.line2,
+        address.city,
+        address.postcode,
+        address.country,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Starts a family with its first token, and forgets those of the user that have run out.
+/// False: the account was erased meanwhile.
+pub(crate) async fn start_family(
+    executor: impl PgExecutor<'_>,
+    user: UserId,
+    family: FamilyId,
+    token_hash: &[u8],
+) -> Result<bool> {
+    let started = sqlx::query!(
+        "with account as (
+             select user_id from users where user_id = $1 and erased_at is null for share
+         ), over as (
+             delete from families where user_id = $1 and expires_at < now()
+         ), started as (
+             insert into families (family_id, user_id, expires_at)
+             select $2, user_id, now() + make_interval(secs => $4) from account
+             returning family_id, expires_at
+         )
+         insert into refresh_tokens (token_hash, family_id, expires_at)
+         select $3, family_id, expires_at from started",
+        user.uuid(),
+        family.uuid(),
+        token_hash,
+        refresh::VALID.as_secs_f64(),
+    )
+    .execute(executor)
+    .await?;
+    Ok(started.rows_affected() == 1)
+}
+
+/// A refresh token that somebody presents, at this moment of the database's clock.
+pub(crate) struct Presented {
+    pub token: Token,
+    pub now: OffsetDateTime,
+    pub family: FamilyId,
+    pub user: UserId,
+    pub role: Role,
+}
+
+/// Locks a refresh token and its family.
+pub(crate) async fn lock_token(
+    connection: &mut PgConnection,
+    token_hash: &[u8],
+) -> Result<Option<Presented>> {
+    let row = sqlx::query!(
+        r#"select t.used_at is not null as "used!", t.expires_at, now() as "now!",
+               f.revoked_at is not null as "ended!", f.family_id, f.user_id, u.role
+           from refresh_tokens t join families f using (family_id) join users u using (user_id)
+           where t.token_hash = $1 for update of t, f"#,
+        token_hash
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        let token = Token { used: row.used, expires_at: row.expires_at, family_ended: row.ended };
+        let (family, user) = (row.family_id.into(), row.user_id.into());
+        Ok(Presented { token, now: row.now, family, user, role: role(&row.role)? })
+    })
+    .transpose()
+}
+
+/// Marks a token as used and gives its family the next.
+pub(crate) async fn rotate(
+    connection: &mut PgConnection,
+    family: FamilyId,
+    used_hash: &[u8],
+    next_hash: &[u8],
+) -> Result<()> {
+    sqlx::query!(
+        "with used as (
+             update refresh_tokens set used_at = now() where token_hash = $2
+         ), extended as (
+             update families set expires_at = now() + make_interval(secs => $4)
+             where family_id = $1
+             returning family_id, expires_at
+         )
+         insert into refresh_tokens (token_hash, family_id, expires_at)
+         select $3, family_id, expires_at from extended",
+        family.uuid(),
+        used_hash,
+        next_hash,
+        refresh::VALID.as_secs_f64(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends a family; its tokens are good for nothing from now on.
+pub(crate) async fn end_family(executor: impl PgExecutor<'_>, family: FamilyId) -> Result<()> {
+    sqlx::query!(
+        "update families set revoked_at = now() where family_id = $1 and revoked_at is null",
+        family.uuid()
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
+/// Erases what is personal, and every sign-in. False: there is nothing (left) to erase.
+pub(crate) async fn erase(connection: &mut PgConnection, user: UserId) -> Result<bool> {
+    let erased = sqlx::query!(
+        "update users set email = null, name = null, password_hash = null, erased_at = now()
+         where user_id = $1 and erased_at is null",
+        user.uuid()
+    )
+    .execute(&mut *connection)
+    .await?;
+    if erased.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // After the row is locked: what others wrote before is seen, and nothing can come after.
+    sqlx::query!(
+        "with families as (delete from families where user_id = $1)
+         delete from addresses where user_id = $1",
+        user.uuid()
+    )
+    .execute(connection)
+    .await?;
+    Ok(true)
+}
+
+fn role(code: &str) -> Result<Role> {
+    Role::parse(code).ok_or_else(|| sqlx::Error::Decode(format!("no role: {code}").into()))
+}
