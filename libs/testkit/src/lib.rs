@@ -5,6 +5,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
 mod eventually;
+mod folder;
 mod running;
 mod world;
 

@@ -11,9 +11,9 @@ use identity::{Role, Signer, signer};
 use kernel::{FamilyId, UserId};
 use rpc::{Channel, Identity, Targets};
 use stores::{Endpoints, Home, Options, Psql, Server, Stores, Tools};
-use tempfile::TempDir;
 
 use crate::Builder;
+use crate::folder::{Folder, NATS};
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
@@ -21,7 +21,7 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// started on demand and left running for the next test; NATS is the test's own, because the
 /// names of streams are the shop's. Dropped, it drops its databases and ends its NATS.
 pub struct World {
-    folder: TempDir,
+    folder: Folder,
     tools: Tools,
     shared: Endpoints,
     nats: Option<Stores>,
@@ -41,19 +41,19 @@ impl World {
             .expect("PostgreSQL, Redis and NATS");
         let shared = Stores::start_shared(&home.test_stores(), &tools, &Options::default());
         let shared = shared.expect("the shared stores").endpoints().expect("their passwords");
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = Folder::new(&home);
         let only_nats = Options {
             postgres_url: Some(shared.postgres_url.clone()),
             redis_url: Some(shared.redis_url.clone()),
             nats_url: None,
         };
-        let nats = Stores::start(&folder.path().join("nats"), &tools, &only_nats).expect("NATS");
+        let nats = Stores::start(&folder.path.join(NATS), &tools, &only_nats).expect("NATS");
         let nats_url = nats.endpoints().expect("its password").nats_url;
-        let authority = Authority::open_or_create(folder.path().join("ca")).expect("a CA");
+        let authority = Authority::open_or_create(folder.path.join("ca")).expect("a CA");
         let keys = signer::generate().expect("randomness");
         let signer = Signer::from_pem(keys.private_pem.as_bytes()).expect("a key");
-        fs::write(folder.path().join("token.pem"), keys.public_pem).expect("a file");
-        fs::write(folder.path().join("token-key.pem"), keys.private_pem).expect("a file");
+        fs::write(folder.path.join("token.pem"), keys.public_pem).expect("a file");
+        fs::write(folder.path.join("token-key.pem"), keys.private_pem).expect("a file");
         let (nats, databases) = (Some(nats), Vec::new().into());
         Self { folder, tools, shared, nats, nats_url, authority, signer, databases }
     }
@@ -97,12 +97,12 @@ impl World {
 
     /// A folder of this test alone.
     pub fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
+        self.folder.path.clone()
     }
 
     /// The certificate folder of a process.
     pub fn tls_dir(&self, process: &str) -> PathBuf {
-        let folder = self.folder.path().join("tls").join(process);
+        let folder = self.folder.path.join("tls").join(process);
         if !folder.exists() {
             self.authority.issue(process, &folder).expect("a certificate");
         }
@@ -111,12 +111,12 @@ impl World {
 
     /// The key that access tokens are checked with.
     pub fn token_key(&self) -> PathBuf {
-        self.folder.path().join("token.pem")
+        self.folder.path.join("token.pem")
     }
 
     /// The key that access tokens are signed with.
     pub fn token_signing_key(&self) -> PathBuf {
-        self.folder.path().join("token-key.pem")
+        self.folder.path.join("token-key.pem")
     }
 
     /// `Bearer …` for a user, valid for ten minutes.
