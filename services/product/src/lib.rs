@@ -1,1 +1,69 @@
-//! The product context.
+//! The product context: the catalogue, its prices, and the stock that orders hold and ship.
+
+mod config;
+pub mod domain;
+mod app;
+mod store;
+mod events;
+mod grpc;
+mod convert;
+
+use database::Database;
+use messaging::{Bus, Consumer, Outbox, Relay};
+use proto::product::v1::product_service_server::{ProductServiceServer, SERVICE_NAME};
+use rpc::{Identity, Routes, ServerOptions};
+use service::{Shutdown, Tasks, wait_for};
+
+pub use config::Config;
+
+use app::App;
+use events::Events;
+use grpc::Grpc;
+
+/// The processes that may call (README.md).
+const CALLERS: &[&str] = &["gateway", "order", "operator"];
+
+/// Runs the service until shutdown.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let tasks = Tasks::new(&shutdown);
+    let health = service::admin::start(&config.service, &tasks).await?;
+    let listener = service::bind(config.service.listen).await?;
+    let identity = Identity::load(&config.tls)?;
+    identity.watch(shutdown.token());
+
+    let database =
+        wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "product"))
+            .await?;
+    migrations(&database).await?;
+    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "product")).await?;
+
+    let outbox = Outbox::new(&database);
+    let app = App::new(&database, &outbox);
+
+    let stop = shutdown.token();
+    tasks.keep("relay", Relay::new("product", &bus, &database, &outbox).run(stop.clone()));
+    let handler = Events::new(&outbox);
+    let consumer = Consumer { context: "product", source: "order", handler };
+    tasks.keep("consumer", consumer.run(bus, database.clone(), stop.clone()));
+
+    let verifier = identity::Verifier::load(&config.identity)?;
+    let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, verifier)));
+    let options =
+        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    health.ready(true);
+    rpc::serve(listener, identity, routes, options, stop).await?;
+    tasks.finish().await?;
+    database.close().await;
+    Ok(())
+}
+
+/// Brings the database to the newest version: `product migrate`.
+pub async fn migrate(config: Config) -> anyhow::Result<()> {
+    let database = Database::connect(&config.database, "product migrate").await?;
+    migrations(&database).await
+}
+
+async fn migrations(database: &Database) -> anyhow::Result<()> {
+    database.migrate(messaging::migrator()).await?;
+    database.migrate(sqlx::migrate!()).await
+}

@@ -1,0 +1,217 @@
+//! The only file that knows both the protocol and the domain.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use kernel::{Currency, Money, ProductId};
+use proto::money::v1::Money as ProtoMoney;
+use proto::product::v1 as wire;
+use rpc::status::{internal, invalid, refusal, unavailable};
+use tonic::{Code, Status};
+use uuid::Uuid;
+
+use crate::app::{Error, Filter, Imported, Item};
+use crate::domain::{Fault, Listing, Offer, Rejection, Stock};
+use crate::store::stock::Receipt;
+use crate::store::{Offered, Place};
+
+const PAGE_DEFAULT: u32 = 20;
+const PAGE_MAX: u32 = 100;
+const BATCH_MAX: usize = 2_000;
+const QUERY_MAX: usize = 200;
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Rejected(rejection) => rejection.into(),
+            Error::Item(at, rejection) => item_refused(at, &rejection),
+            Error::Database(error) if database::is_transient(&error) => unavailable(error),
+            Error::Database(error) => internal(error),
+        }
+    }
+}
+
+impl From<Rejection> for Status {
+    fn from(rejection: Rejection) -> Self {
+        let code = match &rejection {
+            Rejection::Invalid(faults) => return invalid(faults.iter().map(fault)),
+            Rejection::CurrencyNotSupported => Code::InvalidArgument,
+            Rejection::ProductNotFound => Code::NotFound,
+            Rejection::SkuTaken => Code::AlreadyExists,
+            Rejection::VersionConflict { .. } => Code::Aborted,
+            Rejection::ReceiptReused => Code::FailedPrecondition,
+        };
+        refusal(code, rejection.code(), rejection.to_string())
+    }
+}
+
+fn fault(fault: &Fault) -> (&'static str, &'static str) {
+    (fault.field, fault.must_be)
+}
+
+/// An item of a stream: its fields are named as those of a list.
+fn item_refused(at: u64, rejection: &Rejection) -> Status {
+    let field = |name: &str| format!("items[{at}].{name}");
+    match rejection {
+        Rejection::Invalid(faults) => {
+            invalid(faults.iter().map(|fault| (field(fault.field), fault.must_be)))
+        }
+        Rejection::CurrencyNotSupported
+        | Rejection::ProductNotFound
+        | Rejection::SkuTaken
+        | Rejection::VersionConflict { .. }
+        | Rejection::ReceiptReused => {
+            let message = format!("items[{at}]: {rejection}");
+            refusal(Code::InvalidArgument, rejection.code(), message)
+        }
+    }
+}
+
+/// What is no id is the id of nothing.
+pub(crate) fn product_id(text: &str) -> Result<ProductId, Status> {
+    text.parse().map_err(|_| Rejection::ProductNotFound.into())
+}
+
+pub(crate) fn product_ids(texts: &[String]) -> Result<Vec<ProductId>, Status> {
+    if texts.len() > BATCH_MAX {
+        return Err(invalid([("product_ids", "at most 2000")]));
+    }
+    Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+fn page_size(size: u32) -> Result<i64, Status> {
+    match size {
+        0 => Ok(PAGE_DEFAULT.into()),
+        1..=PAGE_MAX => Ok(size.into()),
+        _ => Err(invalid([("page_size", "at most 100")])),
+    }
+}
+
+/// Which products, from where on, and how many.
+pub(crate) fn page(request: wire::ListProductsRequest) -> Result<(Filter, Place, i64), Status> {
+    let limit = page_size(request.page_size)?;
+    let after = match &*request.page_token {
+        "" => Place::default(),
+        token => {
+            place(token).ok_or_else(|| invalid([("page_token", "one that a page has given")]))?
+        }
+    };
+    // PostgreSQL has no NUL in texts, and so no product has one.
+    if request.sku.contains('\0') || request.category.contains('\0') {
+        return Err(invalid([("category", "no control characters")]));
+    }
+    let filter = match (request.sku, request.category) {
+        (sku, _) if !sku.is_empty() => Filter::Sku(sku),
+        (_, category) if !category.is_empty() => Filter::Category(category),
+        _ => Filter::All,
+    };
+    Ok((filter, after, limit))
+}
+
+/// The id's 16 bytes, then the name.
+fn place(token: &str) -> Option<Place> {
+    let bytes = BASE64.decode(token).ok()?;
+    let (id, name) = bytes.split_at_checked(16)?;
+    let name = std::str::from_utf8(name).ok()?;
+    (!name.contains('\0')).then_some((name.to_owned(), Uuid::from_slice(id).ok()?))
+}
+
+/// The token of the page after this one; of a page that is not full there is none.
+pub(crate) fn next_page_token(page: &[Offered], limit: i64) -> String {
+    let Some(last) = page.last().filter(|_| page.len() as i64 == limit) else {
+        return String::new();
+    };
+    let mut bytes = last.product.id.uuid().as_bytes().to_vec();
+    bytes.extend(last.product.listing.name.as_bytes());
+    BASE64.encode(bytes)
+}
+
+/// What to search for, and how many.
+pub(crate) fn search(request: &wire::SearchProductsRequest) -> Result<(&str, i64), Status> {
+    let limit = page_size(request.page_size)?;
+    let query = request.query.trim();
+    if query.is_empty() || query.chars().count() > QUERY_MAX || query.contains('\0') {
+        return Err(invalid([("query", "1 to 200 characters, not all blank")]));
+    }
+    Ok((query, limit))
+}
+
+fn price(price: Option<ProtoMoney>) -> Result<Money, Rejection> {
+    let missing = Fault { field: "price", must_be: "given" };
+    let price = price.ok_or_else(|| Rejection::Invalid(vec![missing]))?;
+    let currency = Currency::parse(&price.currency).map_err(|_| Rejection::CurrencyNotSupported)?;
+    Ok(Money { currency, minor: price.minor_units })
+}
+
+pub(crate) fn offer(request: wire::AddProductRequest) -> Result<Offer, Status> {
+    let wire::AddProductRequest { name, description, category, .. } = request;
+    Ok(Offer {
+        sku: request.sku,
+        listing: Listing { name, description, category },
+        price: price(request.price)?,
+        opening_stock: request.opening_stock,
+    })
+}
+
+pub(crate) fn revision(
+    request: wire::ReviseProductRequest,
+) -> Result<(ProductId, i64, Listing), Status> {
+    let id = product_id(&request.product_id)?;
+    let wire::ReviseProductRequest { version, name, description, category, .. } = request;
+    Ok((id, version, Listing { name, description, category }))
+}
+
+pub(crate) fn new_price(request: wire::ChangePriceRequest) -> Result<(ProductId, Money), Status> {
+    Ok((product_id(&request.product_id)?, price(request.price)?))
+}
+
+pub(crate) fn receipt(request: wire::ReceiveStockRequest) -> Result<Receipt, Status> {
+    let product = product_id(&request.product_id)?;
+    Ok(Receipt { name: request.receipt, product, quantity: request.quantity })
+}
+
+/// An item of a catalogue file; `at` is its place, counted from 0.
+pub(crate) fn item(at: u64, request: wire::ImportProductsRequest) -> Result<Item, Status> {
+    let wire::ImportProductsRequest { source, sku, name, description, category, .. } = request;
+    let offer = Offer {
+        sku,
+        listing: Listing { name, description, category },
+        price: price(request.price).map_err(|rejection| item_refused(at, &rejection))?,
+        opening_stock: request.opening_stock,
+    };
+    Ok(Item { source, offer })
+}
+
+pub(crate) fn money(money: Money) -> ProtoMoney {
+    ProtoMoney { currency: money.currency.code().to_owned(), minor_units: money.minor }
+}
+
+pub(crate) fn product(offered: Offered) -> wire::Product {
+    let Offered { product, available } = offered;
+    wire::Product {
+        product_id: product.id.to_string(),
+        sku: product.sku,
+        name: product.listing.name,
+        description: product.listing.description,
+        category: product.listing.category,
+        price: Some(money(product.price)),
+        version: product.version,
+        retired: product.retired,
+        available,
+    }
+}
+
+pub(crate) fn products(offered: Vec<Offered>) -> Vec<wire::Product> {
+    offered.into_iter().map(product).collect()
+}
+
+pub(crate) fn stock(id: ProductId, stock: Stock) -> wire::Stock {
+    let Stock { received, on_hand, reserved, shipped } = stock;
+    wire::Stock { product_id: id.to_string(), received, on_hand, reserved, shipped }
+}
+
+pub(crate) fn imported(imported: Imported) -> wire::ImportProductsResponse {
+    let Imported { added, revised, unchanged, stock_received } = imported;
+    wire::ImportProductsResponse { added, revised, unchanged, stock_received }
+}

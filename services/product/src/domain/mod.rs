@@ -1,0 +1,14 @@
+//! The rules of the catalogue and of its stock: functions of values. No I/O, no clock, no
+//! protocol.
+
+pub mod offer;
+pub mod product;
+pub mod shelf;
+pub mod stock;
+
+mod rejection;
+
+pub use offer::Offer;
+pub use product::{Listing, Product};
+pub use rejection::{Fault, Rejection};
+pub use shelf::{Shelves, Stock};

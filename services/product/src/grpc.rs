@@ -1,0 +1,157 @@
+//! Inbound RPC: parse, one call, render.
+
+use identity::Verifier;
+use proto::product::v1::product_service_server::ProductService;
+use proto::product::v1::{
+    AddProductRequest, AddProductResponse, BatchGetProductsRequest, BatchGetProductsResponse,
+    ChangePriceRequest, ChangePriceResponse, GetProductRequest, GetProductResponse,
+    GetStockRequest, GetStockResponse, ImportProductsRequest, ImportProductsResponse,
+    ListProductsRequest, ListProductsResponse, ReceiveStockRequest, ReceiveStockResponse,
+    RetireProductRequest, RetireProductResponse, ReviseProductRequest, ReviseProductResponse,
+    SearchProductsRequest, SearchProductsResponse,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::app::{App, Imported};
+use crate::convert;
+
+/// Products of an import in one transaction.
+const CHUNK: usize = 500;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The service's RPCs.
+pub(crate) struct Grpc {
+    app: App,
+    verifier: Verifier,
+}
+
+impl Grpc {
+    pub(crate) fn new(app: App, verifier: Verifier) -> Self {
+        Self { app, verifier }
+    }
+}
+
+#[tonic::async_trait]
+impl ProductService for Grpc {
+    async fn list_products(
+        &self,
+        request: Request<ListProductsRequest>,
+    ) -> Answer<ListProductsResponse> {
+        let (filter, after, limit) = convert::page(request.into_inner())?;
+        let page = self.app.list(&filter, &after, limit).await?;
+        let next_page_token = convert::next_page_token(&page, limit);
+        Ok(Response::new(ListProductsResponse {
+            products: convert::products(page),
+            next_page_token,
+        }))
+    }
+
+    async fn search_products(
+        &self,
+        request: Request<SearchProductsRequest>,
+    ) -> Answer<SearchProductsResponse> {
+        let (query, limit) = convert::search(request.get_ref())?;
+        let products = convert::products(self.app.search(query, limit).await?);
+        Ok(Response::new(SearchProductsResponse { products }))
+    }
+
+    async fn get_product(&self, request: Request<GetProductRequest>) -> Answer<GetProductResponse> {
+        let id = convert::product_id(&request.get_ref().product_id)?;
+        let product = Some(convert::product(self.app.product(id).await?));
+        Ok(Response::new(GetProductResponse { product }))
+    }
+
+    async fn batch_get_products(
+        &self,
+        request: Request<BatchGetProductsRequest>,
+    ) -> Answer<BatchGetProductsResponse> {
+        let ids = convert::product_ids(&request.get_ref().product_ids)?;
+        let products = convert::products(self.app.products(&ids).await?);
+        Ok(Response::new(BatchGetProductsResponse { products }))
+    }
+
+    async fn add_product(&self, request: Request<AddProductRequest>) -> Answer<AddProductResponse> {
+        self.verifier.staff(request.metadata())?;
+        let offer = convert::offer(request.into_inner())?;
+        let product = Some(convert::product(self.app.add(offer).await?));
+        Ok(Response::new(AddProductResponse { product }))
+    }
+
+    async fn revise_product(
+        &self,
+        request: Request<ReviseProductRequest>,
+    ) -> Answer<ReviseProductResponse> {
+        self.verifier.staff(request.metadata())?;
+        let (id, version, listing) = convert::revision(request.into_inner())?;
+        let product = Some(convert::product(self.app.revise(id, version, listing).await?));
+        Ok(Response::new(ReviseProductResponse { product }))
+    }
+
+    async fn change_price(
+        &self,
+        request: Request<ChangePriceRequest>,
+    ) -> Answer<ChangePriceResponse> {
+        self.verifier.staff(request.metadata())?;
+        let (id, price) = convert::new_price(request.into_inner())?;
+        let product = Some(convert::product(self.app.change_price(id, price).await?));
+        Ok(Response::new(ChangePriceResponse { product }))
+    }
+
+    async fn retire_product(
+        &self,
+        request: Request<RetireProductRequest>,
+    ) -> Answer<RetireProductResponse> {
+        self.verifier.staff(request.metadata())?;
+        let id = convert::product_id(&request.get_ref().product_id)?;
+        let product = Some(convert::product(self.app.retire(id).await?));
+        Ok(Response::new(RetireProductResponse { product }))
+    }
+
+    async fn receive_stock(
+        &self,
+        request: Request<ReceiveStockRequest>,
+    ) -> Answer<ReceiveStockResponse> {
+        self.verifier.staff(request.metadata())?;
+        let receipt = convert::receipt(request.into_inner())?;
+        let id = receipt.product;
+        let stock = Some(convert::stock(id, self.app.receive_stock(receipt).await?));
+        Ok(Response::new(ReceiveStockResponse { stock }))
+    }
+
+    async fn get_stock(&self, request: Request<GetStockRequest>) -> Answer<GetStockResponse> {
+        self.verifier.staff(request.metadata())?;
+        let id = convert::product_id(&request.get_ref().product_id)?;
+        let stock = Some(convert::stock(id, self.app.stock(id).await?));
+        Ok(Response::new(GetStockResponse { stock }))
+    }
+
+    async fn import_products(
+        &self,
+        request: Request<Streaming<ImportProductsRequest>>,
+    ) -> Answer<ImportProductsResponse> {
+        self.verifier.staff(request.metadata())?;
+        let done = self.import(request.into_inner()).await?;
+        Ok(Response::new(convert::imported(done)))
+    }
+}
+
+impl Grpc {
+    /// Takes the stream in chunks. A caller that goes away leaves whole chunks behind, and
+    /// running the import again adds the rest.
+    async fn import(
+        &self,
+        mut stream: Streaming<ImportProductsRequest>,
+    ) -> Result<Imported, Status> {
+        let (mut done, mut first, mut chunk) = (Imported::default(), 0, Vec::with_capacity(CHUNK));
+        while let Some(request) = stream.message().await? {
+            chunk.push(convert::item(first + chunk.len() as u64, request)?);
+            if chunk.len() == CHUNK {
+                done += self.app.import(first, std::mem::take(&mut chunk)).await?;
+                first += CHUNK as u64;
+            }
+        }
+        done += self.app.import(first, chunk).await?;
+        Ok(done)
+    }
+}
