@@ -4,11 +4,13 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
+mod bus;
 mod eventually;
 mod folder;
 mod running;
 mod world;
 
+pub use bus::{Published, Publisher};
 pub use eventually::eventually;
 pub use running::{Builder, Running};
 pub use world::World;

@@ -1,0 +1,106 @@
+//! The other contexts, as far as the bus is concerned: one that publishes to the service under
+//! test, and the events that the service publishes itself.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer::pull};
+use database::Database;
+use futures_util::StreamExt as _;
+use kernel::Shard;
+use messaging::{Bus, Outbox, Outgoing, Relay};
+use proto::event::Event;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use crate::World;
+
+/// Publishes in the name of a context, through an outbox and a relay of its own.
+pub struct Publisher {
+    database: Database,
+    outbox: Outbox,
+    _relay: DropGuard,
+}
+
+impl Publisher {
+    /// A context with an empty database.
+    pub async fn new(world: &World, context: &'static str) -> Self {
+        let options = database::Options {
+            database_urls: world.databases(context, 1).into_iter().map(Into::into).collect(),
+            database_connections: 4.try_into().expect("above zero"),
+        };
+        let database = Database::connect(&options, "publisher").await.expect("PostgreSQL");
+        database.migrate(messaging::migrator()).await.expect("the schema");
+        let outbox = Outbox::new(&database);
+        let bus = Bus::connect(&nats(world), "publisher").await.expect("NATS");
+        let stop = CancellationToken::new();
+        tokio::spawn(Relay::new(context, &bus, &database, &outbox).run(stop.clone()));
+        Self { database, outbox, _relay: stop.drop_guard() }
+    }
+
+    /// Publishes an event of this aggregate. It is on its way when this returns.
+    pub async fn publish<E: Event>(&self, aggregate: impl Into<Uuid>, event: &E) {
+        let mut tx = self.database.begin(Shard(0)).await.expect("a transaction");
+        let outgoing = [Outgoing::new(aggregate, event)];
+        self.outbox.publish(&mut tx, &outgoing).await.expect("a row");
+        tx.commit().await.expect("a commit");
+    }
+}
+
+fn nats(world: &World) -> messaging::Options {
+    messaging::Options { nats_url: world.nats_url().into(), nats_replicas: 1 }
+}
+
+/// What a context publishes, from the beginning of its stream.
+pub struct Published {
+    messages: pull::Stream,
+}
+
+impl Published {
+    /// Reads the stream of `context`, which its relay may yet have to make.
+    pub async fn by(world: &World, context: &str) -> Self {
+        let bus = Bus::connect(&nats(world), "reader").await.expect("NATS");
+        let stream = jetstream::new(bus.client().clone())
+            .get_or_create_stream(jetstream::stream::Config {
+                name: format!("SOUK_{}", context.to_uppercase()),
+                subjects: vec![format!("souk.{context}.v1.>")],
+                max_age: Duration::from_secs(7 * 24 * 60 * 60),
+                ..Default::default()
+            })
+            .await
+            .expect("the stream");
+        let consumer = stream.create_consumer(pull::Config::default()).await.expect("a consumer");
+        Self { messages: consumer.messages().await.expect("messages") }
+    }
+
+    /// The next event, with its type, within `limit`. Events come in the order of the stream.
+    pub async fn next(&mut self, limit: Duration) -> Option<(String, bytes::Bytes)> {
+        let message = tokio::time::timeout(limit, self.messages.next()).await.ok()??;
+        let message = message.expect("a message");
+        message.ack().await.expect("an acknowledgement");
+        let kind = message.headers.as_ref()?.get("ce-type")?.to_string();
+        Some((kind, message.payload.clone()))
+    }
+
+    /// Waits for the next event, which must be an `E`.
+    pub async fn expect<E: Event>(&mut self) -> E {
+        let limit = Duration::from_secs(30);
+        let (kind, payload) = self.next(limit).await.unwrap_or_else(|| panic!("no {}", E::TYPE));
+        assert_eq!(kind, E::TYPE);
+        E::decode(payload).expect("its payload")
+    }
+
+    /// Waits for the first `E` that fits; others are passed over.
+    pub async fn find<E: Event>(&mut self, fits: impl Fn(&E) -> bool) -> E {
+        let limit = Duration::from_secs(30);
+        loop {
+            let next = self.next(limit).await;
+            let (kind, payload) = next.unwrap_or_else(|| panic!("no such {}", E::TYPE));
+            if kind == E::TYPE {
+                let event = E::decode(payload).expect("its payload");
+                if fits(&event) {
+                    return event;
+                }
+            }
+        }
+    }
+}
