@@ -1,6 +1,7 @@
 //! The serving side: connections in, calls through the [stack](stack), and an end that is
 //! bounded whatever the clients do.
 
+mod socket;
 mod stack;
 mod stream;
 
@@ -27,6 +28,7 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::{Identity, Peer, metrics};
+use socket::Socket;
 use stack::Stack;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -202,8 +204,17 @@ impl Server {
     }
 
     async fn connection(self: Arc<Self>, tcp: TcpStream, handshaking: OwnedSemaphorePermit) {
-        let Some((tls, peer)) = self.handshake(tcp).await else { return };
+        if tcp.set_nodelay(true).is_err() {
+            return;
+        }
+        let (socket, remains) = Socket::new(tcp);
+        let Some((tls, peer)) = self.handshake(socket).await else { return };
         drop(handshaking);
+        self.converse(tls, peer).await;
+        remains.drain().await;
+    }
+
+    async fn converse(&self, tls: TlsStream<Socket>, peer: Peer) {
         let spoke = Arc::new(AtomicBool::new(false));
         let service = service_fn({
             let (stack, spoke) = (Arc::clone(&self.stack), Arc::clone(&spoke));
@@ -227,10 +238,9 @@ impl Server {
         }
     }
 
-    async fn handshake(&self, tcp: TcpStream) -> Option<(TlsStream<TcpStream>, Peer)> {
+    async fn handshake(&self, socket: Socket) -> Option<(TlsStream<Socket>, Peer)> {
         let outcome = |outcome| metrics::HANDSHAKES.with_label_values(&[outcome]).inc();
-        tcp.set_nodelay(true).ok()?;
-        let accept = TlsAcceptor::from(self.identity.server()).accept(tcp);
+        let accept = TlsAcceptor::from(self.identity.server()).accept(socket);
         let tls = tokio::select! {
             accepted = timeout(HANDSHAKE_TIMEOUT, accept) => accepted,
             () = self.shutdown.cancelled() => return None,

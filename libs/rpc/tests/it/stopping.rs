@@ -58,7 +58,7 @@ async fn calls_in_progress_finish_and_new_ones_go_elsewhere() {
 }
 
 /// No call fails while two members are restarted in turn, not even one that may not be repeated.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_call() {
     let world = World::new();
     let counted = || {
@@ -77,7 +77,7 @@ async fn a_rolling_restart_fails_no_call() {
     let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
     let channel = world.channel("gateway", &addresses);
     let stop = CancellationToken::new();
-    let callers: Vec<_> = (0..4)
+    let callers: Vec<_> = (0..32)
         .map(|_| {
             let (channel, stop) = (channel.clone(), stop.clone());
             tokio::spawn(async move {
@@ -87,7 +87,7 @@ async fn a_rolling_restart_fails_no_call() {
             })
         })
         .collect();
-    for _round in 0..4 {
+    for _round in 0..10 {
         let server = servers.pop_front().unwrap();
         server.shutdown.cancel();
         timeout(Duration::from_secs(5), server.task).await.expect("drained").unwrap();
