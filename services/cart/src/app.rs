@@ -12,7 +12,7 @@ use crate::domain::{Cart, Command, Key, Rejection, State, decide};
 use crate::store;
 
 /// So often may others be faster. Each time one of them got its change through.
-const TRIES_MAX: usize = 16;
+const TRIES_MAX: usize = 32;
 
 /// Merges that are taken up again in one go.
 const UNFINISHED_MAX: i64 = 100;
