@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use service::Shutdown;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{World, eventually};
 
@@ -62,17 +63,37 @@ impl<'a> Builder<'a> {
     pub async fn start<C, R>(self, run: impl FnOnce(C, Shutdown) -> R + Send + 'static) -> Running
     where
         C: clap::Args + Send + 'static,
-        R: Future<Output = anyhow::Result<()>> + Send + 'static,
+        R: Future<Output = anyhow::Result<()>>,
     {
         let (listen, admin) = (reserve(), reserve());
         let this = self.arg("--listen", listen).arg("--admin-listen", admin);
         let config = parse::<C>(this.name, &this.arguments);
-        let shutdown = Shutdown::new();
-        let task = tokio::spawn(run(config, shutdown.clone()));
-        let running = Running { name: this.name, address: listen, admin, shutdown, task };
+        let (shutdown, killed) = (Shutdown::new(), CancellationToken::new());
+        let (stop, kill) = (shutdown.clone(), killed.clone());
+        let thread = thread::spawn(move || on_a_runtime(run(config, stop), &kill));
+        let running = Running {
+            name: this.name,
+            address: listen,
+            admin,
+            shutdown,
+            killed,
+            thread: Some(thread),
+        };
         running.ready().await;
         running
     }
+}
+
+/// As the chassis does: a runtime of its own, so that killing it kills whatever it started.
+fn on_a_runtime(
+    run: impl Future<Output = anyhow::Result<()>>,
+    killed: &CancellationToken,
+) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = runtime.block_on(async { killed.run_until_cancelled(run).await });
+    runtime.shutdown_background();
+    ended.unwrap_or(Ok(()))
 }
 
 fn reserve() -> SocketAddr {
@@ -93,13 +114,14 @@ pub struct Running {
     /// Where `/readyz` and `/metrics` are.
     pub admin: SocketAddr,
     shutdown: Shutdown,
-    task: JoinHandle<anyhow::Result<()>>,
+    killed: CancellationToken,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
 }
 
 impl Running {
     async fn ready(&self) {
         let ready = eventually(self.name, READY_MAX, async || {
-            if self.task.is_finished() {
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
                 return Some(false);
             }
             http_ok(self.admin).await.then_some(true)
@@ -110,14 +132,20 @@ impl Running {
     /// Stops it as SIGTERM would, and waits. Panics when it ends badly.
     pub async fn stop(mut self) {
         self.shutdown.request();
-        let ended = (&mut self.task).await.expect("no panic");
-        ended.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
+        self.join().await;
     }
 
     /// Ends it at once, in the middle of whatever it does.
     pub async fn kill(mut self) {
-        self.task.abort();
-        let _aborted = (&mut self.task).await;
+        self.killed.cancel();
+        self.join().await;
+    }
+
+    async fn join(&mut self) {
+        let thread = self.thread.take().expect("joined once");
+        let ended = tokio::task::spawn_blocking(|| thread.join()).await.expect("no panic");
+        let ended = ended.expect("no panic");
+        ended.unwrap_or_else(|error| panic!("{}: {error:#}", self.name));
     }
 }
 
