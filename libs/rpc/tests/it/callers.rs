@@ -10,6 +10,10 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
 use crate::callee::{Callee, GET, call};
 use crate::raw;
@@ -119,4 +123,21 @@ async fn a_refused_caller_does_not_hammer() {
     assert!(half_a_second.await.is_err());
     assert!((2..=6).contains(&connections), "{connections} connections in half a second");
     drop(channel);
+}
+
+#[tokio::test]
+async fn the_operator_may_ask_what_is_served() {
+    let world = World::new();
+    let options = ServerOptions { services: &["souk.product.v1.ProductService"], ..options() };
+    let server = world.serve(Callee::echo(), options).await;
+    let mut client = ServerReflectionClient::new(world.channel("operator", &[server.address]));
+    let list = MessageRequest::ListServices(String::new());
+    let list = ServerReflectionRequest { message_request: Some(list), ..Default::default() };
+    let mut answers =
+        client.server_reflection_info(tokio_stream::once(list)).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
+    let mut names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    names.sort();
+    assert_eq!(names, ["grpc.health.v1.Health", "souk.product.v1.ProductService"]);
 }
