@@ -1,0 +1,158 @@
+//! Keeps one process running: starts it, starts it again when it dies, and ends it when asked.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::board::Board;
+use crate::journal::Journal;
+use crate::plan::Task;
+use crate::process::{Process, Signal};
+
+/// Every process of a shop carries this variable with the shop's folder, so that those that a
+/// killed supervisor left behind are found again.
+pub const MARK: &str = "SOUK_SHOP";
+
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// What lived so long was well, and the next death is a new story.
+const WELL: Duration = Duration::from_secs(10);
+/// A process of the shop ends by itself 20 s after it was asked to.
+const STOP_MAX: Duration = Duration::from_secs(22);
+const LOG_BYTES_MAX: u64 = 16 << 20;
+
+/// What is passed on from our own environment; the rest would be settings that nobody meant.
+const INHERITED: [&str; 9] = [
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "RUST_BACKTRACE",
+    "LD_LIBRARY_PATH",
+    "SOUK_LOG",
+    "SOUK_TRACE_RATIO",
+    "TOKIO_WORKER_THREADS",
+];
+
+/// How to start one process.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Who it will be.
+    pub task: Task,
+    /// The executable.
+    pub path: PathBuf,
+    /// Its settings.
+    pub environment: Vec<(String, String)>,
+    /// Gets what it writes.
+    pub log: PathBuf,
+    /// The value of [`MARK`].
+    pub mark: String,
+}
+
+impl Program {
+    /// Starts it in a process group of its own, so that a terminal's Ctrl-C does not reach it.
+    fn spawn(&self) -> Result<Child> {
+        let output = log_file(&self.log)?;
+        let errors = output.try_clone()?;
+        let mut command = Command::new(&self.path);
+        command.env_clear().envs(
+            INHERITED.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))),
+        );
+        command.envs(self.environment.iter().cloned()).env(MARK, &self.mark);
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.process_group(0).kill_on_drop(true);
+        command.spawn().with_context(|| format!("cannot run {}", self.path.display()))
+    }
+}
+
+fn log_file(path: &Path) -> Result<File> {
+    if fs::metadata(path).is_ok_and(|meta| meta.len() > LOG_BYTES_MAX) {
+        fs::rename(path, path.with_extension("log.old"))?;
+    }
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    file.with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// How one process is spoken to. Clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Controls {
+    /// Ends it for good.
+    pub stop: CancellationToken,
+    /// Starts it, when it is down and nothing else would.
+    pub start: Arc<Notify>,
+}
+
+/// Keeps the process until it is stopped. With `restart` it is started again whenever it dies,
+/// after 200 ms at first and up to 5 s later; without, when somebody asks for it.
+pub async fn keep(
+    program: Program,
+    controls: Controls,
+    board: Board,
+    journal: Journal,
+    restart: bool,
+) {
+    let name = program.task.name.clone();
+    let mut backoff = BACKOFF_MIN;
+    while !controls.stop.is_cancelled() {
+        let began = Instant::now();
+        let end = run(&program, &controls, &board).await;
+        board.ended(&name);
+        if controls.stop.is_cancelled() {
+            return;
+        }
+        backoff = if began.elapsed() >= WELL { BACKOFF_MIN } else { backoff };
+        journal.note(&epitaph(&name, &end, restart.then_some(backoff)));
+        let again = async {
+            tokio::select! {
+                () = sleep(backoff), if restart => {}
+                () = controls.start.notified() => {}
+            }
+        };
+        controls.stop.run_until_cancelled(again).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+fn epitaph(name: &str, end: &Result<ExitStatus>, again: Option<Duration>) -> String {
+    let what = match end {
+        Ok(status) => format!("{name} ended ({status})"),
+        Err(error) => format!("{name}: {error:#}"),
+    };
+    match again {
+        Some(wait) => format!("{what}; starting it again in {} ms", wait.as_millis()),
+        None => what,
+    }
+}
+
+/// One life of the process.
+async fn run(program: &Program, controls: &Controls, board: &Board) -> Result<ExitStatus> {
+    let mut child = program.spawn()?;
+    let process = child.id().and_then(Process::of);
+    board.started(&program.task.name, process.clone());
+    tokio::select! {
+        status = child.wait() => Ok(status?),
+        () = controls.stop.cancelled() => Ok(end(&mut child, process.as_ref()).await?),
+    }
+}
+
+/// Asks it to end, and kills it when it does not.
+async fn end(child: &mut Child, process: Option<&Process>) -> std::io::Result<ExitStatus> {
+    // The number cannot be another process's: nobody else waits for this child.
+    let _ = process.map(|process| process.signal(Signal::TERM));
+    match timeout(STOP_MAX, child.wait()).await {
+        Ok(status) => status,
+        Err(_) => {
+            child.start_kill()?;
+            child.wait().await
+        }
+    }
+}

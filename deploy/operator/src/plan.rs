@@ -1,0 +1,293 @@
+//! What is started, and what each process is told. A pure function of the places of everything:
+//! nothing is started here.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use souk::cli::{Replicas, SERVICES};
+
+use crate::layout::Layout;
+use crate::ports::Ports;
+use crate::secrets::{STAFF_EMAIL, Secrets};
+
+/// The payment provider's process; not one of the shop's.
+pub const PSP: &str = "psp";
+
+/// Contexts with databases, and whether they are sharded.
+pub const CONTEXTS: [(&str, bool); 5] =
+    [("product", false), ("user", false), ("cart", true), ("order", true), ("payment", false)];
+
+/// The databases of a context.
+pub fn databases(context: &str, sharded: bool, shards: u16) -> Vec<String> {
+    match sharded {
+        true => (0..shards).map(|shard| format!("souk_{context}_{shard}")).collect(),
+        false => vec![format!("souk_{context}")],
+    }
+}
+
+/// One process to be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// `order`, and `order-2` for the second of them.
+    pub name: String,
+    /// What it is one of.
+    pub service: String,
+    /// Where it serves.
+    pub listen: SocketAddr,
+    /// Where it answers /readyz.
+    pub admin: SocketAddr,
+}
+
+/// Where everything that processes need is.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Folders.
+    pub layout: Layout,
+    /// Keys and passwords.
+    pub secrets: Secrets,
+    /// Of each context, one for each shard.
+    pub database_urls: BTreeMap<String, Vec<String>>,
+    /// The bus.
+    pub nats_url: String,
+    /// The cache.
+    pub redis_url: String,
+    /// Where spans go.
+    pub collector: Option<String>,
+    /// How long a checkout may take; the order service's own default without it.
+    pub checkout_deadline: Option<Duration>,
+}
+
+/// All processes, in the order in which they are listed.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The payment provider first, then the shop's own.
+    pub tasks: Vec<Task>,
+}
+
+impl Plan {
+    /// Gives every process its addresses. The first gateway gets `port` (any free one without
+    /// it), further gateways the ports after it.
+    ///
+    /// # Errors
+    /// When a port is taken.
+    pub fn new(replicas: &Replicas, port: Option<u16>, ports: &mut Ports) -> Result<Self> {
+        let provider = ports.any()?;
+        let mut tasks =
+            vec![Task { name: PSP.into(), service: PSP.into(), listen: provider, admin: provider }];
+        for service in SERVICES {
+            for number in 0..replicas.of(service) {
+                let listen = match port.filter(|_| service == "gateway") {
+                    Some(first) => ports.exactly(first.saturating_add(number))?,
+                    None => ports.any()?,
+                };
+                let name = name(service, number);
+                tasks.push(Task { name, service: service.into(), listen, admin: ports.any()? });
+            }
+        }
+        Ok(Self { tasks })
+    }
+
+    /// The addresses of all processes of a service, `host:port` separated by commas.
+    pub fn targets(&self, service: &str) -> String {
+        let addresses = self.of(service).map(|task| task.listen.to_string());
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    /// The processes of a service.
+    pub fn of(&self, service: &str) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(move |task| task.service == service)
+    }
+
+    fn url(&self, service: &str) -> String {
+        let first = self.of(service).next().map(|task| task.listen.to_string());
+        format!("http://{}", first.unwrap_or_default())
+    }
+
+    /// The environment of one process.
+    pub fn environment(&self, task: &Task, places: &Places) -> Vec<(String, String)> {
+        let mut env = Environment::default();
+        if task.service == PSP {
+            self.provider(&mut env, task, places);
+            return env.0;
+        }
+        env.set("SOUK_LISTEN", task.listen);
+        env.set("SOUK_ADMIN_LISTEN", task.admin);
+        env.path("SOUK_TLS_DIR", places.layout.certs_of(&task.service));
+        if let Some(collector) = &places.collector {
+            env.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
+        }
+        if let Some(urls) = places.database_urls.get(&task.service) {
+            env.set("SOUK_DATABASE_URLS", urls.join(","));
+            env.set("SOUK_NATS_URL", &places.nats_url);
+            env.set("SOUK_REDIS_URL", &places.redis_url);
+            env.path("SOUK_TOKEN_PUBLIC_KEY_FILE", places.secrets.token_key());
+        }
+        self.peers(&mut env, &task.service);
+        own(&mut env, &task.service, places);
+        if task.service == "payment" {
+            env.set("SOUK_PSP_URL", self.url(PSP));
+        }
+        env.0
+    }
+
+    fn provider(&self, env: &mut Environment, task: &Task, places: &Places) {
+        env.set("PSP_LISTEN", task.listen);
+        env.path("PSP_LEDGER_DIR", places.layout.psp_ledger());
+        env.set("PSP_WEBHOOK_URL", format!("{}/v1/webhooks/psp", self.url("gateway")));
+        env.path("PSP_WEBHOOK_SECRET_FILE", places.secrets.webhook_secret_file());
+    }
+
+    /// Who calls whom: the synchronous edges of the map.
+    fn peers(&self, env: &mut Environment, service: &str) {
+        let peers: &[&str] = match service {
+            "gateway" => &["product", "user", "cart", "order", "payment"],
+            "order" => &["cart", "product", "user"],
+            _ => &[],
+        };
+        for peer in peers {
+            env.set(&format!("SOUK_{}_URLS", peer.to_uppercase()), self.targets(peer));
+        }
+    }
+}
+
+fn own(env: &mut Environment, service: &str, places: &Places) {
+    let secrets = &places.secrets;
+    match service {
+        "user" => {
+            env.path("SOUK_TOKEN_SIGNING_KEY_FILE", secrets.token_signing_key());
+            env.set("SOUK_STAFF_EMAIL", STAFF_EMAIL);
+            env.path("SOUK_STAFF_PASSWORD_FILE", secrets.staff_password_file());
+        }
+        "payment" => env.path("SOUK_PSP_WEBHOOK_SECRET_FILE", secrets.webhook_secret_file()),
+        "order" => {
+            if let Some(deadline) = places.checkout_deadline {
+                env.set("SOUK_CHECKOUT_DEADLINE", format!("{}ms", deadline.as_millis()));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn name(service: &str, number: u16) -> String {
+    match number {
+        0 => service.to_owned(),
+        _ => format!("{service}-{}", number + 1),
+    }
+}
+
+#[derive(Default)]
+struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    fn set(&mut self, name: &str, value: impl ToString) {
+        self.0.push((name.to_owned(), value.to_string()));
+    }
+
+    fn path(&mut self, name: &str, value: PathBuf) {
+        self.set(name, value.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn plan(replicas: &str) -> Plan {
+        let replicas = replicas.parse().expect("valid");
+        Plan::new(&replicas, None, &mut Ports::default()).expect("free ports")
+    }
+
+    fn places() -> Places {
+        let layout = Layout::at(Path::new("/run"));
+        let urls =
+            |(context, sharded): (&str, bool)| (context.to_owned(), databases(context, sharded, 2));
+        Places {
+            secrets: Secrets::at(&layout),
+            layout,
+            database_urls: CONTEXTS.into_iter().map(urls).collect(),
+            nats_url: "nats://n".into(),
+            redis_url: "redis://r".into(),
+            collector: Some("http://127.0.0.1:4317".into()),
+            checkout_deadline: Some(Duration::from_secs(3)),
+        }
+    }
+
+    fn environment(plan: &Plan, name: &str) -> BTreeMap<String, String> {
+        let task = plan.tasks.iter().find(|task| task.name == name).expect(name);
+        plan.environment(task, &places()).into_iter().collect()
+    }
+
+    #[test]
+    fn copies_have_names_and_addresses_of_their_own_and_callers_know_all_of_them() {
+        let plan = plan("order=2,gateway=2");
+        let names: Vec<&str> = plan.tasks.iter().map(|task| task.name.as_str()).collect();
+        let expected = [
+            "psp",
+            "gateway",
+            "gateway-2",
+            "product",
+            "user",
+            "cart",
+            "order",
+            "order-2",
+            "payment",
+        ];
+        assert_eq!(names, expected);
+        let orders = plan.targets("order");
+        assert_eq!(orders.split(',').count(), 2);
+        assert_eq!(environment(&plan, "gateway-2")["SOUK_ORDER_URLS"], orders);
+        let first = environment(&plan, "order");
+        let second = environment(&plan, "order-2");
+        assert_ne!(first["SOUK_LISTEN"], second["SOUK_LISTEN"]);
+        assert_eq!(first["SOUK_TLS_DIR"], second["SOUK_TLS_DIR"], "one name, one certificate");
+    }
+
+    #[test]
+    fn only_the_edges_of_the_map_are_told() {
+        let plan = plan("");
+        let knows = |name: &str| -> Vec<String> {
+            let known = environment(&plan, name).into_keys();
+            known.filter(|key| key.ends_with("_URLS") && key != "SOUK_DATABASE_URLS").collect()
+        };
+        assert_eq!(knows("order"), ["SOUK_CART_URLS", "SOUK_PRODUCT_URLS", "SOUK_USER_URLS"]);
+        assert_eq!(knows("gateway").len(), 5);
+        for context in ["product", "user", "cart", "payment", "psp"] {
+            assert!(knows(context).is_empty(), "{context}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_told_to_those_who_need_them_alone() {
+        let plan = plan("");
+        let has = |name: &str, key: &str| environment(&plan, name).contains_key(key);
+        for task in &plan.tasks {
+            let name = task.name.as_str();
+            assert_eq!(has(name, "SOUK_TOKEN_SIGNING_KEY_FILE"), name == "user", "{name}");
+            assert_eq!(has(name, "SOUK_STAFF_PASSWORD_FILE"), name == "user", "{name}");
+            assert_eq!(has(name, "SOUK_PSP_WEBHOOK_SECRET_FILE"), name == "payment", "{name}");
+            assert_eq!(has(name, "SOUK_DATABASE_URLS"), !["psp", "gateway"].contains(&name));
+        }
+    }
+
+    #[test]
+    fn the_sharded_contexts_get_a_url_for_each_shard() {
+        let plan = plan("");
+        assert_eq!(environment(&plan, "order")["SOUK_DATABASE_URLS"], "souk_order_0,souk_order_1");
+        assert_eq!(environment(&plan, "payment")["SOUK_DATABASE_URLS"], "souk_payment");
+        assert_eq!(environment(&plan, "order")["SOUK_CHECKOUT_DEADLINE"], "3000ms");
+    }
+
+    #[test]
+    fn gateways_take_the_port_that_was_asked_for_and_the_next() {
+        let mut ports = Ports::default();
+        let free = ports.any().expect("a port").port();
+        let replicas = "gateway=1".parse().expect("valid");
+        let plan = Plan::new(&replicas, Some(free), &mut Ports::default()).expect("free");
+        assert_eq!(plan.targets("gateway"), format!("127.0.0.1:{free}"));
+    }
+}

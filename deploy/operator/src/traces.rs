@@ -1,0 +1,89 @@
+//! A small collector of traces, for one person at one machine: takes spans by OTLP over gRPC, keeps
+//! the recent ones in memory, and answers `GET /traces/{trace_id}` as JSON. Both on loopback.
+
+mod keep;
+mod receive;
+mod span;
+
+pub use keep::Limits;
+pub use span::{Kind, Link, Span, Trace};
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::TraceServiceServer;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use keep::Kept;
+use receive::Receiver;
+
+/// One export may be larger than gRPC's own 4 MB under load.
+const EXPORT_BYTES_MAX: usize = 16 << 20;
+
+/// The collector; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Collector {
+    otlp: SocketAddr,
+    http: SocketAddr,
+    _stop: DropGuard,
+}
+
+impl Collector {
+    /// Starts it on free ports.
+    ///
+    /// # Errors
+    /// When there is no port on loopback.
+    pub async fn start(limits: Limits) -> Result<Self> {
+        let kept = Arc::new(Kept::new(limits));
+        let stop = CancellationToken::new();
+        let (otlp, listener) = listen().await?;
+        let receiver = TraceServiceServer::new(Receiver::new(&kept))
+            .max_decoding_message_size(EXPORT_BYTES_MAX);
+        let serving = tonic::transport::Server::builder().add_service(receiver);
+        let serving = serving.serve_with_incoming_shutdown(
+            TcpListenerStream::new(listener),
+            stop.clone().cancelled_owned(),
+        );
+        tokio::spawn(serving);
+        let (http, listener) = listen().await?;
+        let routes = Router::new().route("/traces/{trace_id}", get(trace)).with_state(kept);
+        let stopped = stop.clone().cancelled_owned();
+        tokio::spawn(
+            async move { axum::serve(listener, routes).with_graceful_shutdown(stopped).await },
+        );
+        Ok(Self { otlp, http, _stop: stop.drop_guard() })
+    }
+
+    /// Where spans are taken: for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub fn otlp_url(&self) -> String {
+        format!("http://{}", self.otlp)
+    }
+
+    /// Where traces are answered.
+    pub fn traces_url(&self) -> String {
+        format!("http://{}", self.http)
+    }
+}
+
+async fn listen() -> Result<(SocketAddr, TcpListener)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.context("no port for the trace collector")?;
+    Ok((listener.local_addr()?, listener))
+}
+
+async fn trace(
+    State(kept): State<Arc<Kept>>,
+    Path(trace_id): Path<String>,
+) -> Result<Json<Trace>, StatusCode> {
+    kept.trace(&trace_id).map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests;
