@@ -82,13 +82,14 @@ impl App {
         email: Option<Email>,
         password: Option<Password>,
     ) -> Result<Session> {
+        let turn = self.0.passwords.turn().await?;
         let database = &self.0.database;
         let known = match &email {
             Some(email) => store::credentials(database.sole(), email).await?,
             None => None,
         };
         let hash = known.as_ref().map(|known| known.password_hash.clone());
-        let right = self.0.passwords.verify(password, hash).await?;
+        let right = turn.verify(password, hash).await?;
         let Some(known) = known.filter(|_| right) else {
             return Err(Rejection::BadCredentials.into());
         };
@@ -193,7 +194,7 @@ impl App {
 
     async fn open(&self, registration: Registration, role: Role) -> Result<User> {
         let Registration { email, password, name } = registration;
-        let password_hash = self.0.passwords.hash(password).await?;
+        let password_hash = self.0.passwords.turn().await?.hash(password).await?;
         let (app, id) = (self.clone(), UserId::mint());
         let open = async move {
             let new =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::domain::Password;
@@ -41,19 +41,36 @@ impl Passwords {
     pub(crate) async fn new() -> Result<Self, Error> {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
         let mut passwords = Self { slots, nobodys: SecretString::default() };
-        passwords.nobodys = passwords.run(|| hash(b"nobody's")).await?;
+        passwords.nobodys = passwords.turn().await?.run(|| hash(b"nobody's")).await?;
         Ok(passwords)
     }
 
+    /// Waits, not for long, for a turn. To be asked for before anything else is done, so that who
+    /// gets none has cost nothing.
+    pub(crate) async fn turn(&self) -> Result<Turn, Error> {
+        match timeout(WAIT_MAX, Arc::clone(&self.slots).acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(Turn { slot, nobodys: self.nobodys.clone() }),
+            Ok(Err(_)) | Err(_) => Err(Error::Overloaded),
+        }
+    }
+}
+
+/// The right to hash or check one password.
+pub(crate) struct Turn {
+    slot: OwnedSemaphorePermit,
+    nobodys: SecretString,
+}
+
+impl Turn {
     /// The hash of a password, with a salt and its parameters, as a PHC string.
-    pub(crate) async fn hash(&self, password: Password) -> Result<SecretString, Error> {
+    pub(crate) async fn hash(self, password: Password) -> Result<SecretString, Error> {
         self.run(move || hash(password.expose().as_bytes())).await
     }
 
     /// Whether this is the password that was hashed. Without a password or a hash it is not, and
     /// takes as long to say so: the time of an answer does not tell who has an account.
     pub(crate) async fn verify(
-        &self,
+        self,
         password: Option<Password>,
         hash: Option<SecretString>,
     ) -> Result<bool, Error> {
@@ -68,13 +85,11 @@ impl Passwords {
 
     /// Runs on a thread of its own, which keeps its slot even if nobody waits any more.
     async fn run<T: Send + 'static>(
-        &self,
+        self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let slot = timeout(WAIT_MAX, Arc::clone(&self.slots).acquire_owned()).await;
-        let Ok(Ok(slot)) = slot else { return Err(Error::Overloaded) };
         let work = move || {
-            let _slot = slot;
+            let _slot = self.slot;
             work()
         };
         match tokio::task::spawn_blocking(work).await {
@@ -120,9 +135,10 @@ mod tests {
     #[tokio::test]
     async fn the_password_that_was_hashed_is_the_one_that_verifies() {
         let passwords = Passwords::new().await.unwrap();
-        let hash = passwords.hash(password("correct horse").unwrap()).await.unwrap();
+        let turn = async || passwords.turn().await.unwrap();
+        let hash = turn().await.hash(password("correct horse").unwrap()).await.unwrap();
         assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let verify = async |text, hash| passwords.verify(text, hash).await.unwrap();
+        let verify = async |text, hash| turn().await.verify(text, hash).await.unwrap();
         assert!(verify(password("correct horse"), Some(hash.clone())).await);
         assert!(!verify(password("battery staple"), Some(hash.clone())).await);
         assert!(!verify(password("nobody's"), None).await, "nobody's own password");
@@ -132,22 +148,10 @@ mod tests {
     #[tokio::test]
     async fn the_third_at_once_waits_and_then_is_turned_away() {
         let passwords = Passwords::new().await.unwrap();
-        let (release, blocked) = std::sync::mpsc::channel::<()>();
-        let blocked = Arc::new(std::sync::Mutex::new(blocked));
-        let hold = || {
-            let blocked = Arc::clone(&blocked);
-            passwords.run(move || {
-                let _released = blocked.lock().unwrap().recv();
-                Ok(())
-            })
-        };
-        let third = async {
-            let refused = passwords.verify(password("correct horse"), None).await;
-            drop(release);
-            refused
-        };
-        let (_, _, refused) = tokio::join!(hold(), hold(), third);
-        assert!(matches!(refused, Err(Error::Overloaded)));
-        assert!(passwords.verify(password("correct horse"), None).await.is_ok());
+        let first = passwords.turn().await.unwrap();
+        let _second = passwords.turn().await.unwrap();
+        assert!(matches!(passwords.turn().await, Err(Error::Overloaded)));
+        let (third, _) = tokio::join!(passwords.turn(), first.verify(None, None));
+        assert!(third.is_ok(), "the first is done");
     }
 }

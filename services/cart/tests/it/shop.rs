@@ -10,7 +10,6 @@ use proto::cart::v1::{
     RemoveItemRequest,
 };
 use rpc::Channel;
-use service::Shutdown;
 use testkit::{Running, World, eventually};
 use tonic::{Request, Status};
 
@@ -35,7 +34,7 @@ impl Shop {
         let world = World::new();
         let urls = world.databases("cart", SHARDS.len());
         let cart = world.service("cart").databases(&urls).nats().tokens();
-        let running = cart.start(run).await;
+        let running = cart.start(cart::run).await;
         let channel = world.channel("gateway", "cart", &[running.address]);
         Self { world, urls, running, client: CartServiceClient::new(channel) }
     }
@@ -119,15 +118,4 @@ impl Shop {
 pub fn items(cart: &Cart) -> Vec<(ProductId, i64)> {
     let item = |item: &Item| (item.product_id.parse().expect("an id"), item.quantity);
     cart.items.iter().map(item).collect()
-}
-
-/// Runs the service on threads of its own, as a process would. (The future of `cart::run` is not
-/// `Send` for the compiler: sqlx's `Acquire`, rust-lang/rust#96865.)
-async fn run(config: cart::Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    let (tell, ended) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        tell.send(runtime.block_on(cart::run(config, shutdown)))
-    });
-    ended.await?
 }

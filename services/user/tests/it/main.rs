@@ -1,0 +1,10 @@
+//! The user service on real stores.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
+
+mod shop;
+mod accounts;
+mod sessions;
+mod erasing;
+mod staff;
+mod secrets;
