@@ -98,8 +98,10 @@ pub(crate) fn page(request: wire::ListProductsRequest) -> Result<(Filter, Place,
         }
     };
     // PostgreSQL has no NUL in texts, and so no product has one.
-    if request.sku.contains('\0') || request.category.contains('\0') {
-        return Err(invalid([("category", "no control characters")]));
+    for (field, text) in [("sku", &request.sku), ("category", &request.category)] {
+        if text.contains('\0') {
+            return Err(invalid([(field, "no control characters")]));
+        }
     }
     let filter = match (request.sku, request.category) {
         (sku, _) if !sku.is_empty() => Filter::Sku(sku),

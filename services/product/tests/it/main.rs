@@ -1,0 +1,10 @@
+//! The product service on real stores.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
+
+mod shop;
+mod catalogue;
+mod searching;
+mod importing;
+mod holding;
+mod batches;
