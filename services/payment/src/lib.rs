@@ -1,1 +1,83 @@
-//! The payment context.
+//! The payment context: keeps cards, takes money once and gives it back when it is not wanted.
+
+mod config;
+pub mod domain;
+mod app;
+mod store;
+mod events;
+mod worker;
+mod webhook;
+mod grpc;
+mod convert;
+mod peers;
+
+use std::sync::Arc;
+
+use database::Database;
+use messaging::{Bus, Consumer, Outbox, Relay};
+use proto::payment::v1::payment_service_server::{PaymentServiceServer, SERVICE_NAME};
+use rpc::{Identity, Routes, ServerOptions};
+use service::{Shutdown, Tasks, wait_for};
+
+pub use config::Config;
+
+use app::App;
+use events::Events;
+use grpc::Grpc;
+use peers::HttpPsp;
+use webhook::Signatures;
+use worker::{Work, Worker};
+
+/// The processes that may call (README.md).
+const CALLERS: &[&str] = &["gateway"];
+
+/// Runs the service until shutdown.
+pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+    let tasks = Tasks::new(&shutdown);
+    let health = service::admin::start(&config.service, &tasks).await?;
+    let listener = service::bind(config.service.listen).await?;
+    let identity = Identity::load(&config.tls)?;
+    identity.watch(shutdown.token());
+    let signatures = Signatures::load(&config.psp_webhook_secret_file)?;
+
+    let database =
+        wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "payment"))
+            .await?;
+    migrations(&database).await?;
+    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "payment")).await?;
+
+    let outbox = Outbox::new(&database);
+    let psp = Arc::new(HttpPsp::new(&config.psp_url, config.psp_timeout));
+    let (work, handed) = Work::new(config.psp_timeout);
+    let app = App::new(&database, &outbox, work, signatures);
+
+    let stop = shutdown.token();
+    tasks.keep("relay", Relay::new("payment", &bus, &database, &outbox).run(stop.clone()));
+    let handler = Events::new(app.clone());
+    let consumer = Consumer { context: "payment", source: "order", handler };
+    tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
+    let worker = Worker::new(&app, psp, handed, config.psp_concurrency);
+    tasks.keep("worker", worker.run(stop.clone()));
+    tasks.keep("upkeep", app.clone().keep_up(stop.clone()));
+
+    let verifier = identity::Verifier::load(&config.identity)?;
+    let routes = Routes::new(PaymentServiceServer::new(Grpc::new(app, verifier)));
+    let options =
+        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    health.ready(true);
+    rpc::serve(listener, identity, routes, options, stop).await?;
+    tasks.finish().await?;
+    database.close().await;
+    Ok(())
+}
+
+/// Brings the database to the newest version: `payment migrate`.
+pub async fn migrate(config: Config) -> anyhow::Result<()> {
+    let database = Database::connect(&config.database, "payment migrate").await?;
+    migrations(&database).await
+}
+
+async fn migrations(database: &Database) -> anyhow::Result<()> {
+    database.migrate(messaging::migrator()).await?;
+    database.migrate(sqlx::migrate!()).await
+}

@@ -1,0 +1,244 @@
+//! One function per command and query: load, decide, store and publish in one unit of work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use database::Database;
+use kernel::{Money, OrderId, PaymentMethodId, UserId};
+use messaging::{Outbox, Outgoing};
+use telemetry::metrics::prometheus::IntGaugeVec;
+use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::payment::{Effect, News, Payment, RefundId, State};
+use crate::domain::{CardToken, Label, METHODS_MAX, Rejection};
+use crate::events;
+use crate::store::{self, Called, NewRefund, Owed, Repaid, Transfer};
+use crate::webhook::{Notice, Signatures};
+use crate::worker::{Finished, Task, Work};
+
+static WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "Intents that the payment service provider has not carried out yet";
+    telemetry::metrics::gauge_vec("souk_payment_waiting", help, &["what"])
+});
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    /// The rules refuse it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The database did.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The use cases. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) database: Database,
+    pub(crate) outbox: Outbox,
+    pub(crate) work: Work,
+    signatures: Signatures,
+}
+
+impl App {
+    pub(crate) fn new(
+        database: &Database,
+        outbox: &Outbox,
+        work: Work,
+        signatures: Signatures,
+    ) -> Self {
+        Self { database: database.clone(), outbox: outbox.clone(), work, signatures }
+    }
+
+    /// Keeps a card for the user. A card that is kept already gets the new label.
+    pub(crate) async fn add_method(
+        &self,
+        user: UserId,
+        card: CardToken,
+        label: Label,
+    ) -> Result<store::Method, Error> {
+        let database = self.database.clone();
+        let work = async move {
+            let at_most = METHODS_MAX as i64;
+            let id = store::add_method(database.sole(), user, &card, &label, at_most).await?;
+            let id: PaymentMethodId = id.ok_or(Rejection::TooManyMethods { max: METHODS_MAX })?;
+            Ok(store::Method { id, label: label.text().to_owned() })
+        };
+        self.database.unit_of_work(work).await
+    }
+
+    /// The user's cards, newest first.
+    pub(crate) async fn methods(&self, user: UserId) -> Result<Vec<store::Method>, Error> {
+        Ok(store::methods(self.database.sole(), user).await?)
+    }
+
+    /// The payment of one of the user's orders.
+    pub(crate) async fn payment(&self, user: UserId, order: OrderId) -> Result<Payment, Error> {
+        let payment = store::payment(self.database.sole(), order).await?;
+        let owned = payment.filter(|payment| payment.wish.is_some_and(|wish| wish.user == user));
+        owned.ok_or(Error::Rejected(Rejection::PaymentNotFound))
+    }
+
+    /// Takes a notice of the provider for a hint to ask. One that cannot be read is no hint.
+    pub(crate) async fn receive_webhook(&self, body: &[u8], signature: &str) -> Result<(), Error> {
+        self.signatures.check(body, signature)?;
+        let Some(notice) = Notice::read(body) else {
+            tracing::warn!("a signed notice of the provider says nothing known");
+            return Ok(());
+        };
+        let app = self.clone();
+        let work = async move {
+            let pool = app.database.sole();
+            if store::hint(pool, &notice.id, notice.order).await? {
+                app.work.due();
+            }
+            Ok(())
+        };
+        self.database.unit_of_work(work).await
+    }
+
+    /// Writes what a batch of calls to the provider came to, in one transaction.
+    pub(crate) async fn settle(&self, finished: &[Finished]) -> Result<(), sqlx::Error> {
+        let orders: BTreeSet<OrderId> = finished.iter().map(|done| done.task.order()).collect();
+        let orders: Vec<OrderId> = orders.into_iter().collect();
+        let mut tx = self.database.begin(store::HOME).await?;
+        let mut payments = store::lock(&mut tx, &orders).await?;
+        if payments.values().any(|payment| payment.state != State::Pending) {
+            store::load_refunds(&mut tx, &mut payments).await?;
+        }
+        let mut changes = Changes::default();
+        for done in finished {
+            if let Some(payment) = payments.get_mut(&done.task.order()) {
+                changes.take_in(payment, done);
+            }
+        }
+        let Changes { called, transfers, refunds, repaid, outgoing } = changes;
+        let called: Vec<Called> = called.into_values().collect();
+        let repaid: Vec<Repaid> = repaid.into_values().collect();
+        if !called.is_empty() || !transfers.is_empty() {
+            store::settle(&mut tx, &called, &transfers).await?;
+        }
+        if !repaid.is_empty() {
+            store::settle_refunds(&mut tx, &repaid).await?;
+        }
+        if !refunds.is_empty() {
+            store::insert_refunds(&mut tx, &refunds).await?;
+        }
+        self.outbox.publish(&mut tx, &outgoing).await?;
+        tx.commit().await?;
+        if !refunds.is_empty() || called.iter().any(|called| called.state == State::Cancelling) {
+            self.work.due();
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    /// Counts what waits for the provider, and forgets old notices, until asked to stop.
+    pub(crate) async fn keep_up(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let mut count = interval(Duration::from_secs(5));
+        count.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut forget = interval(Duration::from_secs(3600));
+        loop {
+            let done = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                _ = count.tick() => self.count_waiting().await,
+                _ = forget.tick() => store::forget_old_webhooks(self.database.sole()).await,
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, "upkeep: will try again");
+            }
+        }
+    }
+
+    async fn count_waiting(&self) -> Result<(), sqlx::Error> {
+        let (payments, refunds) = store::waiting(self.database.sole()).await?;
+        WAITING.with_label_values(&["payment"]).set(payments);
+        WAITING.with_label_values(&["refund"]).set(refunds);
+        Ok(())
+    }
+}
+
+/// What a batch of calls is to write.
+#[derive(Default)]
+struct Changes {
+    called: BTreeMap<OrderId, Called>,
+    transfers: Vec<Transfer>,
+    refunds: Vec<NewRefund>,
+    repaid: BTreeMap<(OrderId, RefundId), Repaid>,
+    outgoing: Vec<Outgoing>,
+}
+
+impl Changes {
+    /// Tells the payment what the call came to, and notes what follows.
+    fn take_in(&mut self, payment: &mut Payment, done: &Finished) {
+        let before = payment.state;
+        // Only a return can be refused, and that is no answer of the provider.
+        let effects = payment.hear(done.news.clone()).unwrap_or_default();
+        let (mut capture_id, mut decline_reason) = (None, None);
+        for effect in effects {
+            self.outgoing.extend(events::published(payment.order, &effect, &done.span));
+            match effect {
+                Effect::Captured { capture_id: id, amount } => {
+                    self.book(&id, payment.order, ("psp_clearing", "customer_receipts"), amount);
+                    capture_id = Some(id);
+                }
+                Effect::Declined(reason) => decline_reason = Some(reason),
+                Effect::RefundAsked(refund) => {
+                    let traceparent = telemetry::context::of(&done.span);
+                    self.refunds.push(NewRefund { order: payment.order, refund, traceparent });
+                }
+                Effect::Refunded { refund, transfer_id } => {
+                    let accounts = ("refunds", "psp_clearing");
+                    self.book(&transfer_id, payment.order, accounts, refund.amount);
+                }
+            }
+        }
+        if payment.state != before || (payment.state.is_open() && done.is_capture()) {
+            // Two calls for one payment may end together, when a lease was too short.
+            let earlier = self.called.remove(&payment.order);
+            let (known_id, known_reason) =
+                earlier.map_or((None, None), |known| (known.capture_id, known.decline_reason));
+            let called = Called {
+                order: payment.order,
+                state: payment.state,
+                capture_id: capture_id.or(known_id),
+                decline_reason: decline_reason.or(known_reason),
+                attempts: done.task.attempts() + 1,
+                pause_seconds: done.pause_seconds(payment.state),
+            };
+            self.called.insert(payment.order, called);
+        }
+        if let Task::Refund(owed) = &done.task {
+            self.repay(owed, done);
+        }
+    }
+
+    fn repay(&mut self, owed: &Owed, done: &Finished) {
+        let transfer_id = match &done.news {
+            News::Refunded(_, id) => Some(id.clone()),
+            _ => None,
+        };
+        let (order, refund, attempts) = (owed.order, owed.refund, owed.attempts + 1);
+        let pause_seconds = done.pause_seconds(State::Captured);
+        let repaid = Repaid { order, refund, transfer_id, attempts, pause_seconds };
+        let known = self.repaid.entry((order, refund)).or_insert(repaid);
+        if let News::Refunded(_, id) = &done.news {
+            known.transfer_id = Some(id.clone());
+        }
+    }
+
+    fn book(
+        &mut self,
+        id: &str,
+        order: OrderId,
+        (debit, credit): (&'static str, &'static str),
+        amount: Money,
+    ) {
+        self.transfers.push(Transfer { id: id.to_owned(), order, debit, credit, amount });
+    }
+}
