@@ -18,6 +18,7 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What was wrong is often quoted from the request, and need not be repeated at length.
 const DETAIL_CHARS_MAX: usize = 300;
+const INTERNAL: &str = "something went wrong on our side; x-trace-id leads to it";
 
 /// A refusal.
 #[derive(Debug)]
@@ -67,8 +68,7 @@ impl Problem {
 
     /// 500 with nothing in it.
     pub(crate) fn internal() -> Self {
-        let detail = "something went wrong on our side; x-trace-id leads to it";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", INTERNAL)
     }
 
     /// 503 because there is too much of everything.
@@ -131,10 +131,8 @@ fn verdict(code: Code, reason: Option<&str>) -> Verdict {
         Code::NotFound => Theirs(StatusCode::NOT_FOUND, "not_found"),
         Code::AlreadyExists => Theirs(StatusCode::CONFLICT, "already_exists"),
         // The state is fine; this request can never be right, now or later.
-        Code::FailedPrecondition
-            if matches!(reason, Some("idempotency_key_reused" | "return_too_large")) =>
-        {
-            Theirs(StatusCode::UNPROCESSABLE_ENTITY, "conflict")
+        Code::FailedPrecondition if reason == Some("idempotency_key_reused") => {
+            Theirs(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
         }
         Code::FailedPrecondition | Code::Aborted => Theirs(StatusCode::CONFLICT, "conflict"),
         // A limit of this caller, not of the shop.
@@ -155,8 +153,6 @@ fn verdict(code: Code, reason: Option<&str>) -> Verdict {
         }
     }
 }
-
-const INTERNAL: &str = "something went wrong on our side; x-trace-id leads to it";
 
 impl From<tonic::Status> for Problem {
     fn from(refused: tonic::Status) -> Self {

@@ -4,12 +4,12 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, patch, post, put};
+use futures_util::stream::{self, Stream};
 use http::StatusCode;
 use kernel::ProductId;
 use proto::product::v1 as product;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 
 use crate::app::App;
 use crate::body;
@@ -203,9 +203,7 @@ async fn passed_on(
 ) -> Result<product::ImportProductsResponse, Problem> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let mut product = app.product();
-    let mut call =
-        std::pin::pin!(product.import_products(token.request(ReceiverStream::new(receiver))));
-    // Dropping the call is what tells product that the stream did not end well.
+    let mut call = std::pin::pin!(product.import_products(token.request(until_end(receiver))));
     let reply = tokio::select! {
         read = read(lines, sender) => {
             read?;
@@ -216,16 +214,29 @@ async fn passed_on(
     Ok(reply?.into_inner())
 }
 
-async fn read(
-    lines: &mut Lines,
-    sender: mpsc::Sender<product::ImportProductsRequest>,
-) -> Result<(), Problem> {
+/// Lines, and the good end.
+type Line = Option<product::ImportProductsRequest>;
+
+/// The lines up to the good end. Without one (a bad line, a client that went away) the stream
+/// stays open until the call is dropped, which product sees as broken off: a part of a file must
+/// never look like the whole.
+fn until_end(receiver: mpsc::Receiver<Line>) -> impl Stream<Item = product::ImportProductsRequest> {
+    stream::unfold(receiver, |mut receiver| async {
+        match receiver.recv().await {
+            Some(line) => Some((line?, receiver)),
+            None => std::future::pending().await,
+        }
+    })
+}
+
+async fn read(lines: &mut Lines, sender: mpsc::Sender<Line>) -> Result<(), Problem> {
     while let Some((number, line)) = lines.next().await? {
         let parsed: Result<ImportedProduct, _> = json_body::parse(&line);
         let line = parsed.map_err(|problem| problem.in_line(number))?;
-        if sender.send(line.into()).await.is_err() {
-            break; // the call is over, and says why
+        if sender.send(Some(line.into())).await.is_err() {
+            return Ok(()); // the call is over, and says why
         }
     }
+    let _ = sender.send(None).await; // as above
     Ok(())
 }

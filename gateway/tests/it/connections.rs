@@ -1,0 +1,169 @@
+//! Clients that are slow, silent or too many, and the end of the process.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use crate::client::{get, post};
+use crate::world::{World, eventually};
+
+async fn connect(world: &World) -> TcpStream {
+    TcpStream::connect(world.address).await.unwrap()
+}
+
+/// Reads to the end, which has to come.
+async fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let end = timeout(Duration::from_secs(10), stream.read_to_end(&mut bytes)).await;
+    let _ = end.expect("the connection is cut"); // by a reset or a proper end
+    String::from_utf8(bytes).unwrap()
+}
+
+#[tokio::test]
+async fn a_head_that_drips_is_cut_and_so_is_silence() {
+    let world = World::with(&["--head-timeout", "400ms"]).await;
+    for beginning in ["", "G", "GET / HTTP/1.1\r\nhost: x\r\n", "PRI * HTTP/2.0\r\n"] {
+        let (began, mut stream) = (Instant::now(), connect(&world).await);
+        stream.write_all(beginning.as_bytes()).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let mut buffer = [0; 64];
+        let drip = async {
+            let mut drops = tokio::time::interval(Duration::from_millis(50));
+            loop {
+                drops.tick().await;
+                if beginning.starts_with("GET /") && writer.write_all(b"x: y\r\n").await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            read = timeout(Duration::from_secs(5), reader.read(&mut buffer)) => {
+                let read = read.expect("cut in time");
+                assert!(matches!(read, Ok(0) | Err(_)), "{beginning:?}: {read:?}");
+            }
+            () = drip => unreachable!("drips for ever"),
+        }
+        let took = began.elapsed().as_millis();
+        assert!((380..1500).contains(&took), "{beginning:?}: {took} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take() {
+    let world = World::with(&["--head-timeout", "200ms", "--idle-timeout", "1s"]).await;
+    let mut stream = connect(&world).await;
+    let mut buffer = [0; 4096];
+    for _ in 0..2 {
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
+        // The pause of a client, longer than the limit for a head.
+        let silence = timeout(Duration::from_millis(500), stream.read(&mut buffer)).await;
+        assert!(silence.is_err(), "{silence:?}");
+    }
+    let began = Instant::now();
+    assert_eq!(rest(&mut stream).await, "");
+    assert!(began.elapsed() < Duration::from_secs(2), "and not for ever");
+
+    let mut stream = connect(&world).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(stream.read(&mut buffer).await.unwrap() > 0);
+    let began = Instant::now();
+    stream.write_all(b"GET / HT").await.unwrap();
+    assert_eq!(rest(&mut stream).await, "");
+    assert!(began.elapsed() < Duration::from_millis(900), "a second head is as limited");
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_too() {
+    let (world, _) = World::with_products(1).await;
+    let client = hyper_util::client::legacy::Client::builder(hyper_util::rt::TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<axum::body::Body>();
+    let uri = format!("http://{}/v1/products", world.address).parse().unwrap();
+    let answer = client.get(uri).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, http::Version::HTTP_2));
+    assert!(!answer.into_body().collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[tokio::test]
+async fn too_many_requests_are_turned_away_at_once_and_browsing_first() {
+    let (world, ids) = {
+        let world = World::with(&["--max-in-flight", "4"]).await;
+        let product = crate::world::product(1);
+        let id = product.product_id.clone();
+        world.shop.state().products.push(product);
+        (world, id)
+    };
+    let permits = tokio::sync::Semaphore::MAX_PERMITS;
+    world.shop.gate.forget_permits(permits);
+    let browse = || get(&format!("/v1/products/{ids}"));
+    let held: Vec<_> = (0..3).map(|_| browse()).collect();
+    let mut held = futures_util::future::join_all(held.into_iter().map(|call| call.send(&world)));
+    let pressed = async {
+        eventually("three are in progress", || world.shop.seen().len() == 3).await;
+        let shed = browse().send(&world).await;
+        assert_eq!(shed.problem(), (503, "overloaded".into()));
+        assert_eq!(shed.header("retry-after"), "1");
+        world.shop.gate.add_permits(1);
+        let own = get("/v1/me").token().send(&world).await;
+        assert_eq!(own.status, 200, "somebody who is more than looking still gets in");
+    };
+    let ((), answers) = tokio::join!(pressed, &mut held);
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!(browse().send(&world).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_requests_but_not_for_silence() {
+    let mut world = World::new().await;
+    let mut silent = connect(&world).await;
+    let mut kept = connect(&world).await;
+    kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut buffer = [0; 4096];
+    assert!(kept.read(&mut buffer).await.unwrap() > 0);
+    let permits = tokio::sync::Semaphore::MAX_PERMITS;
+    world.shop.gate.forget_permits(permits);
+    let mut asked = connect(&world).await;
+    let request = b"GET /v1/me HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t\r\n\r\n";
+    asked.write_all(request).await.unwrap();
+    eventually("it is in progress", || !world.shop.seen().is_empty()).await;
+
+    world.shutdown.request();
+    assert_eq!(rest(&mut kept).await, "", "an idle connection ends at once");
+    world.shop.gate.add_permits(1);
+    let answer = rest(&mut asked).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    let took = world.stop().await;
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(rest(&mut silent).await, "");
+    assert!(TcpStream::connect(world.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_its_call_along() {
+    let world = World::new().await;
+    world.shop.gate.forget_permits(tokio::sync::Semaphore::MAX_PERMITS);
+    let mut stream = connect(&world).await;
+    let request = b"GET /v1/me HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    eventually("it is in progress", || !world.shop.seen().is_empty()).await;
+    drop(stream);
+    let gone = r#"souk_http_server_seconds_count{method="GET",route="/v1/me",status="499"}"#;
+    eventually("it is counted", || telemetry::metrics::render().contains(gone)).await;
+}
+
+#[tokio::test]
+async fn nonsense_is_answered_by_the_protocol() {
+    let world = World::new().await;
+    let mut stream = connect(&world).await;
+    stream.write_all(b"\x16\x03\x01 hello\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 400"));
+    let long = format!("/v1/products?sku={}", "x".repeat(60_000));
+    let answer = get(&long).open(&world).await;
+    assert!(matches!(answer.status().as_u16(), 414 | 431), "{}", answer.status());
+    assert_eq!(post("/v1/users").send(&world).await.problem().0, 415);
+}

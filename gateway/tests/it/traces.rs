@@ -1,0 +1,53 @@
+//! A request, seen from outside.
+
+use kernel::ProductId;
+
+use crate::client::get;
+use crate::world::World;
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+#[tokio::test]
+async fn a_trace_goes_on_through_the_gateway() {
+    let world = World::new().await;
+    let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let answer = get("/v1/me").token().header("traceparent", &traceparent).send(&world).await;
+    assert_eq!(answer.header("x-trace-id"), TRACE);
+    let onward = world.shop.last("GetUser").traceparent.unwrap();
+    assert!(onward.starts_with(&format!("00-{TRACE}-")) && onward.ends_with("-01"), "{onward}");
+    assert!(!onward.contains("00f067aa0ba902b7"), "the gateway's own span is in between");
+}
+
+#[tokio::test]
+async fn every_answer_leads_to_its_trace() {
+    let world = World::new().await;
+    let mut ids = std::collections::HashSet::new();
+    for path in ["/", "/v1/cart", "/nowhere", "/v1/me", "/v1/products/7"] {
+        let answer = get(path).send(&world).await;
+        let id = answer.header("x-trace-id").to_owned();
+        assert_eq!(id.len(), 32, "{path}");
+        assert_eq!(answer.header("x-request-id"), id);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert!(ids.insert(id));
+    }
+    let own = get("/").header("x-request-id", "mine-7").send(&world).await;
+    assert_eq!(own.header("x-request-id"), "mine-7");
+    let long = get("/").header("x-request-id", &"x".repeat(129)).send(&world).await;
+    assert_eq!(long.header("x-request-id"), long.header("x-trace-id"));
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_not_by_path() {
+    let world = World::new().await;
+    let id = ProductId::mint().to_string();
+    get(&format!("/v1/products/{id}")).send(&world).await;
+    get("/some/path/nobody/serves").send(&world).await;
+    let metrics = telemetry::metrics::render();
+    for series in [
+        r#"method="GET",route="/v1/products/{id}",status="404""#,
+        r#"method="GET",route="unmatched",status="404""#,
+    ] {
+        assert!(metrics.contains(series), "{series}");
+    }
+    assert!(!metrics.contains(&id) && !metrics.contains("/some/path"));
+}

@@ -1,0 +1,145 @@
+//! A gateway with a shop behind it, for one test.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Once;
+use std::time::Duration;
+
+use certs::Authority;
+use clap::Parser as _;
+use proto::cart::v1::cart_service_server::CartServiceServer;
+use proto::order::v1::order_service_server::OrderServiceServer;
+use proto::payment::v1::payment_service_server::PaymentServiceServer;
+use proto::product::v1::Product;
+use proto::user::v1::user_service_server::UserServiceServer;
+use rpc::{Identity, Routes, ServerOptions};
+use service::Shutdown;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::shop::{Shop, money};
+use crate::spy::Spied;
+
+#[derive(clap::Parser)]
+struct Cli {
+    #[command(flatten)]
+    config: gateway::Config,
+}
+
+pub struct World {
+    pub shop: Arc<Shop>,
+    pub address: SocketAddr,
+    pub shutdown: Shutdown,
+    pub gateway: JoinHandle<anyhow::Result<()>>,
+    services: Shutdown,
+    _certificates: TempDir,
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A gateway that is told this as well.
+    pub async fn with(options: &[&str]) -> Self {
+        telemetry();
+        let certificates = TempDir::new().unwrap();
+        let authority = Authority::open_or_create(certificates.path().join("ca")).unwrap();
+        let (shop, services) = (Shop::new(), Shutdown::new());
+        let mut args = vec!["gateway".to_owned()];
+        for name in ["product", "user", "cart", "order", "payment"] {
+            let dir = certificates.path().join(name);
+            authority.issue(name, &dir).unwrap();
+            let identity = Identity::load(&rpc::tls::Options { tls_dir: dir }).unwrap();
+            let address = serve(routes(name, Arc::clone(&shop)), identity, &services).await;
+            args.extend([format!("--{name}-urls"), address.to_string()]);
+        }
+        let dir = certificates.path().join("gateway");
+        authority.issue("gateway", &dir).unwrap();
+        let address = service::reserve().unwrap();
+        args.extend(["--tls-dir".to_owned(), dir.to_str().unwrap().to_owned()]);
+        args.extend(["--listen".to_owned(), address.to_string()]);
+        args.extend(options.iter().map(ToString::to_string));
+
+        let (config, shutdown) = (Cli::parse_from(args).config, Shutdown::new());
+        let gateway = tokio::spawn(gateway::run(config, shutdown.clone()));
+        Self { shop, address, shutdown, gateway, services, _certificates: certificates }
+    }
+
+    /// A world with this many products, the first of which is `ids()[0]`.
+    pub async fn with_products(count: usize) -> (Self, Vec<String>) {
+        let world = Self::new().await;
+        let products: Vec<_> = (1..=count).map(product).collect();
+        let ids = products.iter().map(|product| product.product_id.clone()).collect();
+        world.shop.state().products = products;
+        (world, ids)
+    }
+
+    /// Ends the gateway; how long that took.
+    pub async fn stop(&mut self) -> Duration {
+        let began = Instant::now();
+        self.shutdown.request();
+        (&mut self.gateway).await.unwrap().unwrap();
+        began.elapsed()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shutdown.request();
+        self.services.request();
+    }
+}
+
+pub fn product(number: usize) -> Product {
+    Product {
+        product_id: kernel::ProductId::mint().to_string(),
+        sku: format!("CUP-{number}"),
+        name: format!("Cup {number}"),
+        description: "Holds tea.".into(),
+        category: "kitchen".into(),
+        price: money(255),
+        version: 3,
+        retired: false,
+        available: 12,
+    }
+}
+
+fn routes(name: &str, shop: Arc<Shop>) -> Routes {
+    match name {
+        "product" => Routes::new(Spied::new(shop)),
+        "user" => Routes::new(UserServiceServer::from_arc(shop)),
+        "cart" => Routes::new(CartServiceServer::from_arc(shop)),
+        "order" => Routes::new(OrderServiceServer::from_arc(shop)),
+        _ => Routes::new(PaymentServiceServer::from_arc(shop)),
+    }
+}
+
+async fn serve(routes: Routes, identity: Identity, shutdown: &Shutdown) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let options = ServerOptions { callers: &["gateway"], ..ServerOptions::default() };
+    tokio::spawn(rpc::serve(listener, identity, routes, options, shutdown.token()));
+    address
+}
+
+fn telemetry() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let options = telemetry::Options { log: "off".into(), ..Default::default() };
+        let hook = std::panic::take_hook(); // telemetry's own writes to the log, which is off
+        std::mem::forget(telemetry::init("gateway", &options));
+        std::panic::set_hook(hook);
+    });
+}
+
+/// Waits until `check` holds.
+pub async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(10);
+    while !check() {
+        assert!(Instant::now() < limit, "not within 10 s: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
