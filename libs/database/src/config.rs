@@ -18,7 +18,7 @@ pub struct Options {
     )]
     pub database_urls: Vec<SecretString>,
 
-    /// Connections to each database, at most
-    #[arg(long, env = "SOUK_DATABASE_CONNECTIONS", default_value = "16")]
+    /// Connections to each database for reading, and as many for writing, at most
+    #[arg(long, env = "SOUK_DATABASE_CONNECTIONS", default_value = "12")]
     pub database_connections: NonZeroU32,
 }

@@ -29,10 +29,13 @@ const SESSION: [(&str, &str); 6] = [
     ("jit", "off"),
 ];
 
-/// The databases of one context: one, or one for each range of logical shards.
+/// The databases of one context: one, or one for each range of logical shards. Reading and
+/// writing have pools of their own: the connections of a writer are checked at every release,
+/// which would cost a single read more than the read itself.
 #[derive(Clone)]
 pub struct Database {
-    pools: Arc<[PgPool]>,
+    reads: Arc<[PgPool]>,
+    writes: Arc<[PgPool]>,
     units: TaskTracker,
 }
 
@@ -50,32 +53,37 @@ impl Database {
     /// Opens a connection to each database, to know that it is there.
     /// `name` shows in `pg_stat_activity`.
     pub async fn connect(options: &Options, name: &str) -> Result<Self, ConnectError> {
-        let mut pools = Vec::with_capacity(options.database_urls.len());
+        let (mut reads, mut writes) = (Vec::new(), Vec::new());
         for (index, url) in options.database_urls.iter().enumerate() {
-            let pool = connect(url.expose_secret(), options.database_connections.get(), name).await;
-            pools.push(pool.map_err(|source| ConnectError { index, source })?);
+            let session: PgConnectOptions =
+                url.expose_secret().parse().map_err(|source| ConnectError { index, source })?;
+            let session = session.application_name(name).options(SESSION);
+            let pool = pool_of(options).connect_with(session.clone()).await;
+            reads.push(pool.map_err(|source| ConnectError { index, source })?);
+            writes.push(checked(pool_of(options)).connect_lazy_with(session));
         }
-        Ok(Self { pools: pools.into(), units: TaskTracker::new() })
+        Ok(Self { reads: reads.into(), writes: writes.into(), units: TaskTracker::new() })
     }
 
     /// Which database owns the shard: an index. N databases own 256/N neighbouring shards each.
     pub fn index_of(&self, shard: Shard) -> usize {
-        usize::from(shard.0) * self.pools.len() / Shard::COUNT
+        usize::from(shard.0) * self.reads.len() / Shard::COUNT
     }
 
-    /// For reading on one shard. Writes go through [`Database::unit_of_work`].
+    /// For single statements on one shard, outside of any transaction. Whatever takes more goes
+    /// through [`Database::unit_of_work`].
     pub fn shard(&self, shard: Shard) -> &PgPool {
-        &self.pools[self.index_of(shard)]
+        &self.reads[self.index_of(shard)]
     }
 
-    /// For reading in a context that has one database.
+    /// As [`Database::shard`], in a context that has one database.
     pub fn sole(&self) -> &PgPool {
-        &self.pools[0]
+        &self.reads[0]
     }
 
-    /// All databases, in the order of their shards.
+    /// As [`Database::shard`], for all databases in the order of their shards.
     pub fn pools(&self) -> &[PgPool] {
-        &self.pools
+        &self.reads
     }
 
     /// Begins a transaction on the database of `shard`. To be called inside
@@ -86,7 +94,7 @@ impl Database {
 
     /// Begins a transaction on the database with this index.
     pub async fn begin_at(&self, index: usize) -> Result<Tx, sqlx::Error> {
-        Ok(Tx::new(self.pools[index].begin().await?, index))
+        Ok(Tx::new(self.writes[index].begin().await?, index))
     }
 
     /// Runs `work` to its end even when the caller is dropped: axum, tonic's deadline and
@@ -108,28 +116,27 @@ impl Database {
     pub async fn close(&self) {
         self.units.close();
         self.units.wait().await;
-        for pool in self.pools.iter() {
+        for pool in self.reads.iter().chain(self.writes.iter()) {
             pool.close().await;
         }
     }
 }
 
-async fn connect(url: &str, connections: u32, name: &str) -> Result<PgPool, sqlx::Error> {
-    let options: PgConnectOptions = url.parse()?;
-    let options = options.application_name(name).options(SESSION);
+fn pool_of(options: &Options) -> PgPoolOptions {
     PgPoolOptions::new()
-        .max_connections(connections)
+        .max_connections(options.database_connections.get())
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // Every release is checked (below, and by a ping of the pool's own).
-        .test_before_acquire(false)
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                // In a transaction that somebody left open, now() is older than the statement.
-                // By the simple protocol: in the extended one the two always differ.
-                let clean = sqlx::raw_sql("select now() = statement_timestamp()");
-                clean.fetch_one(connection).await?.try_get(0)
-            })
+        .test_before_acquire(false) // the pool has done so at the release
+}
+
+/// Closes a connection that comes back with an open transaction (transact-rs/sqlx #4393).
+fn checked(pool: PgPoolOptions) -> PgPoolOptions {
+    pool.after_release(|connection, _| {
+        Box::pin(async move {
+            // In a transaction that somebody left open, now() is older than the statement. By
+            // the simple protocol: in the extended one the two always differ.
+            let clean = sqlx::raw_sql("select now() = statement_timestamp()");
+            clean.fetch_one(connection).await?.try_get(0)
         })
-        .connect_with(options)
-        .await
+    })
 }

@@ -9,6 +9,7 @@ use kernel::{AddressId, Money, OrderId, PaymentMethodId, ProductId, ReturnId, Us
 use messaging::{Outbox, Outgoing};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
+use time::OffsetDateTime;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -129,18 +130,20 @@ impl App {
         &self,
         user: UserId,
         checkout: Checkout,
-        priced: Priced,
+        mut priced: Priced,
     ) -> Result<Vec<u8>, Error> {
         let app = self.clone();
         let work = async move {
             let mut tx = app.database.begin(store::home(user)).await?;
-            if !store::lock_key(&mut tx, user, &checkout.key).await? {
-                return Err(Rejection::KeyInFlight.into());
-            }
-            if let Some(kept) = store::kept_reply_locked(&mut tx, user, &checkout.key).await? {
+            let key = store::take_key(&mut tx, user, &checkout.key).await?;
+            if let Some(kept) = key.kept {
                 return same_request(kept, &checkout.fingerprint());
             }
-            let reply = app.insert(&mut tx, user, &checkout, priced).await?;
+            if !key.locked {
+                return Err(Rejection::KeyInFlight.into());
+            }
+            let order = priced.order(user, checkout.payment_method, key.now);
+            let reply = app.insert(&mut tx, &order, &checkout, &priced.ship_to).await?;
             tx.commit().await?;
             Ok(reply)
         };
@@ -150,28 +153,14 @@ impl App {
     async fn insert(
         &self,
         tx: &mut Tx,
-        user: UserId,
+        order: &Order,
         checkout: &Checkout,
-        priced: Priced,
+        ship_to: &serde_json::Value,
     ) -> Result<Vec<u8>, Error> {
-        let order = Order {
-            id: OrderId::mint_on(user.shard()),
-            user,
-            cart: (priced.cart.id, priced.cart.version),
-            state: State::Placed,
-            payment_method: checkout.payment_method,
-            total: priced.total,
-            refunded: Money::zero(priced.total.currency),
-            lines: priced.lines,
-            version: 1,
-            placed_at: store::now(tx).await?,
-            stock_held_at: None,
-            ended_at: None,
-        };
-        let reply = convert::place_reply(&order);
+        let reply = convert::place_reply(order);
         let new = store::NewOrder {
-            order: &order,
-            ship_to: &priced.ship_to,
+            order,
+            ship_to,
             deadline_seconds: self.deadline.as_secs_f64(),
             key: &checkout.key,
             fingerprint: &checkout.fingerprint(),
@@ -179,9 +168,10 @@ impl App {
         };
         store::insert(tx, new).await.map_err(|error| match constraint(&error) {
             Some(store::ONCE_PER_CART_VERSION) => Rejection::CartAlreadyOrdered.into(),
+            Some(store::KEY) => Rejection::KeyInFlight.into(),
             _ => Error::from(error),
         })?;
-        self.outbox.publish(tx, &[Outgoing::new(order.id, &events::placed(&order))]).await?;
+        self.outbox.publish(tx, &[Outgoing::new(order.id, &events::placed(order))]).await?;
         Ok(reply)
     }
 
@@ -303,6 +293,30 @@ struct Priced {
     lines: Vec<crate::domain::Line>,
     total: Money,
     ship_to: serde_json::Value,
+}
+
+impl Priced {
+    fn order(
+        &mut self,
+        user: UserId,
+        payment_method: PaymentMethodId,
+        now: OffsetDateTime,
+    ) -> Order {
+        Order {
+            id: OrderId::mint_on(user.shard()),
+            user,
+            cart: (self.cart.id, self.cart.version),
+            state: State::Placed,
+            payment_method,
+            total: self.total,
+            refunded: Money::zero(self.total.currency),
+            lines: std::mem::take(&mut self.lines),
+            version: 1,
+            placed_at: now,
+            stock_held_at: None,
+            ended_at: None,
+        }
+    }
 }
 
 fn same_request(kept: store::KeptReply, fingerprint: &[u8]) -> Result<Vec<u8>, Error> {

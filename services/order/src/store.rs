@@ -13,6 +13,9 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 /// The constraint that tells a cart that was ordered before.
 pub(crate) const ONCE_PER_CART_VERSION: &str = "orders_once_per_cart_version";
 
+/// The constraint that tells a key that was answered meanwhile.
+pub(crate) const KEY: &str = "idempotency_keys_pkey";
+
 /// The kept answer to a checkout.
 pub(crate) struct KeptReply {
     pub fingerprint: Vec<u8>,
@@ -37,38 +40,34 @@ pub(crate) async fn kept_reply(
     .await
 }
 
-/// Takes the key for this transaction. False: another request with it is under way.
-pub(crate) async fn lock_key(tx: &mut PgConnection, user: UserId, key: &str) -> Result<bool> {
-    sqlx::query_scalar!(
-        r#"select pg_try_advisory_xact_lock(hashtextextended($1 || $2, 0)) as "locked!""#,
-        user.to_string(),
-        key
-    )
-    .fetch_one(tx)
-    .await
+/// An idempotency key in the hands of one transaction.
+pub(crate) struct Key {
+    /// False: another request with it is under way.
+    pub locked: bool,
+    /// The database's clock, which all steps of an order are told by.
+    pub now: OffsetDateTime,
+    /// The answer that it has already.
+    pub kept: Option<KeptReply>,
 }
 
-/// The same as [`kept_reply`], in the transaction that holds the key.
-pub(crate) async fn kept_reply_locked(
-    tx: &mut PgConnection,
-    user: UserId,
-    key: &str,
-) -> Result<Option<KeptReply>> {
-    sqlx::query_as!(
-        KeptReply,
-        "select fingerprint, reply from idempotency_keys
-         where shard = $1 and user_id = $2 and key = $3",
+/// Takes the key until the end of the transaction. An answer that is committed between the
+/// statement's snapshot and its lock is not seen; [`insert`] then fails on [`KEY`].
+pub(crate) async fn take_key(tx: &mut PgConnection, user: UserId, key: &str) -> Result<Key> {
+    let row = sqlx::query!(
+        r#"select pg_try_advisory_xact_lock(hashtextextended($1::text || $4, 0)) as "locked!",
+               now() as "now!", fingerprint as "fingerprint?", reply as "reply?"
+           from (values (1)) one
+           left join idempotency_keys on shard = $2 and user_id = $3 and key = $4"#,
+        user.to_string(),
         user.shard().column(),
         user.uuid(),
         key
     )
-    .fetch_optional(tx)
-    .await
-}
-
-/// The database's clock, which all steps of an order are told by.
-pub(crate) async fn now(tx: &mut PgConnection) -> Result<OffsetDateTime> {
-    sqlx::query_scalar!(r#"select now() as "now!""#).fetch_one(tx).await
+    .fetch_one(tx)
+    .await?;
+    let kept = row.fingerprint.zip(row.reply);
+    let kept = kept.map(|(fingerprint, reply)| KeptReply { fingerprint, reply });
+    Ok(Key { locked: row.locked, now: row.now, kept })
 }
 
 /// An order that is new, with the reply that its key will always get.

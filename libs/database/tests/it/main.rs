@@ -23,7 +23,9 @@ async fn connect(urls: &[String], connections: u32) -> Database {
 }
 
 async fn backend(database: &Database) -> i32 {
-    let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(database.sole()).await.unwrap();
+    let mut tx = database.begin(Shard(0)).await.unwrap();
+    let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
     row.get(0)
 }
 
@@ -47,17 +49,18 @@ async fn a_cancelled_begin_poisons_nobody() {
     let database = connect(&urls, 1).await;
     for n in 0..100 {
         // Dropped at its n-th wait: in the middle of BEGIN, as a request's future may be.
-        let mut begin = Box::pin(database.sole().begin());
-        for _ in 0..n % 4 {
+        let mut begin = Box::pin(database.begin(Shard(0)));
+        for _ in 0..n % 20 {
             let polled = poll_fn(|context| Poll::Ready(begin.as_mut().poll(context).is_ready()));
             if polled.await {
                 break;
             }
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_micros(20)).await; // the fault itself
         }
         drop(begin);
-        let insert = sqlx::raw_sql("insert into t values (1)").execute(database.sole());
-        insert.await.unwrap();
+        let mut tx = database.begin(Shard(0)).await.unwrap();
+        sqlx::raw_sql("insert into t values (1)").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
     }
     database.close().await;
     let count = world.sql(&urls[0], "select 'rows', count(*) from t");
