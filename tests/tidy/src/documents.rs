@@ -1,0 +1,215 @@
+//! What is written stays true: links lead somewhere, functions that are named exist, decisions
+//! are short and numbered.
+
+use crate::{Complaints, File, Tree, rust};
+
+const ADR_LINES_MAX: usize = 80;
+const ADR_PARTS: [&str; 3] = ["## Context", "## Decision", "## Consequences"];
+
+/// Where code is named by its path from the root.
+const FOLDERS: [&str; 7] =
+    ["services/", "libs/", "gateway/", "proto/", "deploy/", "tests/", "docs/"];
+
+fn documents(tree: &Tree) -> impl Iterator<Item = &File> {
+    tree.files().filter(|file| file.path.ends_with(".md"))
+}
+
+/// The prose of a document, line by line: fenced blocks are blank.
+fn prose(text: &str) -> Vec<&str> {
+    let mut fenced = false;
+    let line = |line| {
+        let fence = str::trim_start(line).starts_with("```");
+        fenced ^= fence;
+        if fenced || fence { "" } else { line }
+    };
+    text.lines().map(line).collect()
+}
+
+struct Link<'a> {
+    line: usize,
+    text: &'a str,
+    target: &'a str,
+}
+
+/// All `[text](target)`.
+fn links(text: &str) -> Vec<Link<'_>> {
+    let mut links = Vec::new();
+    for (at, line) in prose(text).into_iter().enumerate() {
+        for (middle, _) in line.match_indices("](") {
+            let Some(begin) = line[..middle].rfind('[') else { continue };
+            let Some(length) = line[middle..].find(')') else { continue };
+            let (text, target) = (&line[begin + 1..middle], &line[middle + 2..middle + length]);
+            links.push(Link { line: at + 1, text, target });
+        }
+    }
+    links
+}
+
+/// Every link within the repository has a target, headings included.
+pub fn links_lead_somewhere(tree: &Tree) -> Complaints {
+    let mut complaints = Vec::new();
+    for document in documents(tree) {
+        for Link { line, target, .. } in links(&document.text) {
+            if target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let (path, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path =
+                if path.is_empty() { document.path.clone() } else { resolve(document, path) };
+            let there = match heading {
+                "" => tree.exists(&path),
+                _ => tree.file(&path).is_some_and(|file| anchors(&file.text).any(|a| a == heading)),
+            };
+            if !there {
+                complaints.push(format!(
+                    "{}:{line}: {target}: there is no such file or heading",
+                    document.path
+                ));
+            }
+        }
+    }
+    complaints
+}
+
+/// `target` as seen from the document's folder, from the root.
+fn resolve(document: &File, target: &str) -> String {
+    let folder = document.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(target.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// The headings as they are linked to.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    let headings = prose(text).into_iter().filter(|line| line.starts_with('#'));
+    headings.map(|line| {
+        let kept = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
+}
+
+/// A link to a Rust file whose text is code names something in that file: its last word must
+/// stand there. Paths that are written as code must exist.
+pub fn code_that_is_named_exists(tree: &Tree) -> Complaints {
+    let mut complaints = Vec::new();
+    for document in documents(tree) {
+        for Link { line, text, target } in links(&document.text) {
+            let Some(code) = text.strip_prefix('`').and_then(|text| text.strip_suffix('`')) else {
+                continue;
+            };
+            let Some(file) = tree.file(&resolve(document, target)) else { continue };
+            let name = code.trim_end_matches("()").rsplit([':', '.']).next().unwrap_or(code);
+            let is_path = code.contains('/') || code.ends_with(".rs");
+            if file.path.ends_with(".rs")
+                && !is_path
+                && rust::lines_with(&file.text, name).is_empty()
+            {
+                complaints.push(format!(
+                    "{}:{line}: {} has no `{name}` (any more)",
+                    document.path, file.path
+                ));
+            }
+        }
+        for (line, path) in paths(&document.text) {
+            if !tree.exists(path.trim_end_matches('/')) {
+                complaints.push(format!("{}:{line}: there is no {path}", document.path));
+            }
+        }
+    }
+    complaints
+}
+
+/// Code spans that are paths from the root, without those that stand for many.
+fn paths(text: &str) -> Vec<(usize, &str)> {
+    let mut paths = Vec::new();
+    for (at, line) in prose(text).into_iter().enumerate() {
+        let spans = line.split('`').skip(1).step_by(2);
+        paths.extend(
+            spans
+                .filter(|span| FOLDERS.iter().any(|folder| span.starts_with(folder)))
+                .filter(|span| !span.contains(['<', '{', '*', ' ', '…', 'N', ':']))
+                .map(|span| (at + 1, span)),
+        );
+    }
+    paths
+}
+
+/// Decisions are numbered without gaps, one page each, and say why and what follows.
+pub fn decisions_are_short(tree: &Tree) -> Complaints {
+    let mut complaints = Vec::new();
+    for (at, (name, File { path, text })) in tree.below("docs/adr").into_iter().enumerate() {
+        let number = at + 1;
+        if !name.starts_with(&format!("{number:04}-"))
+            || !text.starts_with(&format!("# {number}. "))
+        {
+            complaints.push(format!(
+                "{path}: number {number} is next: docs/adr/{number:04}-….md, `# {number}. …`"
+            ));
+        }
+        let lines = text.lines().count();
+        if lines > ADR_LINES_MAX {
+            complaints.push(format!("{path}: {lines} lines, at most {ADR_LINES_MAX}: one page"));
+        }
+        for part in ADR_PARTS.iter().filter(|part| !text.lines().any(|line| line == **part)) {
+            complaints.push(format!("{path}: write `{part}`"));
+        }
+    }
+    complaints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAP: (&str, &str) = ("docs/map.md", "# The map\n\n## Two words, and more\n");
+
+    #[test]
+    fn dead_links_are_found() {
+        let with = |link: &str| {
+            let text = format!("See {link}.\n```text\n[x](nowhere.md)\n```\n");
+            links_lead_somewhere(&Tree::of([MAP, ("docs/adr/a.md", &*text)])).len()
+        };
+        for good in [
+            "[m](../map.md)",
+            "[m](../map.md#two-words-and-more)",
+            "[d](../../docs)",
+            "[w](https://a.b/c)",
+        ] {
+            assert_eq!(with(good), 0, "{good}");
+        }
+        for bad in ["[m](map.md)", "[m](../map.md#three)", "[m](#nothing) and [n](../map.md)"] {
+            assert_eq!(with(bad), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn code_that_has_moved_is_found() {
+        let code = ("services/cart/src/app.rs", "impl App { async fn place() {} }");
+        let with =
+            |text: &str| code_that_is_named_exists(&Tree::of([code, ("README.md", text)])).len();
+        assert_eq!(with("[`App::place`](services/cart/src/app.rs), `services/cart/src/app.rs`"), 0);
+        assert_eq!(with("[app](services/cart/src/app.rs), `services/<context>/src`"), 0);
+        assert_eq!(with("[`App::put`](services/cart/src/app.rs)"), 1);
+        assert_eq!(with("`services/cart/src/main.rs`"), 1);
+    }
+
+    #[test]
+    fn long_and_misnumbered_decisions_are_found() {
+        let page = |number: usize, lines: usize| {
+            format!("# {number}. A\n{}\n{}", ADR_PARTS.join("\n"), "x\n".repeat(lines))
+        };
+        let tree =
+            |name: &str, text: &str| Tree::of([("docs/adr/0001-a.md", &page(1, 9)), (name, text)]);
+        assert!(decisions_are_short(&tree("docs/adr/0002-b.md", &page(2, 9))).is_empty());
+        assert_eq!(decisions_are_short(&tree("docs/adr/0003-b.md", &page(3, 9))).len(), 1);
+        assert_eq!(decisions_are_short(&tree("docs/adr/0002-b.md", &page(2, 99))).len(), 1);
+        assert_eq!(decisions_are_short(&tree("docs/adr/0002-b.md", "# 2. B\n")).len(), 3);
+    }
+}

@@ -1,0 +1,145 @@
+//! The design's rules, applied to this repository.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use tidy::{
+    Complaints, Tree, contracts, dependencies, documents, domain, errors, habits, readme, skeleton,
+    sql,
+};
+
+static TREE: LazyLock<Tree> = LazyLock::new(|| {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    Tree::read(&root).expect("the repository can be read")
+});
+
+fn holds(rule: impl Fn(&Tree) -> Complaints) {
+    let complaints = rule(&TREE);
+    assert!(complaints.is_empty(), "\n  {}\n", complaints.join("\n  "));
+}
+
+#[test]
+fn the_tree_is_the_repository() {
+    assert!(TREE.file("Cargo.toml").is_some_and(|file| file.text.contains("[workspace]")));
+    assert!(TREE.sources().len() > 100 && TREE.folders("services").len() >= 5);
+}
+
+#[test]
+fn dependencies_point_down() {
+    holds(dependencies::point_down);
+}
+
+#[test]
+fn manifests_are_alike() {
+    holds(dependencies::manifests_are_alike);
+}
+
+#[test]
+fn services_have_the_same_files() {
+    holds(skeleton::services_are_alike);
+}
+
+#[test]
+fn services_read_alike() {
+    holds(skeleton::services_read_alike);
+}
+
+#[test]
+fn contexts_have_contracts() {
+    holds(skeleton::contexts_have_contracts);
+}
+
+#[test]
+fn migrations_say_why() {
+    holds(skeleton::migrations_say_why);
+}
+
+#[test]
+fn the_domain_is_pure() {
+    holds(domain::is_pure);
+}
+
+#[test]
+fn the_protocol_stays_at_the_doors() {
+    holds(domain::protocol_stays_at_the_doors);
+}
+
+#[test]
+fn sql_is_in_the_store() {
+    holds(sql::is_in_the_store);
+}
+
+#[test]
+fn sql_is_in_lower_case() {
+    holds(sql::is_in_lower_case);
+}
+
+#[test]
+fn transactions_begin_in_units_of_work() {
+    holds(sql::transactions_begin_in_units_of_work);
+}
+
+#[test]
+fn errors_are_mapped_one_by_one() {
+    holds(errors::are_mapped_one_by_one);
+}
+
+#[test]
+fn events_are_impersonal() {
+    holds(contracts::events_are_impersonal);
+}
+
+#[test]
+fn events_are_facts() {
+    holds(contracts::events_are_facts);
+}
+
+#[test]
+fn rpcs_are_explained() {
+    holds(contracts::rpcs_are_explained);
+}
+
+#[test]
+fn nothing_is_unfinished() {
+    holds(habits::nothing_is_unfinished);
+}
+
+#[test]
+fn tests_wait_for_conditions() {
+    holds(habits::tests_wait_for_conditions);
+}
+
+#[test]
+fn files_are_short() {
+    holds(habits::files_are_short);
+}
+
+#[test]
+fn links_lead_somewhere() {
+    holds(documents::links_lead_somewhere);
+}
+
+#[test]
+fn code_that_documents_name_exists() {
+    holds(documents::code_that_is_named_exists);
+}
+
+#[test]
+fn decisions_are_short() {
+    holds(documents::decisions_are_short);
+}
+
+#[test]
+fn shell_blocks_of_the_readme_can_be_run() {
+    holds(readme::blocks_can_be_run);
+}
+
+#[test]
+fn verbs_that_documents_name_exist() {
+    holds(readme::verbs_exist);
+}
+
+#[test]
+fn no_figure_is_left_to_fill_in() {
+    holds(readme::nothing_is_left_to_fill_in);
+}
