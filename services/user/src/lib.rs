@@ -3,6 +3,7 @@
 mod config;
 pub mod domain;
 mod app;
+mod hashing;
 mod passwords;
 mod tokens;
 mod store;

@@ -1,21 +1,16 @@
-//! Hashing passwords: argon2id, slow and large on purpose, so never more than two at once.
+//! Passwords: slow and large on purpose, so never more than two at once.
 
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::domain::Password;
-
-/// What OWASP recommends: 19 MiB, two passes, one lane. About 20 ms of a core.
-const MEMORY_KIB: u32 = 19_456;
-const PASSES: u32 = 2;
-const LANES: u32 = 1;
+use crate::hashing::Memory;
 
 const AT_ONCE: usize = 2;
 const WAIT_MAX: Duration = Duration::from_millis(500);
@@ -23,7 +18,7 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 /// Hashes and checks passwords. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
     nobodys: SecretString,
 }
 
@@ -36,20 +31,35 @@ pub(crate) enum Error {
     Hash(#[from] argon2::password_hash::Error),
 }
 
+struct Places {
+    slots: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// Memory for whoever comes next: kept while somebody waits, because making it costs as much
+    /// as half a hash; given back when nobody does, because it is most of the process's.
+    spare: Mutex<Vec<Memory>>,
+}
+
 impl Passwords {
     /// Ready to use: it has hashed once, which every check for nobody is compared with.
     pub(crate) async fn new() -> Result<Self, Error> {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        let mut passwords = Self { slots, nobodys: SecretString::default() };
-        passwords.nobodys = passwords.turn().await?.run(|| hash(b"nobody's")).await?;
+        let places = Places { slots, waiting: AtomicUsize::new(0), spare: Mutex::default() };
+        let mut passwords = Self { places: Arc::new(places), nobodys: SecretString::default() };
+        let turn = passwords.turn().await?;
+        passwords.nobodys = turn.run(|memory| memory.hash(b"nobody's")).await?;
         Ok(passwords)
     }
 
     /// Waits, not for long, for a turn. To be asked for before anything else is done, so that who
     /// gets none has cost nothing.
     pub(crate) async fn turn(&self) -> Result<Turn, Error> {
-        match timeout(WAIT_MAX, Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(Ok(slot)) => Ok(Turn { slot, nobodys: self.nobodys.clone() }),
+        let places = Arc::clone(&self.places);
+        let _waiting = Waiting::new(&places.waiting);
+        match timeout(WAIT_MAX, Arc::clone(&places.slots).acquire_owned()).await {
+            Ok(Ok(slot)) => {
+                let (places, nobodys) = (Arc::clone(&places), self.nobodys.clone());
+                Ok(Turn { slot, places, nobodys })
+            }
             Ok(Err(_)) | Err(_) => Err(Error::Overloaded),
         }
     }
@@ -58,13 +68,14 @@ impl Passwords {
 /// The right to hash or check one password.
 pub(crate) struct Turn {
     slot: OwnedSemaphorePermit,
+    places: Arc<Places>,
     nobodys: SecretString,
 }
 
 impl Turn {
-    /// The hash of a password, with a salt and its parameters, as a PHC string.
+    /// The hash of a password, with a salt and its parameters.
     pub(crate) async fn hash(self, password: Password) -> Result<SecretString, Error> {
-        self.run(move || hash(password.expose().as_bytes())).await
+        self.run(move |memory| memory.hash(password.expose().as_bytes())).await
     }
 
     /// Whether this is the password that was hashed. Without a password or a hash it is not, and
@@ -76,9 +87,10 @@ impl Turn {
     ) -> Result<bool, Error> {
         let possible = password.is_some() && hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobodys.clone());
-        self.run(move || {
+        self.run(move |memory| {
             let password = password.as_ref().map_or("", Password::expose);
-            verify(password.as_bytes(), hash.expose_secret()).map(|same| same && possible)
+            let same = memory.verify(password.as_bytes(), hash.expose_secret())?;
+            Ok(same && possible)
         })
         .await
     }
@@ -86,42 +98,53 @@ impl Turn {
     /// Runs on a thread of its own, which keeps its slot even if nobody waits any more.
     async fn run<T: Send + 'static>(
         self,
-        work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> Result<T, argon2::password_hash::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let work = move || {
-            let _slot = self.slot;
-            work()
+            let mut memory = self.places.take();
+            let done = work(&mut memory);
+            self.places.give_back(memory);
+            drop(self.slot);
+            done
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok(done) => done,
+            Ok(done) => Ok(done?),
             Err(lost) if lost.is_panic() => resume_unwind(lost.into_panic()),
             Err(_) => Err(Error::Overloaded), // the process is ending
         }
     }
 }
 
-fn argon2() -> Result<Argon2<'static>, Error> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None);
-    let params = params.map_err(argon2::password_hash::Error::from)?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-}
+impl Places {
+    fn take(&self) -> Memory {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.unwrap_or_else(Memory::new)
+    }
 
-fn hash(password: &[u8]) -> Result<SecretString, Error> {
-    let hash: PasswordHash = argon2()?.hash_password(password)?;
-    Ok(hash.to_string().into())
-}
-
-/// With the parameters of the hash, not those of today.
-fn verify(password: &[u8], hash: &str) -> Result<bool, Error> {
-    match argon2()?.verify_password(password, &PasswordHash::new(hash).map_err(|_| malformed())?) {
-        Ok(()) => Ok(true),
-        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-        Err(error) => Err(error.into()),
+    fn give_back(&self, memory: Memory) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            spare.push(memory);
+        } else {
+            spare.clear();
+        }
     }
 }
 
-fn malformed() -> Error {
-    argon2::password_hash::Error::EncodingInvalid.into()
+/// Counts somebody who waits, until dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -137,7 +160,6 @@ mod tests {
         let passwords = Passwords::new().await.unwrap();
         let turn = async || passwords.turn().await.unwrap();
         let hash = turn().await.hash(password("correct horse").unwrap()).await.unwrap();
-        assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         let verify = async |text, hash| turn().await.verify(text, hash).await.unwrap();
         assert!(verify(password("correct horse"), Some(hash.clone())).await);
         assert!(!verify(password("battery staple"), Some(hash.clone())).await);
@@ -153,5 +175,18 @@ mod tests {
         assert!(matches!(passwords.turn().await, Err(Error::Overloaded)));
         let (third, _) = tokio::join!(passwords.turn(), first.verify(None, None));
         assert!(third.is_ok(), "the first is done");
+    }
+
+    #[tokio::test]
+    async fn memory_is_kept_for_who_waits_and_for_nobody_else() {
+        let passwords = Passwords::new().await.unwrap();
+        let spare = || passwords.places.spare.lock().unwrap().len();
+        let turns = [passwords.turn().await.unwrap(), passwords.turn().await.unwrap()];
+        let waits = passwords.turn();
+        let [first, _second] = turns;
+        let (third, _) = tokio::join!(waits, first.verify(None, None));
+        assert_eq!(spare(), 1, "for the third");
+        third.unwrap().verify(None, None).await.unwrap();
+        assert_eq!(spare(), 0, "nobody waits");
     }
 }
