@@ -1,6 +1,7 @@
 //! What every handler can reach: the services behind, and the moment to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use proto::cart::v1::cart_service_client::CartServiceClient;
 use proto::order::v1::order_service_client::OrderServiceClient;
@@ -23,6 +24,7 @@ struct Inner {
     order: OrderServiceClient<Channel>,
     payment: PaymentServiceClient<Channel>,
     body_limit: usize,
+    keep_alive: Duration,
     stop: CancellationToken,
 }
 
@@ -37,6 +39,7 @@ impl App {
             order: OrderServiceClient::new(connect("order", &config.order_urls)),
             payment: PaymentServiceClient::new(connect("payment", &config.payment_urls)),
             body_limit: config.body_limit,
+            keep_alive: config.keep_alive,
             stop,
         }))
     }
@@ -66,6 +69,11 @@ impl App {
     /// The largest body, in bytes.
     pub(crate) fn body_limit(&self) -> usize {
         self.0.body_limit
+    }
+
+    /// How often a live stream that is silent sends a comment.
+    pub(crate) fn keep_alive(&self) -> Duration {
+        self.0.keep_alive
     }
 
     /// Cancelled when streams are to end.

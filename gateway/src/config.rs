@@ -56,6 +56,10 @@ pub struct Config {
     #[arg(long, env = "SOUK_MAX_STREAMS", value_name = "NUMBER", default_value_t = 1024)]
     pub(crate) max_streams: usize,
 
+    /// How often a live event stream that has nothing to say says that
+    #[arg(long, env = "SOUK_KEEP_ALIVE", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    pub(crate) keep_alive: Duration,
+
     /// Connections; more wait to be accepted
     #[arg(long, env = "SOUK_MAX_CONNECTIONS", value_name = "NUMBER", default_value_t = 8192)]
     pub(crate) max_connections: usize,

@@ -15,22 +15,23 @@ use proto::order::v1::{Order, WatchOrderResponse};
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
+use crate::app::App;
 use crate::limit::Slot;
 use crate::render;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/event-stream");
 /// A proxy that collects the answer before it passes it on would make it useless.
 const UNBUFFERED: (&str, HeaderValue) = ("x-accel-buffering", HeaderValue::from_static("no"));
-/// A comment this often: proxies cut what is silent, and a client that is gone is found out.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Sent first, so that the client has the head at once; a stream that ends is asked for again
 /// after a second.
 const HELLO: &[u8] = b"retry: 1000\n\n";
+/// Proxies cut what is silent, and a client that is gone is found out.
 const COMMENT: &[u8] = b": keep-alive\n\n";
 
 /// The stream of one client.
 struct Live {
     orders: Streaming<WatchOrderResponse>,
+    keep_alive: Duration,
     stop: CancellationToken,
     greeted: bool,
     _slot: Option<Arc<Slot>>,
@@ -40,10 +41,11 @@ struct Live {
 /// is the end.
 pub(crate) fn respond(
     orders: Streaming<WatchOrderResponse>,
-    stop: CancellationToken,
+    app: &App,
     slot: Option<Arc<Slot>>,
 ) -> Response {
-    let live = Live { orders, stop, greeted: false, _slot: slot };
+    let (keep_alive, stop) = (app.keep_alive(), app.stop());
+    let live = Live { orders, keep_alive, stop, greeted: false, _slot: slot };
     let frames = stream::unfold(live, |mut live| async move {
         let frame = live.next().await?;
         Some((Ok::<_, Infallible>(frame), live))
@@ -71,7 +73,7 @@ impl Live {
                     None
                 }
             },
-            () = tokio::time::sleep(KEEP_ALIVE) => Some(Bytes::from_static(COMMENT)),
+            () = tokio::time::sleep(self.keep_alive) => Some(Bytes::from_static(COMMENT)),
         }
     }
 }

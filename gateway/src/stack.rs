@@ -118,7 +118,7 @@ where
                     }
                 }
             };
-            trace::finish(response.headers_mut(), &meter.span(), request_id);
+            trace::finish(response.headers_mut(), meter.span(), request_id);
             meter.finish(response.status());
             Ok(response)
         };
@@ -145,6 +145,37 @@ impl Limits {
             Class::Browse | Class::Usual => Some(self.deadline),
             Class::Import => Some(self.import_deadline),
             Class::Watch => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::get;
+    use http::StatusCode;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_like_any_other_and_keeps_no_place() {
+        let stack = Stack(Arc::new(Limits {
+            requests: Limit::new(1),
+            streams: Limit::new(1),
+            deadline: Duration::from_secs(5),
+            import_deadline: Duration::from_secs(5),
+        }));
+        let panics = async || -> StatusCode { panic!("not to be told") };
+        let router: Router = Router::new().route("/", get(panics)).layer(stack);
+        for _ in 0..2 {
+            let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+            let body = String::from_utf8(body.to_vec()).unwrap();
+            assert!(body.contains("\"internal\"") && !body.contains("told"), "{body}");
         }
     }
 }

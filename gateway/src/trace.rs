@@ -99,8 +99,8 @@ impl Meter {
         Self { span, method, route, began: Instant::now(), status: CLIENT_GONE }
     }
 
-    pub(crate) fn span(&self) -> Span {
-        self.span.clone()
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
     pub(crate) fn finish(mut self, status: StatusCode) {

@@ -146,11 +146,10 @@ async fn watch(
 ) -> Result<Response, Problem> {
     let order_id = id.to_string();
     let request = token.request(order::WatchOrderRequest { order_id, after_version });
-    let (mut orders, stop) = (app.order(), app.stop());
-    let begun = timeout(WATCH_WITHIN, orders.watch_order(request)).await;
+    let begun = timeout(WATCH_WITHIN, app.order().watch_order(request)).await;
     let late = |_| tonic::Status::deadline_exceeded("the stream did not begin in time");
     let orders = begun.map_err(late)??.into_inner();
-    Ok(sse::respond(orders, stop, slot.map(|Extension(slot)| slot)))
+    Ok(sse::respond(orders, &app, slot.map(|Extension(slot)| slot)))
 }
 
 async fn cancel(

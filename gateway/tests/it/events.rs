@@ -115,6 +115,13 @@ async fn a_stream_that_breaks_off_behind_ends_in_front() {
 }
 
 #[tokio::test]
+async fn silence_is_filled_with_comments() {
+    let world = World::with(&["--keep-alive", "20ms"]).await;
+    let mut answer = watch(&OrderId::mint().to_string()).open(&world).await;
+    until(answer.body_mut(), ": keep-alive\n\n: keep-alive\n\n").await;
+}
+
+#[tokio::test]
 async fn an_order_that_is_not_yours_is_a_problem_not_a_stream() {
     let world = World::new().await;
     world.shop.refuse("WatchOrder", refusal(Code::NotFound, "order_not_found", "no such order"));

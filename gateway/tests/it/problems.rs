@@ -108,3 +108,14 @@ async fn a_reply_without_its_content_is_ours() {
     let answer = post("/v1/staff/products").token().json(&body).send(&world).await;
     assert_eq!(answer.problem(), (500, "internal".into()));
 }
+
+#[tokio::test]
+async fn a_service_that_is_not_there_is_a_503() {
+    let world = World::new().await;
+    assert_eq!(get("/v1/me").token().send(&world).await.status, 200);
+    world.services.request();
+    let began = std::time::Instant::now();
+    let answer = get("/v1/me").token().send(&world).await;
+    assert_eq!(answer.problem(), (503, "unavailable".into()));
+    assert!(began.elapsed().as_secs() < 6, "{:?}", began.elapsed());
+}

@@ -33,7 +33,8 @@ pub struct World {
     pub address: SocketAddr,
     pub shutdown: Shutdown,
     pub gateway: JoinHandle<anyhow::Result<()>>,
-    services: Shutdown,
+    /// What stands behind.
+    pub services: Shutdown,
     _certificates: TempDir,
 }
 
