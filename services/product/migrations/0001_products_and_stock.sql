@@ -53,6 +53,7 @@ create table reservations (
         constraint reservations_state_known check (state in ('held', 'shipped', 'released', 'rejected', 'sold')),
     product_ids uuid[]      not null,
     quantities  bigint[]    not null,
+    version     bigint      not null,
     created_at  timestamptz not null default now(),
     constraint reservations_lines_paired check (cardinality(product_ids) = cardinality(quantities))
 ) with (fillfactor = 80);

@@ -298,7 +298,11 @@ impl Chunk {
 /// Puts on the shelves what is not known yet. Answers how many pieces that is.
 async fn receive(tx: &mut Tx, receipts: &[Receipt]) -> Result<i64, sqlx::Error> {
     let fresh = stock::note_receipts(tx, receipts).await?;
+    if fresh.is_empty() {
+        return Ok(0);
+    }
     let products: BTreeSet<ProductId> = fresh.iter().map(|(id, _)| *id).collect();
+    stock::trust_keys(tx).await?;
     let mut shelves = stock::lock_shelves(tx, &products).await?;
     for (id, quantity) in &fresh {
         shelves.entry(*id).or_default().receive(*quantity);

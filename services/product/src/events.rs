@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use database::{Tx, constraint};
+use database::Tx;
 use futures_util::future::BoxFuture;
 use kernel::{Money, OrderId, ProductId, ReturnId};
 use messaging::{Delivered, Handler, HandlerError, Outbox, Outgoing};
@@ -14,9 +14,9 @@ use proto::product::v1::{
 };
 
 use crate::convert::money;
-use crate::domain::stock::{Event, Reservation, Shortage, Signal, State, fold, lines};
+use crate::domain::stock::{Event, Shortage, Signal, State, fold, lines};
 use crate::domain::{Product, product};
-use crate::store::stock::{self, Changed};
+use crate::store::stock::{self, Changed, Stored};
 
 /// Takes in what order publishes.
 pub(crate) struct Events {
@@ -34,22 +34,21 @@ impl Events {
     /// Locks every reservation and every shelf that the batch touches, folds the rules over them
     /// event by event, and writes each row once, however many of the events touched it.
     async fn settle(&self, tx: &mut Tx, told: Vec<Told<'_>>) -> Result<(), HandlerError> {
-        let mut reservations = known(tx, &told).await?;
-        let existing: BTreeSet<OrderId> = reservations.keys().copied().collect();
-        let mut shelves = stock::lock_shelves(tx, &products(&reservations, &told)).await?;
+        stock::trust_keys(tx).await?;
+        let mut known = known(tx, &told).await?;
+        let mut shelves = stock::lock_shelves(tx, &products(&known, &told)).await?;
         let shelves_before = shelves.clone();
         let mut changes = Changes::default();
         for (id, signal, cause) in told {
-            let reservation = reservations.entry(id).or_default();
+            let reservation = &mut known.entry(id).or_default().reservation;
             for event in fold(reservation, &mut shelves, signal) {
                 changes.note(id, event, cause);
             }
         }
-        let changed = changes.orders.iter().filter_map(|id| {
-            let reservation = reservations.get(id)?;
-            Some(Changed { order: *id, reservation, known: existing.contains(id) })
-        });
-        stock::write_reservations(tx, &changed.collect::<Vec<_>>()).await.map_err(overtaken)?;
+        let changed = changes.orders.iter().filter_map(|id| Some(changed(*id, known.get(id)?)));
+        if !stock::write_reservations(tx, &changed.collect::<Vec<_>>()).await? {
+            return Err(overtaken());
+        }
         stock::insert_returns(tx, &changes.returns).await?;
         shelves.retain(|id, stock| shelves_before.get(id) != Some(stock));
         stock::write_shelves(tx, &shelves).await?;
@@ -105,46 +104,43 @@ impl Changes {
     }
 }
 
+fn changed(order: OrderId, stored: &Stored) -> Changed<'_> {
+    let Stored { reservation, version, has_lines } = stored;
+    let lines = if *has_lines { &[] } else { &reservation.lines[..] };
+    Changed { order, state: reservation.state, lines, from: *version }
+}
+
 /// The reservations of a batch that exist, locked; with their returns where these matter.
-async fn known(
-    tx: &mut Tx,
-    told: &[Told<'_>],
-) -> Result<BTreeMap<OrderId, Reservation>, sqlx::Error> {
+async fn known(tx: &mut Tx, told: &[Told<'_>]) -> Result<BTreeMap<OrderId, Stored>, sqlx::Error> {
     let orders: BTreeSet<OrderId> = told.iter().map(|(id, ..)| *id).collect();
-    let mut reservations = stock::lock_reservations(tx, &orders).await?;
+    let mut known = stock::lock_reservations(tx, &orders).await?;
     let returned = told.iter().filter(|(_, signal, _)| matches!(signal, Signal::Returned(..)));
     let mut with_returns: BTreeSet<OrderId> = returned.map(|(id, ..)| *id).collect();
-    let sold = reservations.iter().filter(|(_, known)| known.state == State::Sold);
+    let sold = known.iter().filter(|(_, stored)| stored.reservation.state == State::Sold);
     with_returns.extend(sold.map(|(id, _)| *id));
     if !with_returns.is_empty() {
         let ids: Vec<OrderId> = with_returns.into_iter().collect();
         for (order, id, lines) in stock::returns(tx, &ids).await? {
-            reservations.entry(order).or_default().returns.insert(id, lines);
+            known.entry(order).or_default().reservation.returns.insert(id, lines);
         }
     }
-    Ok(reservations)
+    Ok(known)
 }
 
 /// Every product whose shelf the batch may change.
-fn products(
-    reservations: &BTreeMap<OrderId, Reservation>,
-    told: &[Told<'_>],
-) -> BTreeSet<ProductId> {
+fn products(known: &BTreeMap<OrderId, Stored>, told: &[Told<'_>]) -> BTreeSet<ProductId> {
     let placed = told.iter().flat_map(|(_, signal, _)| match signal {
         Signal::Placed(lines) => &lines[..],
         Signal::Confirmed | Signal::Cancelled | Signal::Returned(..) => &[],
     });
-    let known = reservations.values().flat_map(|reservation| &reservation.lines);
+    let known = known.values().flat_map(|stored| &stored.reservation.lines);
     placed.chain(known).map(|line| line.product).collect()
 }
 
-/// Two copies of the service met the order at once, in different events: whoever comes second
+/// Two copies of the service met an order at once, in different events: whoever comes second
 /// starts again, and finds the reservation of the first.
-fn overtaken(error: sqlx::Error) -> HandlerError {
-    match constraint(&error) {
-        Some(stock::ONE_RESERVATION) => HandlerError::Transient(error.into()),
-        _ => error.into(),
-    }
+fn overtaken() -> HandlerError {
+    HandlerError::Transient(anyhow::anyhow!("another copy has met the same order"))
 }
 
 fn signal(event: &Delivered) -> Result<Signal, HandlerError> {

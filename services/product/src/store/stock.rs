@@ -12,8 +12,6 @@ use crate::domain::{Shelves, Stock};
 
 /// The constraint that tells a delivery of a product that does not exist.
 pub(crate) const RECEIPT_OF_A_PRODUCT: &str = "receipts_product_known";
-/// The constraint that tells an order that another transaction met at the same time.
-pub(crate) const ONE_RESERVATION: &str = "reservations_pkey";
 
 /// A delivery: what names it, and what came.
 #[derive(Debug)]
@@ -63,8 +61,15 @@ pub(crate) async fn read(pool: &PgPool, id: ProductId) -> Result<Option<Stock>> 
     .await
 }
 
-/// Locks the shelves of these products, in the order of their ids. The lateral subquery is a
-/// look-up by key for each, whatever the planner believes of a table that has just been filled.
+/// For the rest of the transaction, finds rows by key whatever the statistics say: these tables
+/// grow from nothing to thousands of rows a second, and a plan that was made for an empty table
+/// reads the whole of a full one, until somebody analyses it.
+pub(crate) async fn trust_keys(tx: &mut PgConnection) -> Result<()> {
+    sqlx::query!("set local enable_seqscan = off").execute(tx).await?;
+    Ok(())
+}
+
+/// Locks the shelves of these products, in the order of their ids. After [`trust_keys`].
 pub(crate) async fn lock_shelves(
     tx: &mut PgConnection,
     products: &BTreeSet<ProductId>,
@@ -72,10 +77,8 @@ pub(crate) async fn lock_shelves(
     let ids: Vec<Uuid> = products.iter().map(|id| id.uuid()).collect();
     let shelves = sqlx::query_as!(
         Shelf,
-        "select s.product_id, s.received, s.on_hand, s.reserved, s.shipped
-         from unnest($1::uuid[]) k(product_id)
-         cross join lateral
-             (select * from stock where product_id = k.product_id for update) s",
+        "select product_id, received, on_hand, reserved, shipped from stock
+         where product_id = any($1) order by product_id for update",
         &ids
     )
     .fetch_all(tx)
@@ -98,7 +101,8 @@ impl Shelf {
     }
 }
 
-/// Writes shelves that were locked and have changed.
+/// Writes shelves that were locked and have changed. They all exist; it is an upsert because that
+/// finds each row by its key and leaves the planner nothing to choose (see [`trust_keys`]).
 pub(crate) async fn write_shelves(tx: &mut PgConnection, shelves: &Shelves) -> Result<()> {
     if shelves.is_empty() {
         return Ok(());
@@ -106,11 +110,10 @@ pub(crate) async fn write_shelves(tx: &mut PgConnection, shelves: &Shelves) -> R
     let ids: Vec<Uuid> = shelves.keys().map(|id| id.uuid()).collect();
     let column = |of: fn(&Stock) -> i64| shelves.values().map(of).collect::<Vec<i64>>();
     sqlx::query!(
-        "update stock s set received = n.received, on_hand = n.on_hand, reserved = n.reserved,
-             shipped = n.shipped
-         from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
-             n(product_id, received, on_hand, reserved, shipped)
-         where s.product_id = n.product_id",
+        "insert into stock (product_id, received, on_hand, reserved, shipped)
+         select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])
+         on conflict (product_id) do update set received = excluded.received,
+             on_hand = excluded.on_hand, reserved = excluded.reserved, shipped = excluded.shipped",
         &ids,
         &column(|stock| stock.received),
         &column(|stock| stock.on_hand),
@@ -122,17 +125,26 @@ pub(crate) async fn write_shelves(tx: &mut PgConnection, shelves: &Shelves) -> R
     Ok(())
 }
 
+/// A reservation as it is stored; by default, that of an order that is not.
+#[derive(Default)]
+pub(crate) struct Stored {
+    pub reservation: Reservation,
+    /// Counts its writes; 0 before the first.
+    pub version: i64,
+    /// Whether the row has its lines, which then stay as they are.
+    pub has_lines: bool,
+}
+
 /// The reservations of these orders that exist, locked in the order of their ids; without returns.
+/// After [`trust_keys`].
 pub(crate) async fn lock_reservations(
     tx: &mut PgConnection,
     orders: &BTreeSet<OrderId>,
-) -> Result<BTreeMap<OrderId, Reservation>> {
+) -> Result<BTreeMap<OrderId, Stored>> {
     let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        "select r.order_id, r.state, r.product_ids, r.quantities
-         from unnest($1::uuid[]) k(order_id)
-         cross join lateral
-             (select * from reservations where order_id = k.order_id for update) r",
+        "select order_id, state, product_ids, quantities, version from reservations
+         where order_id = any($1) order by order_id for update",
         &ids
     )
     .fetch_all(tx)
@@ -143,7 +155,8 @@ pub(crate) async fn lock_reservations(
                 .ok_or_else(|| sqlx::Error::Decode("reservations.state".into()))?;
             let lines = lines(row.product_ids, row.quantities);
             let reservation = Reservation { state, lines, ..Reservation::default() };
-            Ok((row.order_id.into(), reservation))
+            let has_lines = !reservation.lines.is_empty();
+            Ok((row.order_id.into(), Stored { reservation, version: row.version, has_lines }))
         })
         .collect()
 }
@@ -176,41 +189,44 @@ pub(crate) async fn returns(tx: &mut PgConnection, orders: &[OrderId]) -> Result
 /// A reservation to be written.
 pub(crate) struct Changed<'a> {
     pub order: OrderId,
-    pub reservation: &'a Reservation,
-    /// Whether it has a row, which is locked.
-    pub known: bool,
+    pub state: State,
+    /// None when the row has them.
+    pub lines: &'a [Line],
+    /// The version that is stored, and locked; 0 of a new one.
+    pub from: i64,
 }
 
-/// Writes reservations, new and known ones in one statement. The lines of all of them travel as
-/// one array, of which each row takes its slice; a row that has its lines keeps them, unread.
+/// Writes reservations, new and known ones in one statement. False: another transaction has met
+/// one of the new ones at the same time, and this one must not be committed.
+///
+/// The lines of all of them travel as one array, of which each row takes its slice.
 pub(crate) async fn write_reservations(
     tx: &mut PgConnection,
     changed: &[Changed<'_>],
-) -> Result<()> {
+) -> Result<bool> {
     if changed.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let ids: Vec<Uuid> = changed.iter().map(|row| row.order.uuid()).collect();
-    let states: Vec<&str> = changed.iter().map(|row| row.reservation.state.code()).collect();
-    let known: Vec<bool> = changed.iter().map(|row| row.known).collect();
-    let flat = Flat::of(changed.iter().map(|row| &row.reservation.lines[..]));
-    sqlx::query!(
-        "with changed as (
-             select *, ($4::uuid[])[first:last] as product_ids,
-                 ($5::bigint[])[first:last] as quantities
-             from unnest($1::uuid[], $2::text[], $3::boolean[], $6::integer[], $7::integer[])
-                 c(order_id, state, known, first, last)
-         ), updated as (
-             update reservations r set state = c.state,
-                 product_ids = case when r.state = 'sold' then c.product_ids else r.product_ids end,
-                 quantities = case when r.state = 'sold' then c.quantities else r.quantities end
-             from changed c where c.known and r.order_id = c.order_id
-         )
-         insert into reservations (order_id, state, product_ids, quantities)
-         select order_id, state, product_ids, quantities from changed where not known",
+    let states: Vec<&str> = changed.iter().map(|row| row.state.code()).collect();
+    let versions: Vec<i64> = changed.iter().map(|row| row.from + 1).collect();
+    let flat = Flat::of(changed.iter().map(|row| row.lines));
+    let written = sqlx::query!(
+        "insert into reservations as r (order_id, state, version, product_ids, quantities)
+         select order_id, state, version, ($4::uuid[])[first:last], ($5::bigint[])[first:last]
+         from unnest($1::uuid[], $2::text[], $3::bigint[], $6::integer[], $7::integer[])
+             c(order_id, state, version, first, last)
+         on conflict (order_id) do update set
+             state = excluded.state,
+             version = excluded.version,
+             product_ids = case when excluded.product_ids = '{}' then r.product_ids
+                 else excluded.product_ids end,
+             quantities = case when excluded.quantities = '{}' then r.quantities
+                 else excluded.quantities end
+         where r.version = excluded.version - 1",
         &ids,
         &states as &[&str],
-        &known,
+        &versions,
         &flat.products,
         &flat.quantities,
         &flat.first,
@@ -218,7 +234,7 @@ pub(crate) async fn write_reservations(
     )
     .execute(tx)
     .await?;
-    Ok(())
+    Ok(written.rows_affected() == changed.len() as u64)
 }
 
 /// Notes what came back. The reservations have been written.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{OrderId, ProductId, ReturnId};
+use database::Database;
+use kernel::{OrderId, ProductId, ReturnId, Shard};
 use product::domain::stock::{Reservation, Signal, fold, lines};
 use product::domain::{Shelves, Stock};
 use testkit::eventually;
@@ -146,5 +147,36 @@ async fn an_event_that_makes_no_sense_is_parked_and_holds_up_nobody() {
     let expected = format!("{nonsense} malformed quantity");
     eventually("parked", LIMIT, async || (shop.sql(parked) == expected).then_some(())).await;
     assert_eq!((shop.state(nonsense), shop.counts(cup).await), (String::new(), (5, 2, 0)));
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_copies_that_meet_an_order_at_once_do_not_overwrite_each_other() {
+    let shop = Shop::open().await;
+    let orders = Orders::open(&shop.world).await;
+    let (cup, order) = (shop.add("cup", 5).await, OrderId::mint());
+    // The other copy has handled a cancellation, and is about to commit.
+    let options = database::Options {
+        database_urls: vec![shop.url.clone().into()],
+        database_connections: 1.try_into().unwrap(),
+    };
+    let other = Database::connect(&options, "another copy").await.unwrap();
+    let mut tx = other.begin(Shard(0)).await.unwrap();
+    let tombstone = format!(
+        "insert into reservations (order_id, state, version, product_ids, quantities)
+         values ('{order}', 'released', 1, '{{}}', '{{}}')"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(tombstone)).execute(&mut *tx).await.unwrap();
+
+    orders.placed(order, &[(cup, 5)]).await;
+    let waits = "select count(*) > 0 from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    eventually("the service waits", LIMIT, async || (shop.sql(waits) == "t").then_some(())).await;
+    tx.commit().await.unwrap();
+    let heard = "select count(*) from messaging.inbox";
+    eventually("heard", LIMIT, async || (shop.sql(heard) == "1").then_some(())).await;
+    assert_eq!((shop.state(order), shop.counts(cup).await), ("released".into(), (5, 0, 0)));
+    let verdicts = "select count(*) from messaging.outbox where type like '%Stock%'";
+    assert_eq!(shop.sql(verdicts), "0");
     shop.running.stop().await;
 }
