@@ -245,7 +245,8 @@ pub(crate) async fn lock_token(
     .transpose()
 }
 
-/// Marks a token as used and gives its family the next.
+/// Marks a token as used and gives its family the next. Forgets those that nobody could use any
+/// more: a session that is never left does not grow for ever.
 pub(crate) async fn rotate(
     connection: &mut PgConnection,
     family: FamilyId,
@@ -259,6 +260,8 @@ pub(crate) async fn rotate(
              update families set expires_at = now() + make_interval(secs => $4)
              where family_id = $1
              returning family_id, expires_at
+         ), over as (
+             delete from refresh_tokens where family_id = $1 and expires_at < now()
          )
          insert into refresh_tokens (token_hash, family_id, expires_at)
          select $3, family_id, expires_at from extended",

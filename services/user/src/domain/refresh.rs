@@ -54,6 +54,8 @@ pub fn decide(token: &Token, now: OffsetDateTime) -> Result<Event, Rejection> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -85,5 +87,28 @@ mod tests {
         let token = Token { used: false, expires_at: NOW, family_ended: false };
         assert_eq!(decide(&token, NOW), Err(Rejection::SessionEnded));
         assert_eq!(decide(&token, NOW - Duration::from_nanos(1)), Ok(Event::Rotated));
+    }
+
+    proptest! {
+        #[test]
+        fn however_tokens_come_a_family_has_one_good_token_or_none(
+            presented in proptest::collection::vec(0..8usize, 0..30)
+        ) {
+            let (mut used, mut ended) = (vec![false], false);
+            let good = |used: &[bool], ended: bool| used.iter().filter(|used| !**used && !ended).count();
+            for index in presented {
+                let Some(&is_used) = used.get(index) else { continue };
+                let token = Token { used: is_used, expires_at: NOW + VALID, family_ended: ended };
+                match decide(&token, NOW) {
+                    Ok(Event::Rotated) => {
+                        used[index] = true;
+                        used.push(false);
+                    }
+                    Ok(Event::FamilyEnded) => ended = true,
+                    Err(_) => prop_assert!(ended),
+                }
+                prop_assert_eq!(good(&used, ended), usize::from(!ended));
+            }
+        }
     }
 }

@@ -104,6 +104,18 @@ async fn a_refresh_token_expires_and_is_forgotten_at_the_next_sign_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_is_never_left_does_not_grow_for_ever() {
+    let shop = Shop::open().await;
+    let mut session = shop.somebody("ann@shop.example").await;
+    for _ in 0..3 {
+        shop.sql("update refresh_tokens set expires_at = now() - interval '1 s' where used_at is not null");
+        session = shop.refresh(&session.refresh_token).await.unwrap();
+    }
+    assert_eq!(shop.sql("select count(*) from refresh_tokens"), "2", "the last used, and the next");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn too_many_sign_ins_at_once_are_turned_away_and_the_rest_succeed() {
     let shop = Shop::open().await;
     shop.register("ann@shop.example").await.unwrap();
