@@ -16,6 +16,9 @@ enum Tier {
 const IN_TESTS: [(&str, &str, &str); 1] =
     [("payment", "psp", "payment is tested against the provider's simulator, over HTTP")];
 
+/// All that the first step of `cargo souk` needs.
+const FIRST_STEP: [&str; 2] = ["clap", "stores"];
+
 /// Names that say nothing about what is in a crate.
 const NAMELESS: [&str; 8] =
     ["common", "commons", "util", "utils", "shared", "helper", "helpers", "misc"];
@@ -64,7 +67,8 @@ fn dependencies(manifest: &str) -> Vec<Dependency<'_>> {
         let name = key.trim_end_matches(".workspace");
         let plain = name.chars().all(|c| c.is_alphanumeric() || "-_".contains(c));
         if table.ends_with("dependencies") && plain && !line.starts_with([' ', '\t']) {
-            let inherited = line.replace(' ', "").contains("workspace=true");
+            let one_of_a_kind = ["workspace=true", "path="]; // a path has no version
+            let inherited = one_of_a_kind.iter().any(|word| line.replace(' ', "").contains(word));
             let for_tests = table.ends_with("dev-dependencies");
             found.push(Dependency { name, line: at + 1, for_tests, inherited });
         }
@@ -111,6 +115,30 @@ fn wrong(from: &Package, to: &Package, edge: &Dependency) -> Option<&'static str
         Tier::Process => "what a service knows of another is in proto: call or listen to it",
         _ => "dependencies point down; move what both need below, or turn the edge around",
     })
+}
+
+/// What is built before the machine has been checked has to be built in seconds.
+pub fn the_first_step_is_small(tree: &Tree) -> Complaints {
+    let Some(manifest) = tree.file("deploy/souk/Cargo.toml") else {
+        return vec!["deploy/souk/Cargo.toml is missing: it is `cargo souk`".into()];
+    };
+    let mut complaints = Vec::new();
+    for Dependency { name, line, for_tests, .. } in dependencies(&manifest.text) {
+        if !for_tests && !FIRST_STEP.contains(&name) {
+            complaints.push(format!(
+                "{}:{line}: {name}: everybody waits for it at their first `cargo souk up`. Do it in \
+                 deploy/operator",
+                manifest.path
+            ));
+        }
+    }
+    if let Some(stores) = tree.file("libs/stores/Cargo.toml") {
+        let heavy = dependencies(&stores.text).into_iter().filter(|edge| !edge.for_tests);
+        complaints.extend(heavy.map(|Dependency { name, line, .. }| {
+            format!("{}:{line}: {name}: the standard library has to do here", stores.path)
+        }));
+    }
+    complaints
 }
 
 /// One version of everything, one set of lints, and names that say what is inside.
@@ -173,6 +201,18 @@ mod tests {
         let knowing =
             Tree::of([RPC, ("deploy/psp/Cargo.toml", "[dependencies]\nrpc.workspace = true")]);
         assert_eq!(point_down(&knowing).len(), 1);
+    }
+
+    #[test]
+    fn a_first_step_that_grows_is_found() {
+        let with = |souk: &str, stores: &str| {
+            let manifests = [("deploy/souk/Cargo.toml", souk), ("libs/stores/Cargo.toml", stores)];
+            the_first_step_is_small(&Tree::of(manifests)).len()
+        };
+        let souk = "[dependencies]\nclap.workspace = true\nstores.workspace = true";
+        assert_eq!(with(souk, "[dev-dependencies]\ntempfile.workspace = true"), 0);
+        assert_eq!(with(&format!("{souk}\ntokio.workspace = true"), ""), 1);
+        assert_eq!(with(souk, "[dependencies]\nserde.workspace = true"), 1);
     }
 
     #[test]

@@ -146,9 +146,9 @@ pub fn decisions_are_short(tree: &Tree) -> Complaints {
     let mut complaints = Vec::new();
     for (at, (name, File { path, text })) in tree.below("docs/adr").into_iter().enumerate() {
         let number = at + 1;
-        if !name.starts_with(&format!("{number:04}-"))
-            || !text.starts_with(&format!("# {number}. "))
-        {
+        let heading = text.strip_prefix("# ").and_then(|rest| rest.split_once(". "));
+        let numbered = heading.is_some_and(|(digits, _)| digits.parse() == Ok(number));
+        if !name.starts_with(&format!("{number:04}-")) || !numbered {
             complaints.push(format!(
                 "{path}: number {number} is next: docs/adr/{number:04}-….md, `# {number}. …`"
             ));

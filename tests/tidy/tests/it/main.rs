@@ -35,6 +35,11 @@ fn manifests_are_alike() {
 }
 
 #[test]
+fn the_first_step_is_small() {
+    holds(dependencies::the_first_step_is_small);
+}
+
+#[test]
 fn services_have_the_same_files() {
     holds(skeleton::services_are_alike);
 }
