@@ -40,7 +40,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     identity.watch(shutdown.token());
 
     let app = App::connect(&config, &identity, shutdown.token());
-    let server = Server::new(&config, routes::all(app, &config), shutdown.token());
+    let server = Server::new(&config, routes::all(app, &config), &shutdown);
     health.ready(true);
     server.serve(listener).await;
     tasks.finish().await

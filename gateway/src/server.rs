@@ -12,18 +12,20 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use futures_util::FutureExt as _;
+use http::{HeaderValue, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use service::Shutdown;
 use telemetry::metrics::gauge;
 use telemetry::metrics::prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use crate::Config;
@@ -49,17 +51,17 @@ pub(crate) struct Server {
     http: auto::Builder<TokioExecutor>,
     patience: Patience,
     places: Arc<Semaphore>,
-    stop: CancellationToken,
+    shutdown: Shutdown,
 }
 
 impl Server {
-    pub(crate) fn new(config: &Config, router: Router, stop: CancellationToken) -> Self {
+    pub(crate) fn new(config: &Config, router: Router, shutdown: &Shutdown) -> Self {
         Self {
             router,
             http: http(),
             patience: Patience { head: config.head_timeout, idle: config.idle_timeout },
             places: Arc::new(Semaphore::new(config.max_connections)),
-            stop,
+            shutdown: shutdown.clone(),
         }
     }
 
@@ -86,7 +88,7 @@ impl Server {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
+                () = self.shutdown.requested() => return,
                 Some(_) = connections.join_next() => {}
                 accepted = next() => match accepted {
                     (Ok((tcp, _)), Ok(place)) => {
@@ -104,11 +106,12 @@ impl Server {
         let _counted = Counted::new();
         let activity = Arc::new(Activity::new());
         let service = service_fn(|request: http::Request<Incoming>| {
-            let asked = activity.asked(request.version());
+            let (version, asked) = (request.version(), activity.asked(request.version()));
             let answer = self.router.clone().call(request.map(Body::new));
+            let server = Arc::clone(&self);
             answer.map(move |response| {
                 drop(asked);
-                response
+                response.map(|response| server.last_if_draining(version, response))
             })
         });
         let io = TokioIo::new(Watched::new(tcp, Arc::clone(&activity)));
@@ -116,19 +119,33 @@ impl Server {
         tokio::select! {
             ended = connection.as_mut() => return log_end(ended),
             () = overdue(&activity, self.patience) => return,
-            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.shutdown.requested() => {}
         }
-        // hyper waits for ever for the first byte of a connection that it should close.
-        tokio::select! {
-            ended = connection.as_mut() => return log_end(ended),
-            () = sleep(SILENCE_MAX) => {}
+        if !activity.has_asked() {
+            // A first request may be on its way. Told to stop now, hyper would not read it, and
+            // told later, it would wait for it for ever.
+            tokio::select! {
+                ended = connection.as_mut() => return log_end(ended),
+                () = sleep(SILENCE_MAX) => {}
+            }
         }
         if activity.has_asked() {
+            connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => log_end(ended),
                 () = overdue(&activity, self.patience) => {}
             }
         }
+    }
+
+    /// While we drain, every answer says that it is the connection's last: a client that hears it
+    /// goes elsewhere, and does not send its next request into a socket that is being closed.
+    fn last_if_draining(&self, version: Version, mut response: Response) -> Response {
+        const CLOSE: HeaderValue = HeaderValue::from_static("close");
+        if self.shutdown.is_draining() && version < Version::HTTP_2 {
+            response.headers_mut().insert(header::CONNECTION, CLOSE);
+        }
+        response
     }
 }
 

@@ -47,13 +47,13 @@ async fn a_head_that_drips_is_cut_and_so_is_silence() {
             () = drip => unreachable!("drips for ever"),
         }
         let took = began.elapsed().as_millis();
-        assert!((380..1500).contains(&took), "{beginning:?}: {took} ms");
+        assert!((380..3000).contains(&took), "{beginning:?}: {took} ms");
     }
 }
 
 #[tokio::test]
 async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take() {
-    let world = World::with(&["--head-timeout", "200ms", "--idle-timeout", "1s"]).await;
+    let world = World::with(&["--head-timeout", "200ms", "--idle-timeout", "3s"]).await;
     let mut stream = connect(&world).await;
     let mut buffer = [0; 4096];
     for _ in 0..2 {
@@ -66,7 +66,7 @@ async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take()
     }
     let began = Instant::now();
     assert_eq!(rest(&mut stream).await, "");
-    assert!(began.elapsed() < Duration::from_secs(2), "and not for ever");
+    assert!(began.elapsed() < Duration::from_secs(6), "and not for ever");
 
     let mut stream = connect(&world).await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
@@ -74,7 +74,7 @@ async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take()
     let began = Instant::now();
     stream.write_all(b"GET / HT").await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
-    assert!(began.elapsed() < Duration::from_millis(900), "a second head is as limited");
+    assert!(began.elapsed() < Duration::from_secs(2), "a second head is as limited");
 }
 
 #[tokio::test]
@@ -141,6 +141,30 @@ async fn a_stop_waits_for_requests_but_not_for_silence() {
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert_eq!(rest(&mut silent).await, "");
     assert!(TcpStream::connect(world.address).await.is_err());
+}
+
+#[tokio::test]
+async fn while_it_drains_everybody_is_served_once_more() {
+    let world = World::new().await;
+    assert_eq!(get("/").send(&world).await.header("connection"), "");
+    world.shutdown.drain();
+    let mut stream = connect(&world).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let answer = rest(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+    assert!(!world.gateway.is_finished());
+}
+
+#[tokio::test]
+async fn a_first_request_that_crosses_a_stop_is_answered() {
+    let mut world = World::new().await;
+    let mut stream = connect(&world).await;
+    assert_eq!(get("/").send(&world).await.status, 200); // by now it has been accepted
+    world.shutdown.request();
+    eventually("nobody listens", || std::net::TcpStream::connect(world.address).is_err()).await;
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
+    assert!(world.stop().await < Duration::from_secs(2));
 }
 
 #[tokio::test]

@@ -98,7 +98,7 @@ async fn a_service_that_does_not_answer_is_a_504_in_time() {
     let answer = get("/v1/me").token().send(&world).await;
     assert_eq!(answer.problem(), (504, "deadline".into()));
     let took = began.elapsed().as_millis();
-    assert!((290..450).contains(&took), "{took} ms");
+    assert!((290..1000).contains(&took), "{took} ms");
 }
 
 #[tokio::test]
