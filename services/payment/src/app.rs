@@ -12,8 +12,8 @@ use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::payment::{Effect, News, Payment, RefundId, State};
-use crate::domain::{CardToken, Label, METHODS_MAX, Rejection};
+use crate::domain::payment::State;
+use crate::domain::{CardToken, Effect, Label, METHODS_MAX, News, Payment, RefundId, Rejection};
 use crate::events;
 use crate::store::{self, Called, NewRefund, Owed, Repaid, Transfer};
 use crate::webhook::{Notice, Signatures};

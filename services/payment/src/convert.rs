@@ -9,8 +9,8 @@ use rpc::status::{internal, invalid, refusal, unavailable};
 use tonic::{Code, Status};
 
 use crate::app::Error;
-use crate::domain::payment::{Payment, State};
-use crate::domain::{CardToken, Label, Rejection};
+use crate::domain::payment::State;
+use crate::domain::{CardToken, Label, Payment, Rejection};
 use crate::store::Method;
 
 impl From<Error> for Status {

@@ -13,7 +13,7 @@ use tracing::Span;
 
 use crate::app::App;
 use crate::convert::{money, read_money};
-use crate::domain::payment::{Effect, News, Payment, RefundId, Wish};
+use crate::domain::{Effect, News, Payment, RefundId, Wish};
 use crate::store::{self, Heard, NewRefund, Payments};
 
 /// Takes in what order publishes.

@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 
 use crate::app::App;
-use crate::domain::payment::{News, State};
+use crate::domain::News;
+use crate::domain::payment::State;
 use crate::peers::{Charge, Decision, Psp, PspError, Repayment};
 use crate::store::{self, Lease, Open, Owed};
 

@@ -2,8 +2,12 @@
 
 pub mod payment;
 
+mod news;
+mod refund;
 mod method;
 mod rejection;
 
 pub use method::{CardToken, Label, METHODS_MAX};
+pub use news::{Effect, News, Payment, Wish};
+pub use refund::{Refund, RefundId};
 pub use rejection::Rejection;

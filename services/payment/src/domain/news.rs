@@ -1,0 +1,198 @@
+//! A payment with its particulars, and what it makes of news: the table of [`super::payment`] with
+//! amounts and ids.
+
+use kernel::{Money, OrderId, PaymentMethodId, ReturnId, UserId};
+
+use super::payment::{Event, Signal, State, decide};
+use super::{Refund, RefundId, Rejection};
+
+/// What the order asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Who pays.
+    pub user: UserId,
+    /// With what.
+    pub method: PaymentMethodId,
+    /// How much.
+    pub amount: Money,
+}
+
+/// The payment of one order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// Of which order. It is the provider's key for the capture.
+    pub order: OrderId,
+    /// Where it stands.
+    pub state: State,
+    /// What was asked for; `None` as long as only a cancellation or a return was heard of.
+    pub wish: Option<Wish>,
+    /// What is to go back, or went back.
+    pub refunds: Vec<Refund>,
+}
+
+/// What a payment hears, with the particulars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// See [`Signal::CaptureAsked`].
+    CaptureAsked(Wish),
+    /// See [`Signal::Unpayable`].
+    Unpayable(Wish, &'static str),
+    /// See [`Signal::Captured`]; with the provider's id.
+    Captured(String),
+    /// See [`Signal::Declined`]; with the provider's reason.
+    Declined(String),
+    /// See [`Signal::Voided`].
+    Voided,
+    /// See [`Signal::Unknown`].
+    Unknown,
+    /// See [`Signal::Cancelled`].
+    Cancelled,
+    /// See [`Signal::Returned`].
+    Returned(ReturnId, Money),
+    /// The provider has given a refund back; with its own id for that.
+    Refunded(RefundId, String),
+}
+
+/// What is to be written and published because of news.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The capture is booked and published.
+    Captured {
+        /// How much.
+        amount: Money,
+        /// The provider's id of it.
+        capture_id: String,
+    },
+    /// Published.
+    Declined(String),
+    /// A new intent.
+    RefundAsked(Refund),
+    /// The refund is booked and published.
+    Refunded {
+        /// Which.
+        refund: Refund,
+        /// The provider's id of it.
+        transfer_id: String,
+    },
+}
+
+/// The reason of a declined payment whose key was voided by somebody else.
+const VOIDED: &str = "voided";
+
+impl Payment {
+    /// The payment of an order that nothing was heard of yet.
+    pub fn new(order: OrderId) -> Self {
+        Self { order, state: State::New, wish: None, refunds: Vec::new() }
+    }
+
+    /// What has gone back, in minor units.
+    pub fn refunded_minor(&self) -> i64 {
+        self.refunds.iter().filter(|refund| refund.done).map(|refund| refund.amount.minor).sum()
+    }
+
+    /// Takes news in. Repeated and late news have no effect. An error changes nothing, and would
+    /// be the same again.
+    pub fn hear(&mut self, news: News) -> Result<Vec<Effect>, Rejection> {
+        if self.knows(&news) {
+            return Ok(Vec::new());
+        }
+        let Some(step) = decide(self.state, self.signal(&news)) else { return Ok(Vec::new()) };
+        if let News::Returned(_, amount) = &news {
+            self.check_refund(*amount)?;
+        }
+        if let News::CaptureAsked(wish) | News::Unpayable(wish, _) = &news {
+            self.wish = Some(*wish);
+        }
+        self.state = step.to;
+        Ok(step.events.iter().filter_map(|event| self.effect(*event, &news)).collect())
+    }
+
+    /// A tombstone learns later what it stands for, and stays one.
+    pub fn remember(&mut self, wish: Wish) {
+        self.wish.get_or_insert(wish);
+    }
+
+    fn knows(&self, news: &News) -> bool {
+        match news {
+            News::Returned(id, _) => self.refund(RefundId::Return(*id)).is_some(),
+            News::Refunded(id, _) => self.refund(*id).is_none_or(|refund| refund.done),
+            _ => false,
+        }
+    }
+
+    fn refund(&self, id: RefundId) -> Option<&Refund> {
+        self.refunds.iter().find(|refund| refund.id == id)
+    }
+
+    fn signal(&self, news: &News) -> Signal {
+        match news {
+            News::CaptureAsked(_) => Signal::CaptureAsked,
+            News::Unpayable(..) => Signal::Unpayable,
+            News::Captured(_) => Signal::Captured,
+            News::Declined(_) => Signal::Declined,
+            News::Voided => Signal::Voided,
+            News::Unknown => Signal::Unknown,
+            News::Cancelled => Signal::Cancelled,
+            News::Returned(..) => Signal::Returned,
+            News::Refunded(id, _) => {
+                let part = self.refund(*id).map_or(0, |refund| refund.amount.minor);
+                let paid = self.wish.map_or(0, |wish| wish.amount.minor);
+                match self.refunded_minor() + part < paid {
+                    true => Signal::RefundedPart,
+                    false => Signal::RefundedAll,
+                }
+            }
+        }
+    }
+
+    /// An early return, before the amount is known, is the provider's to check.
+    fn check_refund(&self, amount: Money) -> Result<(), Rejection> {
+        let fits = self.wish.is_none_or(|wish| {
+            let room = self.rest(wish.amount);
+            amount.currency == wish.amount.currency && (1..=room).contains(&amount.minor)
+        });
+        if fits { Ok(()) } else { Err(Rejection::RefundExceedsPayment) }
+    }
+
+    /// What was not asked back of this amount, in minor units.
+    fn rest(&self, of: Money) -> i64 {
+        self.refunds.iter().fold(of.minor, |rest, refund| rest.saturating_sub(refund.amount.minor))
+    }
+
+    fn effect(&mut self, event: Event, news: &News) -> Option<Effect> {
+        match (event, news) {
+            (Event::Captured, News::Captured(id)) => {
+                Some(Effect::Captured { amount: self.wish?.amount, capture_id: id.clone() })
+            }
+            (Event::Declined, News::Declined(reason)) => Some(Effect::Declined(reason.clone())),
+            (Event::Declined, News::Unpayable(_, reason)) => {
+                Some(Effect::Declined((*reason).to_owned()))
+            }
+            (Event::Declined, _) => Some(Effect::Declined(VOIDED.to_owned())),
+            (Event::RefundPart, News::Returned(id, amount)) => {
+                Some(self.ask_back(RefundId::Return(*id), *amount))
+            }
+            (Event::RefundRest, _) => {
+                let amount = self.wish?.amount;
+                let minor = self.rest(amount);
+                (minor > 0)
+                    .then(|| self.ask_back(RefundId::Cancellation, Money { minor, ..amount }))
+            }
+            (Event::Refunded, News::Refunded(id, transfer_id)) => {
+                let refund = self.refunds.iter_mut().find(|refund| refund.id == *id)?;
+                refund.done = true;
+                Some(Effect::Refunded { refund: *refund, transfer_id: transfer_id.clone() })
+            }
+            (Event::Captured | Event::RefundPart | Event::Refunded, _) => None, // not of this news
+        }
+    }
+
+    fn ask_back(&mut self, id: RefundId, amount: Money) -> Effect {
+        let refund = Refund { id, amount, done: false };
+        self.refunds.push(refund);
+        Effect::RefundAsked(refund)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,294 @@
+//! What the worker reads and writes: leases, and what calls came to.
+
+use kernel::{Money, OrderId};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Result, decode, money};
+use crate::domain::payment::State;
+use crate::domain::{CardToken, RefundId};
+
+/// Who asks the provider, and until when nobody else does.
+#[derive(Clone, Copy)]
+pub(crate) struct Lease {
+    pub holder: Uuid,
+    pub seconds: f64,
+}
+
+/// A payment that the provider is to decide on.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    pub order: OrderId,
+    pub state: State,
+    pub amount: Money,
+    /// `None`: it is not kept any more, so the payment can only be voided.
+    pub card: Option<CardToken>,
+    pub attempts: i32,
+    pub traceparent: Option<String>,
+}
+
+struct OpenRow {
+    order_id: Uuid,
+    state: String,
+    currency: Option<String>,
+    amount_minor: Option<i64>,
+    card_token: Option<String>,
+    attempts: i32,
+    traceparent: Option<String>,
+}
+
+impl OpenRow {
+    fn open(self) -> Result<Open> {
+        let currency = self.currency.ok_or_else(|| decode("payments.currency"))?;
+        let minor = self.amount_minor.ok_or_else(|| decode("payments.amount_minor"))?;
+        Ok(Open {
+            order: self.order_id.into(),
+            state: State::parse(&self.state).ok_or_else(|| decode("payments.state"))?,
+            amount: money(&currency, minor)?,
+            card: self.card_token.as_deref().and_then(CardToken::parse),
+            attempts: self.attempts,
+            traceparent: self.traceparent,
+        })
+    }
+}
+
+/// Reads payments that this process has just written and leased, as they stand now.
+pub(crate) async fn handed(pool: &PgPool, orders: &[OrderId], holder: Uuid) -> Result<Vec<Open>> {
+    let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
+    sqlx::query_as!(
+        OpenRow,
+        r#"select p.order_id, p.state, p.currency, p.amount_minor, m.card_token as "card_token?",
+               p.attempts, p.traceparent
+           from payments p left join payment_methods m using (payment_method_id)
+           where p.order_id = any($1) and p.state in ('pending', 'cancelling')
+               and p.leased_by = $2 and p.leased_until > now()"#,
+        &ids,
+        holder
+    )
+    .fetch_all(pool)
+    .await?
+    .into_iter()
+    .map(OpenRow::open)
+    .collect()
+}
+
+/// Leases up to `limit` open payments that are due and that nobody works at. A lease that a
+/// crash of the database takes back costs nothing, so the commit does not wait for the disk.
+pub(crate) async fn claim(pool: &PgPool, lease: Lease, limit: i64) -> Result<Vec<Open>> {
+    sqlx::query_as!(
+        OpenRow,
+        r#"with claimed as (
+               update payments p set leased_by = $1, leased_until = now() + make_interval(secs => $2)
+               from (
+                   select order_id from payments
+                   where state in ('pending', 'cancelling') and leased_until <= now()
+                   order by leased_until limit $3 for update skip locked
+               ) due
+               where p.order_id = due.order_id
+               returning p.*, set_config('synchronous_commit', 'off', true)
+           )
+           select p.order_id, p.state, p.currency, p.amount_minor, m.card_token as "card_token?",
+               p.attempts, p.traceparent
+           from claimed p left join payment_methods m using (payment_method_id)"#,
+        lease.holder,
+        lease.seconds,
+        limit
+    )
+    .fetch_all(pool)
+    .await?
+    .into_iter()
+    .map(OpenRow::open)
+    .collect()
+}
+
+/// Money that is to go back.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub order: OrderId,
+    pub refund: RefundId,
+    pub capture_id: String,
+    pub amount: Money,
+    pub attempts: i32,
+    pub traceparent: Option<String>,
+}
+
+struct OwedRow {
+    order_id: Uuid,
+    refund_id: String,
+    capture_id: String,
+    currency: String,
+    amount_minor: i64,
+    attempts: i32,
+    traceparent: Option<String>,
+}
+
+impl OwedRow {
+    fn owed(self) -> Result<Owed> {
+        Ok(Owed {
+            order: self.order_id.into(),
+            refund: RefundId::parse(&self.refund_id).ok_or_else(|| decode("refunds.refund_id"))?,
+            capture_id: self.capture_id,
+            amount: money(&self.currency, self.amount_minor)?,
+            attempts: self.attempts,
+            traceparent: self.traceparent,
+        })
+    }
+}
+
+/// Leases up to `limit` refunds that are due, of payments that were captured.
+pub(crate) async fn claim_refunds(pool: &PgPool, lease: Lease, limit: i64) -> Result<Vec<Owed>> {
+    sqlx::query_as!(
+        OwedRow,
+        r#"with claimed as (
+               update refunds r set leased_by = $1, leased_until = now() + make_interval(secs => $2)
+               from (
+                   select r.order_id, r.refund_id, p.capture_id
+                   from refunds r join payments p using (order_id)
+                   where r.refunded_at is null and r.leased_until <= now()
+                       and p.capture_id is not null
+                   order by r.leased_until limit $3 for update of r skip locked
+               ) due
+               where r.order_id = due.order_id and r.refund_id = due.refund_id
+               returning r.*, due.capture_id, set_config('synchronous_commit', 'off', true)
+           )
+           select order_id, refund_id, capture_id as "capture_id!", currency, amount_minor,
+               attempts, traceparent
+           from claimed"#,
+        lease.holder,
+        lease.seconds,
+        limit
+    )
+    .fetch_all(pool)
+    .await?
+    .into_iter()
+    .map(OwedRow::owed)
+    .collect()
+}
+
+/// Lets other copies go on with what this one has leased.
+pub(crate) async fn release(pool: &PgPool, holder: Uuid) -> Result<()> {
+    sqlx::query!(
+        "with payments as (
+             update payments set leased_by = null, leased_until = now()
+             where state in ('pending', 'cancelling') and leased_by = $1
+         )
+         update refunds set leased_by = null, leased_until = now()
+         where refunded_at is null and leased_by = $1",
+        holder
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// What a call left of a payment: where it stands now, and when it is due again if it is open.
+pub(crate) struct Called {
+    pub order: OrderId,
+    pub state: State,
+    pub capture_id: Option<String>,
+    pub decline_reason: Option<String>,
+    pub attempts: i32,
+    pub pause_seconds: f64,
+}
+
+/// One row of the ledger.
+pub(crate) struct Transfer {
+    pub id: String,
+    pub order: OrderId,
+    pub debit: &'static str,
+    pub credit: &'static str,
+    pub amount: Money,
+}
+
+/// Writes what calls decided and books the money that moved, in one statement. Pauses are
+/// stretched at random, so that what failed together comes back apart.
+pub(crate) async fn settle(
+    tx: &mut PgConnection,
+    called: &[Called],
+    transfers: &[Transfer],
+) -> Result<()> {
+    let orders: Vec<Uuid> = called.iter().map(|c| c.order.uuid()).collect();
+    let states: Vec<&str> = called.iter().map(|c| c.state.code()).collect();
+    let captures: Vec<Option<&str>> = called.iter().map(|c| c.capture_id.as_deref()).collect();
+    let reasons: Vec<Option<&str>> = called.iter().map(|c| c.decline_reason.as_deref()).collect();
+    let attempts: Vec<i32> = called.iter().map(|c| c.attempts).collect();
+    let pauses: Vec<f64> = called.iter().map(|c| c.pause_seconds).collect();
+    let ids: Vec<&str> = transfers.iter().map(|t| &*t.id).collect();
+    let paid: Vec<Uuid> = transfers.iter().map(|t| t.order.uuid()).collect();
+    let debits: Vec<&str> = transfers.iter().map(|t| t.debit).collect();
+    let credits: Vec<&str> = transfers.iter().map(|t| t.credit).collect();
+    let currencies: Vec<&str> = transfers.iter().map(|t| t.amount.currency.code()).collect();
+    let amounts: Vec<i64> = transfers.iter().map(|t| t.amount.minor).collect();
+    sqlx::query!(
+        "with called as (
+             update payments p set
+                 state = c.state,
+                 capture_id = coalesce(p.capture_id, c.capture_id),
+                 decline_reason = coalesce(c.decline_reason, p.decline_reason),
+                 attempts = c.attempts,
+                 leased_by = null,
+                 leased_until = now() + make_interval(secs => c.pause * (1 + random() / 2)),
+                 heard_at = now()
+             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::float8[])
+                 c(order_id, state, capture_id, decline_reason, attempts, pause)
+             where p.order_id = c.order_id
+         )
+         insert into ledger (transfer_id, order_id, debit_account, credit_account, currency,
+             amount_minor)
+         select * from unnest($7::text[], $8::uuid[], $9::text[], $10::text[], $11::text[],
+             $12::bigint[])",
+        &orders,
+        &states as &[&str],
+        &captures as &[Option<&str>],
+        &reasons as &[Option<&str>],
+        &attempts,
+        &pauses,
+        &ids as &[&str],
+        &paid,
+        &debits as &[&str],
+        &credits as &[&str],
+        &currencies as &[&str],
+        &amounts
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What a call left of a refund.
+pub(crate) struct Repaid {
+    pub order: OrderId,
+    pub refund: RefundId,
+    /// The provider's, once it is done.
+    pub transfer_id: Option<String>,
+    pub attempts: i32,
+    pub pause_seconds: f64,
+}
+
+/// Writes what calls made of refunds.
+pub(crate) async fn settle_refunds(tx: &mut PgConnection, repaid: &[Repaid]) -> Result<()> {
+    let orders: Vec<Uuid> = repaid.iter().map(|r| r.order.uuid()).collect();
+    let ids: Vec<String> = repaid.iter().map(|r| r.refund.code()).collect();
+    let transfers: Vec<Option<&str>> = repaid.iter().map(|r| r.transfer_id.as_deref()).collect();
+    let attempts: Vec<i32> = repaid.iter().map(|r| r.attempts).collect();
+    let pauses: Vec<f64> = repaid.iter().map(|r| r.pause_seconds).collect();
+    sqlx::query!(
+        "update refunds r set
+             transfer_id = c.transfer_id,
+             refunded_at = case when c.transfer_id is not null then now() end,
+             attempts = c.attempts,
+             leased_by = null,
+             leased_until = now() + make_interval(secs => c.pause * (1 + random() / 2))
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::float8[])
+             c(order_id, refund_id, transfer_id, attempts, pause)
+         where r.order_id = c.order_id and r.refund_id = c.refund_id and r.refunded_at is null",
+        &orders,
+        &ids,
+        &transfers as &[Option<&str>],
+        &attempts,
+        &pauses
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! Whatever is killed, nobody is charged twice and every payment ends.
+
+use kernel::{OrderId, Shard};
+use serde_json::json;
+use testkit::eventually;
+
+use crate::provider::Tally;
+use crate::shop::{SOON, Shop};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_provider_is_away_payments_wait_and_none_is_decided() {
+    let mut shop = Shop::open().await;
+    let customer = shop.customer("tok_approve").await;
+    shop.provider.stop().await;
+    let order = shop.hold(&customer, 1250).await;
+    eventually("it has been tried more than once", SOON, async || {
+        let tried = format!("payments where order_id = '{order}' and attempts > 1");
+        (shop.count(&tried) == 1).then_some(())
+    })
+    .await;
+    assert_eq!(shop.state(order), "pending");
+    shop.provider.start_again().await;
+    shop.until(order, "captured").await;
+    assert_eq!(shop.provider.of(order).await, Tally { captures: 1, refunds: 0, net: 1250 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_is_killed_during_the_call_finds_out_what_became_of_it() {
+    let mut shop = Shop::open().await;
+    let customer = shop.customer("tok_lost").await; // charged, and no answer
+    let slow = json!({"delay_ms": {"min": 200, "max": 200}});
+    shop.provider.behave(slow).await;
+    let order = shop.hold(&customer, 1250).await;
+    shop.until(order, "pending").await;
+    shop.crash().await;
+    shop.until(order, "captured").await;
+    assert_eq!(shop.provider.of(order).await, Tally { captures: 1, refunds: 0, net: 1250 });
+    assert_eq!(shop.events("PaymentCaptured", order), 1);
+    shop.balanced(order).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_payments_through_faults_and_crashes_are_each_charged_once() {
+    let mut shop = Shop::open().await;
+    let customer = shop.customer("tok_approve").await;
+    let faults = json!({
+        "error_after_charge": 0.3, "drop_after_charge": 0.3, "hang": 0.05,
+        "delay_ms": {"min": 0, "max": 60}
+    });
+    shop.provider.behave(faults).await;
+    let orders: Vec<OrderId> = (0..100).map(|n| OrderId::mint_on(Shard(n))).collect();
+    let copy = shop.another().await; // two copies share the work
+    for (number, order) in orders.iter().enumerate() {
+        shop.hold_order(*order, &customer, 100).await;
+        if number % 30 == 29 {
+            shop.crash().await;
+        }
+    }
+    eventually("all are captured", SOON, async || {
+        (shop.count("payments where state = 'captured'") == orders.len()).then_some(())
+    })
+    .await;
+    let charged = shop.provider.charged().await;
+    assert_eq!(charged.len(), orders.len());
+    assert!(charged.values().all(|times| *times == 1), "{charged:?}");
+    assert_eq!(shop.count("messaging.outbox where type = 'souk.payment.v1.PaymentCaptured'"), 100);
+    let clearing = "select balance_minor from balances where account = 'psp_clearing'";
+    assert_eq!(shop.sql(clearing), "10000");
+    copy.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_stops_gives_its_leases_back() {
+    let mut shop = Shop::open().await;
+    let customer = shop.customer("tok_hang").await;
+    let order = shop.hold(&customer, 1250).await;
+    shop.until(order, "pending").await;
+    let next = shop.another().await;
+    std::mem::replace(&mut shop.payment, next).stop().await;
+    shop.cancel(order).await;
+    shop.until(order, "voided").await;
+}
