@@ -1,9 +1,12 @@
 //! Placing an order: once per key, once per cart, at the price of the moment.
 
 use futures_util::future::join_all;
+use kernel::ProductId;
+use proto::cart::v1::{Cart, Item};
 use proto::order::v1::{ListOrdersRequest, OrderPlaced, PlaceOrderRequest, State};
 use tonic::Code;
 
+use crate::neighbours::product;
 use crate::shop::{Shop, id, reason, same};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,4 +115,27 @@ async fn an_order_is_its_customers_own() {
     assert_eq!((first.orders.len(), second.orders.len()), (3, 2));
     assert_eq!(second.orders[1].order_id, order.order_id, "newest first");
     assert_eq!(second.next_page_token, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_may_have_two_thousand_lines_and_no_more() {
+    let shop = Shop::open().await;
+    for (lines, allowed) in [(2_000, true), (2_001, false)] {
+        let customer = shop.customer(8, 1);
+        let products: Vec<_> = (0..lines).map(|_| product(ProductId::mint().to_string())).collect();
+        let items = products
+            .iter()
+            .map(|product| Item { product_id: product.product_id.clone(), quantity: 2 });
+        let cart = Cart { version: 1, items: items.collect(), ..Cart::default() };
+        shop.neighbours.carts.lock().unwrap().insert(customer.user.to_string(), cart);
+        *shop.neighbours.products.lock().unwrap() = products;
+        let placed = shop.place(&customer, "key").await;
+        if allowed {
+            let order = placed.unwrap();
+            assert_eq!(order.lines.len(), lines);
+            assert_eq!(order.total.unwrap().minor_units, 2_000 * 2 * 250);
+        } else {
+            assert_eq!(reason(placed), "too_many_lines");
+        }
+    }
 }
