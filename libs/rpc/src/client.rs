@@ -37,6 +37,7 @@ use crate::status::refusal;
 use crate::{Identity, deadline};
 use balance::Pool;
 use budget::Budget;
+use connect::Sender;
 use member::{Busy, Failure};
 use payload::{Payload, Streamed};
 
@@ -255,7 +256,9 @@ impl Shared {
         let mut request = Request::from_parts(head.clone(), Payload::Message(Some(message)));
         let left = deadline.saturating_duration_since(Instant::now());
         request.headers_mut().insert(deadline::GRPC_TIMEOUT, deadline::format(left));
-        let response = sender.try_send_request(request).await.map_err(Failure::from_send)?;
+        let sent = sender.try_send_request(request);
+        forget_sender(sender);
+        let response = sent.await.map_err(Failure::from_send)?;
         let (head, body) = response.into_parts();
         let answer = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
         let answer = answer.map_err(Failure::from_body)?;
@@ -279,7 +282,9 @@ impl Shared {
             method.attempts.inc();
             let busy = Busy::new(member);
             let request = Request::from_parts(head, Payload::Streamed(body));
-            let answer = sender.try_send_request(request).await.map_err(Failure::from_send)?;
+            let sent = sender.try_send_request(request);
+            forget_sender(sender);
+            let answer = sent.await.map_err(Failure::from_send)?;
             Ok::<_, Failure>(answer.map(|body| Body::new(Streamed::new(body, busy, at))))
         };
         let answer = match at {
@@ -323,6 +328,13 @@ fn deadline_of(head: &request::Parts) -> Option<Instant> {
     let asked = head.headers.get(deadline::GRPC_TIMEOUT).and_then(deadline::parse);
     let asked = asked.and_then(|timeout| Instant::now().checked_add(timeout));
     asked.into_iter().chain(deadline::current()).min()
+}
+
+/// Before waiting for an answer. A request that is handed over in the moment in which its
+/// connection ends stays in the channel between the two, and is given back only when the last
+/// sender is gone: whoever waits with a sender in hand waits for himself, until the deadline.
+fn forget_sender(sender: Sender) {
+    drop(sender);
 }
 
 fn code(headers: &http::HeaderMap) -> Option<Code> {
