@@ -14,6 +14,9 @@ use tonic::Code;
 use crate::client::{Call, post};
 use crate::world::{World, eventually};
 
+/// Without a line on its way for this long, the client stands still.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(300);
+
 fn line(number: usize) -> String {
     let price = json!({"currency": "GBP", "minor_units": 255});
     let line = json!({"source": "f00", "sku": format!("S{number}"), "name": "Cup",
@@ -130,7 +133,7 @@ async fn a_slow_product_slows_the_client_down() {
     let stalled = async {
         while before != sent.load(std::sync::atomic::Ordering::Relaxed) || before == 0 {
             before = sent.load(std::sync::atomic::Ordering::Relaxed);
-            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            tokio::time::sleep(PAUSE).await; // the fault itself: nothing moves
         }
     };
     tokio::select! {

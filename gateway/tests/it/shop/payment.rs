@@ -1,0 +1,43 @@
+use proto::payment::v1 as payment;
+use proto::payment::v1::payment_service_server::PaymentService;
+use tonic::Request;
+
+use super::{Answer, Shop, money, ok};
+
+#[tonic::async_trait]
+impl PaymentService for Shop {
+    async fn add_payment_method(
+        &self,
+        request: Request<payment::AddPaymentMethodRequest>,
+    ) -> Answer<payment::AddPaymentMethodResponse> {
+        let label = self.enter("AddPaymentMethod", request).await?.label;
+        let method = payment::PaymentMethod { payment_method_id: "pm".into(), label };
+        ok(payment::AddPaymentMethodResponse { payment_method: Some(method) })
+    }
+
+    async fn list_payment_methods(
+        &self,
+        request: Request<payment::ListPaymentMethodsRequest>,
+    ) -> Answer<payment::ListPaymentMethodsResponse> {
+        self.enter("ListPaymentMethods", request).await?;
+        ok(payment::ListPaymentMethodsResponse { payment_methods: vec![] })
+    }
+
+    async fn get_payment(
+        &self,
+        request: Request<payment::GetPaymentRequest>,
+    ) -> Answer<payment::GetPaymentResponse> {
+        let order_id = self.enter("GetPayment", request).await?.order_id;
+        let state = payment::State::Captured.into();
+        let payment = payment::Payment { order_id, state, amount: money(510), refunded: money(0) };
+        ok(payment::GetPaymentResponse { payment: Some(payment) })
+    }
+
+    async fn receive_webhook(
+        &self,
+        request: Request<payment::ReceiveWebhookRequest>,
+    ) -> Answer<payment::ReceiveWebhookResponse> {
+        self.enter("ReceiveWebhook", request).await?;
+        ok(payment::ReceiveWebhookResponse {})
+    }
+}

@@ -1,0 +1,112 @@
+use proto::product::v1 as product;
+use proto::product::v1::product_service_server::ProductService;
+use tonic::{Request, Streaming};
+
+use super::{Answer, Shop, ok};
+
+#[tonic::async_trait]
+impl ProductService for Shop {
+    async fn list_products(
+        &self,
+        request: Request<product::ListProductsRequest>,
+    ) -> Answer<product::ListProductsResponse> {
+        self.enter("ListProducts", request).await?;
+        let products = self.state().products.clone();
+        ok(product::ListProductsResponse { products, next_page_token: "next".into() })
+    }
+
+    async fn search_products(
+        &self,
+        request: Request<product::SearchProductsRequest>,
+    ) -> Answer<product::SearchProductsResponse> {
+        self.enter("SearchProducts", request).await?;
+        ok(product::SearchProductsResponse { products: self.state().products.clone() })
+    }
+
+    async fn get_product(
+        &self,
+        request: Request<product::GetProductRequest>,
+    ) -> Answer<product::GetProductResponse> {
+        let request = self.enter("GetProduct", request).await?;
+        ok(product::GetProductResponse { product: Some(self.product(&request.product_id)?) })
+    }
+
+    async fn batch_get_products(
+        &self,
+        request: Request<product::BatchGetProductsRequest>,
+    ) -> Answer<product::BatchGetProductsResponse> {
+        let ids = self.enter("BatchGetProducts", request).await?.product_ids;
+        let products = ids.iter().filter_map(|id| self.product(id).ok()).collect();
+        ok(product::BatchGetProductsResponse { products })
+    }
+
+    async fn add_product(
+        &self,
+        request: Request<product::AddProductRequest>,
+    ) -> Answer<product::AddProductResponse> {
+        self.enter("AddProduct", request).await?;
+        ok(product::AddProductResponse { product: self.state().products.first().cloned() })
+    }
+
+    async fn revise_product(
+        &self,
+        request: Request<product::ReviseProductRequest>,
+    ) -> Answer<product::ReviseProductResponse> {
+        let request = self.enter("ReviseProduct", request).await?;
+        ok(product::ReviseProductResponse { product: Some(self.product(&request.product_id)?) })
+    }
+
+    async fn change_price(
+        &self,
+        request: Request<product::ChangePriceRequest>,
+    ) -> Answer<product::ChangePriceResponse> {
+        let request = self.enter("ChangePrice", request).await?;
+        ok(product::ChangePriceResponse { product: Some(self.product(&request.product_id)?) })
+    }
+
+    async fn retire_product(
+        &self,
+        request: Request<product::RetireProductRequest>,
+    ) -> Answer<product::RetireProductResponse> {
+        let request = self.enter("RetireProduct", request).await?;
+        ok(product::RetireProductResponse { product: Some(self.product(&request.product_id)?) })
+    }
+
+    async fn receive_stock(
+        &self,
+        request: Request<product::ReceiveStockRequest>,
+    ) -> Answer<product::ReceiveStockResponse> {
+        let product_id = self.enter("ReceiveStock", request).await?.product_id;
+        let stock = product::Stock { product_id, received: 9, on_hand: 8, reserved: 2, shipped: 1 };
+        ok(product::ReceiveStockResponse { stock: Some(stock) })
+    }
+
+    async fn get_stock(
+        &self,
+        request: Request<product::GetStockRequest>,
+    ) -> Answer<product::GetStockResponse> {
+        let product_id = self.enter("GetStock", request).await?.product_id;
+        let stock = product::Stock { product_id, received: 9, on_hand: 8, reserved: 2, shipped: 1 };
+        ok(product::GetStockResponse { stock: Some(stock) })
+    }
+
+    async fn import_products(
+        &self,
+        request: Request<Streaming<product::ImportProductsRequest>>,
+    ) -> Answer<product::ImportProductsResponse> {
+        self.note("ImportProducts", &request);
+        if let Some(refusal) = self.state().refusals.get("ImportProducts") {
+            return Err(refusal.clone());
+        }
+        let mut lines = request.into_inner();
+        loop {
+            self.import_gate.acquire().await.expect("never closed").forget();
+            match lines.message().await? {
+                Some(line) => self.state().imported.push(line),
+                None => break,
+            }
+        }
+        let added = self.state().imported.len() as i64;
+        ok(product::ImportProductsResponse { added, ..Default::default() })
+    }
+}

@@ -1,0 +1,96 @@
+use proto::user::v1 as user;
+use proto::user::v1::user_service_server::UserService;
+use tonic::{Request, Status};
+
+use super::{Answer, Shop, ok};
+
+fn somebody() -> Option<user::User> {
+    Some(user::User {
+        user_id: "01890000-0000-7000-8000-000000000007".into(),
+        email: "ada@example.org".into(),
+        name: "Ada".into(),
+        role: user::Role::Customer.into(),
+        addresses: vec![],
+    })
+}
+
+fn session() -> Option<user::Session> {
+    Some(user::Session {
+        access_token: "fresh.access.token".into(),
+        refresh_token: "refresh".into(),
+        expires_in_seconds: 600,
+        user_id: somebody()?.user_id,
+    })
+}
+
+#[tonic::async_trait]
+impl UserService for Shop {
+    async fn register(
+        &self,
+        request: Request<user::RegisterRequest>,
+    ) -> Answer<user::RegisterResponse> {
+        self.enter("Register", request).await?;
+        ok(user::RegisterResponse { user: somebody() })
+    }
+
+    async fn sign_in(&self, request: Request<user::SignInRequest>) -> Answer<user::SignInResponse> {
+        self.enter("SignIn", request).await?;
+        ok(user::SignInResponse { session: session() })
+    }
+
+    async fn refresh_session(
+        &self,
+        request: Request<user::RefreshSessionRequest>,
+    ) -> Answer<user::RefreshSessionResponse> {
+        self.enter("RefreshSession", request).await?;
+        ok(user::RefreshSessionResponse { session: session() })
+    }
+
+    async fn sign_out(
+        &self,
+        request: Request<user::SignOutRequest>,
+    ) -> Answer<user::SignOutResponse> {
+        self.enter("SignOut", request).await?;
+        ok(user::SignOutResponse {})
+    }
+
+    async fn get_user(
+        &self,
+        request: Request<user::GetUserRequest>,
+    ) -> Answer<user::GetUserResponse> {
+        self.enter("GetUser", request).await?;
+        ok(user::GetUserResponse { user: somebody() })
+    }
+
+    async fn update_user(
+        &self,
+        request: Request<user::UpdateUserRequest>,
+    ) -> Answer<user::UpdateUserResponse> {
+        self.enter("UpdateUser", request).await?;
+        ok(user::UpdateUserResponse { user: somebody() })
+    }
+
+    async fn add_address(
+        &self,
+        request: Request<user::AddAddressRequest>,
+    ) -> Answer<user::AddAddressResponse> {
+        let address = self.enter("AddAddress", request).await?.address;
+        ok(user::AddAddressResponse { address })
+    }
+
+    async fn get_address(
+        &self,
+        request: Request<user::GetAddressRequest>,
+    ) -> Answer<user::GetAddressResponse> {
+        self.enter("GetAddress", request).await?;
+        Err(Status::unimplemented("no route of the gateway asks for it"))
+    }
+
+    async fn erase_user(
+        &self,
+        request: Request<user::EraseUserRequest>,
+    ) -> Answer<user::EraseUserResponse> {
+        self.enter("EraseUser", request).await?;
+        ok(user::EraseUserResponse {})
+    }
+}
