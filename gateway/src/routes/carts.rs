@@ -23,6 +23,7 @@ use crate::render::{Amount, amount, json, required};
 use crate::token::Token;
 
 const CART_ID: HeaderName = HeaderName::from_static("x-cart-id");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -79,6 +80,18 @@ async fn show(State(app): State<App>, shopper: Shopper) -> Result<Response, Prob
     view(&app, required(cart)?).await
 }
 
+/// `Prefer: return=minimal` (RFC 7240): 204 instead of the whole cart, for whoever fills a large
+/// one line by line.
+struct Minimal(bool);
+
+impl<S: Send + Sync> FromRequestParts<S> for Minimal {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(parts.headers.get(PREFER).is_some_and(|value| value == "return=minimal")))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Quantity {
@@ -88,6 +101,7 @@ struct Quantity {
 async fn put_item(
     State(app): State<App>,
     shopper: Shopper,
+    minimal: Minimal,
     Id(product): Id<ProductId>,
     Json(Quantity { quantity }): Json<Quantity>,
 ) -> Result<Response, Problem> {
@@ -95,7 +109,7 @@ async fn put_item(
     on_sale(&app, product_id.clone()).await?;
     let request = cart::PutItemRequest { cart_id: shopper.cart_id(), product_id, quantity };
     let cart = app.cart().put_item(shopper.request(request)).await?.into_inner().cart;
-    view(&app, required(cart)?).await
+    changed(&app, required(cart)?, minimal).await
 }
 
 /// The cart does not know what products there are.
@@ -112,12 +126,13 @@ async fn on_sale(app: &App, product_id: String) -> Result<(), Problem> {
 async fn remove_item(
     State(app): State<App>,
     shopper: Shopper,
+    minimal: Minimal,
     Id(product): Id<ProductId>,
 ) -> Result<Response, Problem> {
     let (cart_id, product_id) = (shopper.cart_id(), product.to_string());
     let request = shopper.request(cart::RemoveItemRequest { cart_id, product_id });
     let cart = app.cart().remove_item(request).await?.into_inner().cart;
-    view(&app, required(cart)?).await
+    changed(&app, required(cart)?, minimal).await
 }
 
 async fn clear(State(app): State<App>, shopper: Shopper) -> Result<Response, Problem> {
@@ -152,6 +167,13 @@ struct Item<'a> {
     /// No longer on sale: not part of the total.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unavailable: bool,
+}
+
+async fn changed(app: &App, cart: cart::Cart, minimal: Minimal) -> Result<Response, Problem> {
+    match minimal {
+        Minimal(true) => Ok(named(StatusCode::NO_CONTENT.into_response(), &cart.cart_id)),
+        Minimal(false) => view(app, cart).await,
+    }
 }
 
 /// The cart with the names and prices of this moment.
