@@ -15,9 +15,28 @@ pub mod orphans;
 pub mod databases;
 pub mod certificates;
 pub mod watch;
+pub mod external;
 pub mod http;
 pub mod traces;
 pub mod shop;
+pub mod api;
+pub mod events;
+pub mod customer;
+pub mod catalogue;
+pub mod timeline;
+pub mod tree;
+pub mod running;
+pub mod detached;
+pub mod up;
+pub mod down;
+pub mod status;
+pub mod logs;
+pub mod order;
+pub mod import;
+pub mod sqlx;
+pub mod verbs;
+#[cfg(test)]
+mod plain;
 
 pub use process::{Process, Signal};
 pub use shop::{Options, Shop};

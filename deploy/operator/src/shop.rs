@@ -25,7 +25,7 @@ use crate::secrets::Secrets;
 use crate::state::{Phase, State, Store, without_password};
 use crate::traces::{Collector, Limits};
 use crate::watch::{self, SharedStores};
-use crate::{databases, orphans, ready};
+use crate::{databases, external, orphans, ready};
 
 const READY_MAX: Duration = Duration::from_secs(60);
 
@@ -433,7 +433,9 @@ async fn start_stores(
     let (options, secrets) = (options.clone(), secrets.clone());
     let starting = spawn_blocking(move || {
         let stores = Stores::start(&options.stores_dir, &options.tools, &options.stores)?;
+        let layout = Layout::at(&options.run);
         let provide = || {
+            external::remember(&layout, &options.stores)?;
             let endpoints = stores.endpoints()?;
             let psql = Psql::of(&options.tools).context("no psql on this machine")?;
             let url = &endpoints.postgres_url;

@@ -1,0 +1,185 @@
+//! `cargo souk sqlx`: the metadata of every query (`.sqlx`), written or checked against a
+//! PostgreSQL that is started for this alone, with the migrations of this checkout.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use souk::style::{bold, dim, green};
+use stores::{Home, Options, Psql, Stores, Tools};
+
+use crate::secrets::random_hex;
+
+/// The crates with queries, those first that others depend on. `database` names no table, so it
+/// shares the database (and the variable) of `messaging`.
+const CRATES: [(&str, &str, &str); 7] = [
+    ("database", "libs/database", "messaging"),
+    ("messaging", "libs/messaging", "messaging"),
+    ("product", "services/product", "product"),
+    ("user", "services/user", "user"),
+    ("cart", "services/cart", "cart"),
+    ("order", "services/order", "order"),
+    ("payment", "services/payment", "payment"),
+];
+
+/// The whole verb.
+///
+/// # Errors
+/// When a query does not fit the migrations, or (with `check`) something is out of date.
+pub fn run(home: &Home, check: bool) -> Result<()> {
+    let folder = home.path().join("sqlx");
+    let stores = Stores::start(&folder.join("stores"), &Tools::find(home), &Options::default())?;
+    let outcome = all(home, &folder, &stores, check);
+    let stopped = stores.stop();
+    Stores::wipe(&folder.join("stores"))?;
+    fs::remove_dir_all(&folder)?;
+    let stale = outcome?;
+    stopped?;
+    if stale.is_empty() {
+        println!("{}", green(if check { "all of .sqlx is up to date" } else { "wrote .sqlx" }));
+        return Ok(());
+    }
+    stale.iter().for_each(|line| println!("  {line}"));
+    bail!("{} files are out of date; write them anew with: cargo souk sqlx", stale.len());
+}
+
+/// What is out of date, when that is asked; otherwise it is written.
+fn all(home: &Home, folder: &Path, stores: &Stores, check: bool) -> Result<Vec<String>> {
+    let urls = databases(home, stores)?;
+    let mut stale = Vec::new();
+    for (package, path, context) in CRATES {
+        println!("{} {}", bold(package), dim(path));
+        let fresh = folder.join(package);
+        fs::create_dir_all(&fresh)?;
+        prepare(home, package, (context, &urls[context]), &fresh)?;
+        let committed = home.workspace().join(path).join(".sqlx");
+        let (expected, found) = (files(&fresh)?, files(&committed)?);
+        if check {
+            stale.extend(differences(path, &expected, &found));
+        } else {
+            replace(&committed, &expected)?;
+        }
+    }
+    Ok(stale)
+}
+
+/// A database for each context, with its migrations.
+fn databases(home: &Home, stores: &Stores) -> Result<BTreeMap<&'static str, String>> {
+    let psql = Psql::of(&Tools::find(home)).context("no psql on this machine")?;
+    let mut urls = BTreeMap::new();
+    for (package, path, context) in CRATES {
+        if package == "database" {
+            continue;
+        }
+        let url = stores.create_database(&format!("sqlx_{context}"), "sqlx", "sqlx")?;
+        if package == "messaging" {
+            psql.run(&url, "create schema messaging;")?;
+        }
+        for migration in migrations(&home.workspace().join(path).join("migrations"))? {
+            let sql = fs::read_to_string(&migration)?;
+            psql.run(&url, &sql).with_context(|| migration.display().to_string())?;
+        }
+        urls.insert(context, url);
+    }
+    Ok(urls)
+}
+
+fn migrations(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
+    files.sort();
+    Ok(files)
+}
+
+/// Compiles one crate against its database; the macros write what they learn into `fresh`. An
+/// argument that was never used before makes cargo compile this crate, and it alone, again.
+fn prepare(home: &Home, package: &str, (context, url): (&str, &str), fresh: &Path) -> Result<()> {
+    let once = format!("sqlx_{}", random_hex());
+    let mut cargo = souk_cargo(home)?;
+    cargo.args(["rustc", "--quiet", "--profile", "check", "--lib", "--package", package]);
+    cargo.args(["--", "--cfg", &once]).env("SQLX_OFFLINE_DIR", fresh);
+    // The crates that this one depends on keep to what is committed, or they would write here too.
+    for (_, _, other) in CRATES {
+        cargo.env(variable(other), if other == context { url } else { "" });
+    }
+    ensure!(cargo.status()?.success(), "{package} does not compile against its migrations");
+    if package == "database" {
+        // It shares a variable with the next one, which must find it compiled already.
+        let mut cargo = souk_cargo(home)?;
+        cargo.args(["check", "--quiet", "--lib", "--package", package]);
+        cargo.env(variable(context), url);
+        ensure!(cargo.status()?.success(), "{package} does not compile");
+    }
+    Ok(())
+}
+
+fn souk_cargo(home: &Home) -> Result<std::process::Command> {
+    souk::build::cargo(home).map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn variable(context: &str) -> String {
+    format!("{}_DATABASE_URL", context.to_uppercase())
+}
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+fn files(folder: &Path) -> Result<Files> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(Files::new()) };
+    let read = |entry: fs::DirEntry| {
+        Ok((entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?))
+    };
+    entries.flatten().map(read).collect()
+}
+
+fn differences(path: &str, expected: &Files, found: &Files) -> Vec<String> {
+    let missing = expected.iter().filter_map(|(name, content)| match found.get(name) {
+        None => Some(format!("missing  {path}/.sqlx/{name}")),
+        Some(there) if there != content => Some(format!("changed  {path}/.sqlx/{name}")),
+        Some(_) => None,
+    });
+    let unused = found.keys().filter(|name| !expected.contains_key(*name));
+    missing.chain(unused.map(|name| format!("unused   {path}/.sqlx/{name}"))).collect()
+}
+
+fn replace(folder: &Path, expected: &Files) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for name in files(folder)?.keys().filter(|name| !expected.contains_key(*name)) {
+        fs::remove_file(folder.join(name))?;
+    }
+    for (name, content) in expected {
+        fs::write(folder.join(name), content)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[(&str, &str)]) -> Files {
+        names.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
+    }
+
+    #[test]
+    fn missing_changed_and_unused_files_are_told_apart() {
+        let expected = set(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let found = set(&[("a", "1"), ("b", "other"), ("d", "4")]);
+        let lines = differences("services/order", &expected, &found);
+        let at = |name: &str| format!("services/order/.sqlx/{name}");
+        let told = [("changed ", "b"), ("missing ", "c"), ("unused  ", "d")];
+        assert_eq!(lines, told.map(|(what, name)| format!("{what} {}", at(name))));
+        assert!(differences("x", &expected, &expected).is_empty());
+    }
+
+    #[test]
+    fn writing_leaves_exactly_what_is_expected() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(".sqlx");
+        replace(&path, &set(&[("a", "1"), ("b", "2")])).expect("written");
+        let next = set(&[("b", "3"), ("c", "4")]);
+        replace(&path, &next).expect("written");
+        assert_eq!(files(&path).expect("legible"), next);
+    }
+}
