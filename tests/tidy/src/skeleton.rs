@@ -134,6 +134,31 @@ pub fn contexts_have_contracts(tree: &Tree) -> Complaints {
     unspoken.chain(idle).collect()
 }
 
+/// The lists that name every service.
+const LISTS: [(&str, &str); 4] = [
+    ("deploy/souk/src/cli.rs", "SERVICES"),
+    ("deploy/souk/src/build.rs", "PACKAGES"),
+    ("deploy/operator/src/plan.rs", "CONTEXTS"),
+    ("deploy/operator/src/sqlx.rs", "CRATES"),
+];
+
+/// Every service is built, started, given databases and checked.
+pub fn services_are_deployed(tree: &Tree) -> Complaints {
+    let mut complaints = Vec::new();
+    for (path, list) in LISTS {
+        let text = tree.file(path).map_or("", |file| &file.text);
+        let declared = text.split_once(&format!("const {list}: ")).map_or("", |(_, rest)| rest);
+        let value = declared.split_once(';').map_or("", |(_, rest)| rest); // of `[&str; 6] = […];`
+        let entries = value.split(';').next().unwrap_or_default();
+        for service in tree.folders("services") {
+            if !entries.contains(&format!("\"{service}\"")) {
+                complaints.push(format!("{path}: add {service:?} to {list}"));
+            }
+        }
+    }
+    complaints
+}
+
 /// Each migration begins with a comment that says why, and numbers have no gaps.
 pub fn migrations_say_why(tree: &Tree) -> Complaints {
     let mut complaints = Vec::new();
@@ -203,6 +228,23 @@ mod tests {
         assert!(contexts_have_contracts(&Tree::of([contract, code])).is_empty());
         assert_eq!(contexts_have_contracts(&Tree::of([contract])).len(), 1);
         assert_eq!(contexts_have_contracts(&Tree::of([code])).len(), 1);
+    }
+
+    #[test]
+    fn a_service_that_nobody_starts_is_found() {
+        let code = ("services/cart/src/lib.rs", "");
+        let lists =
+            LISTS.map(|(path, list)| (path, format!("const {list}: [&str; 1] = [\"cart\"];")));
+        let files = |without: usize| {
+            let kept = lists.iter().enumerate().filter(move |(at, _)| *at != without);
+            let files =
+                kept.map(|(_, (path, text))| File { path: (*path).into(), text: text.clone() });
+            files.chain([File { path: code.0.into(), text: code.1.into() }]).collect()
+        };
+        assert!(services_are_deployed(&Tree::from_files(files(LISTS.len()))).is_empty());
+        for without in 0..LISTS.len() {
+            assert_eq!(services_are_deployed(&Tree::from_files(files(without))).len(), 1);
+        }
     }
 
     #[test]

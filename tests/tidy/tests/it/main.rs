@@ -55,6 +55,11 @@ fn contexts_have_contracts() {
 }
 
 #[test]
+fn services_are_deployed() {
+    holds(skeleton::services_are_deployed);
+}
+
+#[test]
 fn migrations_say_why() {
     holds(skeleton::migrations_say_why);
 }
