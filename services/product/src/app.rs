@@ -1,6 +1,7 @@
 //! One function per command and query: load, decide, store and publish in one unit of work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 use database::{Database, Tx, constraint};
 use kernel::{Money, ProductId, Shard};
@@ -8,15 +9,17 @@ use messaging::{Outbox, Outgoing};
 use thiserror::Error;
 
 use crate::domain::product::{Command, Event, decide, import};
-use crate::domain::{Listing, Offer, Product, Rejection, Stock, offer};
+use crate::domain::{Fault, Listing, Offer, Product, Rejection, Stock, offer};
 use crate::events::catalogued;
 use crate::store::stock::Receipt;
 use crate::store::{self, Offered, Place, stock};
 
 /// There is one database.
 const HOME: Shard = Shard(0);
-/// Another import may add a product between our look and our insert; the next look finds it.
-const IMPORT_TRIES: usize = 3;
+/// Products of an import in one transaction.
+const CHUNK: usize = 500;
+/// Products of one import.
+const IMPORT_MAX: usize = 100_000;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
@@ -24,9 +27,9 @@ pub(crate) enum Error {
     /// The rules refuse it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The rules refuse an item of a catalogue: which, counted from 0 over the whole stream.
+    /// The rules refuse an item of a catalogue: which, counted from 0.
     #[error("item {0}: {1}")]
-    Item(u64, Rejection),
+    Item(usize, Rejection),
     /// The database did.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
@@ -194,30 +197,21 @@ impl App {
         found.ok_or(Error::Rejected(Rejection::ProductNotFound))
     }
 
-    /// Brings a part of a catalogue file into the catalogue, in one transaction. `first` is the
-    /// place of its first item in the file.
-    pub(crate) async fn import(&self, first: u64, items: Vec<Item>) -> Result<Imported, Error> {
-        for (at, item) in (first..).zip(&items) {
-            let checked = offer::check_source(&item.source).and_then(|()| item.offer.check());
-            checked.map_err(|rejection| Error::Item(at, rejection))?;
-        }
-        let mut tries = 1;
-        loop {
-            let (app, chunk) = (self.clone(), items.clone());
-            let work = async move { app.import_chunk(&chunk).await };
-            match self.database.unit_of_work(work).await {
-                Err(Error::Rejected(Rejection::SkuTaken)) if tries < IMPORT_TRIES => tries += 1,
-                other => return other,
-            }
+    /// Begins an import.
+    pub(crate) fn import(&self) -> Import {
+        Import {
+            app: self.clone(),
+            skus: HashSet::new(),
+            chunk: Vec::with_capacity(CHUNK),
+            done: Imported::default(),
         }
     }
 
     async fn import_chunk(&self, items: &[Item]) -> Result<Imported, Error> {
         let mut tx = self.database.begin(HOME).await?;
-        let skus: BTreeSet<&str> = items.iter().map(|item| &*item.offer.sku).collect();
-        let skus: Vec<&str> = skus.into_iter().collect();
-        let existing = store::lock_by_sku(&mut tx, &skus).await?;
-        let mut chunk = Chunk::new(existing);
+        let mut skus: Vec<&str> = items.iter().map(|item| &*item.offer.sku).collect();
+        skus.sort_unstable();
+        let mut chunk = Chunk::new(store::lock_by_sku(&mut tx, &skus).await?);
         items.iter().for_each(|item| chunk.take(item));
         store::insert(&mut tx, &chunk.products(Fate::Added)).await.map_err(sku_taken)?;
         store::update(&mut tx, &chunk.products(Fate::Revised)).await?;
@@ -228,16 +222,79 @@ impl App {
     }
 }
 
+/// An import under way. It takes items one by one and writes them in chunks, each in one
+/// transaction; dropped on the way, it leaves whole chunks behind, and the same import run again
+/// adds the rest.
+pub(crate) struct Import {
+    app: App,
+    /// Taken so far: a SKU with two meanings in one file would change at every import.
+    skus: HashSet<String>,
+    chunk: Vec<Item>,
+    done: Imported,
+}
+
+impl Import {
+    /// The place of the next item in the stream, counted from 0.
+    pub(crate) fn place(&self) -> usize {
+        self.skus.len()
+    }
+
+    /// Takes the next item.
+    pub(crate) async fn take(&mut self, item: Item) -> Result<(), Error> {
+        let place = self.place();
+        self.check(&item).map_err(|rejection| Error::Item(place, rejection))?;
+        self.skus.insert(item.offer.sku.clone());
+        self.chunk.push(item);
+        if self.chunk.len() == CHUNK { self.write().await } else { Ok(()) }
+    }
+
+    /// Writes what is left. Answers what the whole import did.
+    pub(crate) async fn finish(mut self) -> Result<Imported, Error> {
+        self.write().await?;
+        Ok(self.done)
+    }
+
+    fn check(&self, item: &Item) -> Result<(), Rejection> {
+        offer::check_source(&item.source)?;
+        item.offer.check()?;
+        let fault = |must_be| Err(Rejection::Invalid(vec![Fault { field: "sku", must_be }]));
+        match self.skus.contains(&item.offer.sku) {
+            true => fault("once in a file"),
+            false if self.skus.len() == IMPORT_MAX => fault("one of at most 100000 in a file"),
+            false => Ok(()),
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), Error> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let chunk = Arc::new(std::mem::take(&mut self.chunk));
+        for last in [false, false, true] {
+            let (app, items) = (self.app.clone(), Arc::clone(&chunk));
+            let work = async move { app.import_chunk(&items).await };
+            match self.app.database.unit_of_work(work).await {
+                // Another import added it between our look and our insert: the next look finds it.
+                Err(Error::Rejected(Rejection::SkuTaken)) if !last => {}
+                done => {
+                    self.done += done?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What becomes of a product in an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Unchanged,
     Revised,
     Added,
 }
 
-/// A part of a catalogue file, folded over the products that it speaks of. A SKU that comes twice
-/// is taken twice: the last one stays.
+/// A part of a catalogue file, folded over the products that it speaks of, by SKU.
 struct Chunk {
     products: BTreeMap<String, (Product, Fate)>,
     receipts: Vec<Receipt>,
@@ -261,32 +318,31 @@ impl Chunk {
     fn take(&mut self, Item { source, offer }: &Item) {
         let id = match self.products.get_mut(&offer.sku) {
             Some((product, fate)) => {
-                let events = import(product, offer);
-                if events.is_empty() {
-                    self.done.unchanged += 1;
-                } else {
-                    self.done.revised += 1;
-                    *fate = (*fate).max(Fate::Revised);
-                }
-                for event in events {
+                for event in import(product, offer) {
+                    *fate = Fate::Revised;
                     product.apply(&event);
                     self.outgoing.push(catalogued(product, &event));
                 }
+                match fate {
+                    Fate::Revised => self.done.revised += 1,
+                    Fate::Unchanged | Fate::Added => self.done.unchanged += 1,
+                }
                 product.id
             }
-            None => {
-                let product = Product::new(ProductId::mint(), offer);
-                self.done.added += 1;
-                self.outgoing.push(catalogued(&product, &Event::Added));
-                let id = product.id;
-                self.products.insert(offer.sku.clone(), (product, Fate::Added));
-                id
-            }
+            None => self.add(Product::new(ProductId::mint(), offer)),
         };
         if offer.opening_stock > 0 {
             let name = format!("import:{source}:{}", offer.sku);
             self.receipts.push(Receipt { name, product: id, quantity: offer.opening_stock });
         }
+    }
+
+    fn add(&mut self, product: Product) -> ProductId {
+        let id = product.id;
+        self.done.added += 1;
+        self.outgoing.push(catalogued(&product, &Event::Added));
+        self.products.insert(product.sku.clone(), (product, Fate::Added));
+        id
     }
 
     fn products(&self, fate: Fate) -> Vec<&Product> {
@@ -302,7 +358,6 @@ async fn receive(tx: &mut Tx, receipts: &[Receipt]) -> Result<i64, sqlx::Error> 
         return Ok(0);
     }
     let products: BTreeSet<ProductId> = fresh.iter().map(|(id, _)| *id).collect();
-    stock::trust_keys(tx).await?;
     let mut shelves = stock::lock_shelves(tx, &products).await?;
     for (id, quantity) in &fresh {
         shelves.entry(*id).or_default().receive(*quantity);

@@ -51,7 +51,7 @@ fn fault(fault: &Fault) -> (&'static str, &'static str) {
 }
 
 /// An item of a stream: its fields are named as those of a list.
-fn item_refused(at: u64, rejection: &Rejection) -> Status {
+fn item_refused(at: usize, rejection: &Rejection) -> Status {
     let field = |name: &str| format!("items[{at}].{name}");
     match rejection {
         Rejection::Invalid(faults) => {
@@ -174,7 +174,7 @@ pub(crate) fn receipt(request: wire::ReceiveStockRequest) -> Result<Receipt, Sta
 }
 
 /// An item of a catalogue file; `at` is its place, counted from 0.
-pub(crate) fn item(at: u64, request: wire::ImportProductsRequest) -> Result<Item, Status> {
+pub(crate) fn item(at: usize, request: wire::ImportProductsRequest) -> Result<Item, Status> {
     let wire::ImportProductsRequest { source, sku, name, description, category, .. } = request;
     let offer = Offer {
         sku,

@@ -1,8 +1,10 @@
 //! What orders do to the stock, and the one map from what happened to what is published.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use database::Tx;
+use database::{Database, Tx};
 use futures_util::future::BoxFuture;
 use kernel::{Money, OrderId, ProductId, ReturnId};
 use messaging::{Delivered, Handler, HandlerError, Outbox, Outgoing};
@@ -12,6 +14,10 @@ use proto::product::v1::{
     PriceChanged, ProductAdded, ProductRetired, ProductRevised, StockRejected, StockReserved,
     stock_rejected,
 };
+use telemetry::metrics::counter;
+use telemetry::metrics::prometheus::IntCounter;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use crate::convert::money;
 use crate::domain::stock::{Event, Shortage, Signal, State, fold, lines};
@@ -34,7 +40,6 @@ impl Events {
     /// Locks every reservation and every shelf that the batch touches, folds the rules over them
     /// event by event, and writes each row once, however many of the events touched it.
     async fn settle(&self, tx: &mut Tx, told: Vec<Told<'_>>) -> Result<(), HandlerError> {
-        stock::trust_keys(tx).await?;
         let mut known = known(tx, &told).await?;
         let mut shelves = stock::lock_shelves(tx, &products(&known, &told)).await?;
         let shelves_before = shelves.clone();
@@ -212,4 +217,31 @@ pub(crate) fn catalogued(product: &Product, event: &product::Event) -> Outgoing 
             Outgoing::new(product.id, &ProductRetired { product_id, version })
         }
     }
+}
+
+static OVERDUE: LazyLock<IntCounter> = LazyLock::new(|| {
+    counter("souk_reservations_overdue_total", "Reservations still held after ten minutes")
+});
+
+/// Counts reservations that no event has ended in ten minutes, each once, until asked to stop.
+/// Counting is all that it does: only the order context ends a checkout.
+pub(crate) async fn count_overdue(
+    database: Database,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let (mut look, mut since) = (interval(Duration::from_secs(60)), None);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(look.tick()).await.is_some() {
+        match stock::overdue(database.sole(), since).await {
+            Ok((held, until)) => {
+                OVERDUE.inc_by(held.unsigned_abs());
+                since = Some(until);
+                if held > 0 {
+                    tracing::warn!(held, "reservations have been held for ten minutes");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "old reservations: will look again"),
+        }
+    }
+    Ok(())
 }

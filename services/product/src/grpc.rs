@@ -12,11 +12,8 @@ use proto::product::v1::{
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::app::{App, Imported};
+use crate::app::App;
 use crate::convert;
-
-/// Products of an import in one transaction.
-const CHUNK: usize = 500;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -131,27 +128,10 @@ impl ProductService for Grpc {
         request: Request<Streaming<ImportProductsRequest>>,
     ) -> Answer<ImportProductsResponse> {
         self.verifier.staff(request.metadata())?;
-        let done = self.import(request.into_inner()).await?;
-        Ok(Response::new(convert::imported(done)))
-    }
-}
-
-impl Grpc {
-    /// Takes the stream in chunks. A caller that goes away leaves whole chunks behind, and
-    /// running the import again adds the rest.
-    async fn import(
-        &self,
-        mut stream: Streaming<ImportProductsRequest>,
-    ) -> Result<Imported, Status> {
-        let (mut done, mut first, mut chunk) = (Imported::default(), 0, Vec::with_capacity(CHUNK));
+        let (mut import, mut stream) = (self.app.import(), request.into_inner());
         while let Some(request) = stream.message().await? {
-            chunk.push(convert::item(first + chunk.len() as u64, request)?);
-            if chunk.len() == CHUNK {
-                done += self.app.import(first, std::mem::take(&mut chunk)).await?;
-                first += CHUNK as u64;
-            }
+            import.take(convert::item(import.place(), request)?).await?;
         }
-        done += self.app.import(first, chunk).await?;
-        Ok(done)
+        Ok(Response::new(convert::imported(import.finish().await?)))
     }
 }

@@ -45,6 +45,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let handler = Events::new(&outbox);
     let consumer = Consumer { context: "product", source: "order", handler };
     tasks.keep("consumer", consumer.run(bus, database.clone(), stop.clone()));
+    tasks.keep("overdue", events::count_overdue(database.clone(), stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, verifier)));

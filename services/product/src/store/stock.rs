@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{OrderId, ProductId, ReturnId};
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Result;
@@ -61,15 +62,7 @@ pub(crate) async fn read(pool: &PgPool, id: ProductId) -> Result<Option<Stock>> 
     .await
 }
 
-/// For the rest of the transaction, finds rows by key whatever the statistics say: these tables
-/// grow from nothing to thousands of rows a second, and a plan that was made for an empty table
-/// reads the whole of a full one, until somebody analyses it.
-pub(crate) async fn trust_keys(tx: &mut PgConnection) -> Result<()> {
-    sqlx::query!("set local enable_seqscan = off").execute(tx).await?;
-    Ok(())
-}
-
-/// Locks the shelves of these products, in the order of their ids. After [`trust_keys`].
+/// Locks the shelves of these products, in the order of their ids.
 pub(crate) async fn lock_shelves(
     tx: &mut PgConnection,
     products: &BTreeSet<ProductId>,
@@ -102,7 +95,7 @@ impl Shelf {
 }
 
 /// Writes shelves that were locked and have changed. They all exist; it is an upsert because that
-/// finds each row by its key and leaves the planner nothing to choose (see [`trust_keys`]).
+/// finds each row by its key, whatever plan was made while the table was still empty.
 pub(crate) async fn write_shelves(tx: &mut PgConnection, shelves: &Shelves) -> Result<()> {
     if shelves.is_empty() {
         return Ok(());
@@ -136,7 +129,7 @@ pub(crate) struct Stored {
 }
 
 /// The reservations of these orders that exist, locked in the order of their ids; without returns.
-/// After [`trust_keys`].
+///
 pub(crate) async fn lock_reservations(
     tx: &mut PgConnection,
     orders: &BTreeSet<OrderId>,
@@ -164,6 +157,25 @@ pub(crate) async fn lock_reservations(
 fn lines(products: Vec<Uuid>, quantities: Vec<i64>) -> Vec<Line> {
     let pairs = products.into_iter().zip(quantities);
     pairs.map(|(product, quantity)| Line { product: product.into(), quantity }).collect()
+}
+
+/// Counts the reservations that were made between `since` (one hour ago when it is none) and ten
+/// minutes ago, and are still held. Answers also where the next look begins.
+pub(crate) async fn overdue(
+    pool: &PgPool,
+    since: Option<OffsetDateTime>,
+) -> Result<(i64, OffsetDateTime)> {
+    let row = sqlx::query!(
+        r#"select count(*) filter (where state = 'held') as "held!",
+               now() - interval '10 minutes' as "until!"
+           from reservations
+           where created_at > coalesce($1, now() - interval '1 hour')
+               and created_at <= now() - interval '10 minutes'"#,
+        since
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok((row.held, row.until))
 }
 
 /// What came back of one order at once.

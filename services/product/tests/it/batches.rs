@@ -180,3 +180,24 @@ async fn two_copies_that_meet_an_order_at_once_do_not_overwrite_each_other() {
     assert_eq!(shop.sql(verdicts), "0");
     shop.running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reservation_that_nobody_ends_is_counted_and_left_alone() {
+    let shop = Shop::open().await;
+    let orders = Orders::open(&shop.world).await;
+    let (cup, old) = (shop.add("cup", 9).await, [OrderId::mint(), OrderId::mint()]);
+    orders.placed(old[0], &[(cup, 2)]).await;
+    orders.placed(old[1], &[(cup, 3)]).await;
+    orders.placed(OrderId::mint(), &[(cup, 4)]).await;
+    shop.has(cup, (9, 9, 0)).await;
+    shop.sql(&format!(
+        "update reservations set created_at = now() - interval '20 minutes'
+         where order_id in ('{}', '{}')",
+        old[0], old[1]
+    ));
+    let shop = shop.crash().await; // it looks at its start
+    let counted = || telemetry::metrics::render().contains("souk_reservations_overdue_total 2\n");
+    eventually("both are counted", LIMIT, async || counted().then_some(())).await;
+    assert_eq!(shop.counts(cup).await, (9, 9, 0));
+    shop.running.stop().await;
+}

@@ -118,23 +118,24 @@ async fn imports_at_the_same_time_do_not_double_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sku_that_comes_twice_keeps_its_last_line_and_its_first_delivery() {
+async fn a_sku_has_one_meaning_in_a_file() {
     let shop = Shop::open().await;
-    let mut items = file("a", 2);
-    items[1] = ImportProductsRequest { name: "last".into(), opening_stock: 50, ..items[0].clone() };
-    assert_eq!(shop.import(items.clone()).await.unwrap(), done(1, 1, 0, 3));
-    assert_eq!(shop.sql("select name || version from products"), "last2");
-    // Which is why the file is read as a whole before it is sent.
-    assert_eq!(shop.import(items).await.unwrap(), done(0, 2, 0, 0));
+    let mut items = file("a", 600);
+    items[599].sku = "SKU-1".into();
+    let refused = shop.import(items).await.unwrap_err();
+    let expected = ("items[599].sku".to_owned(), "once in a file".to_owned());
+    assert_eq!(fields(&refused), [expected]);
     shop.running.stop().await;
 }
+
+type Change = fn(&mut ImportProductsRequest);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_that_is_refused_is_named_and_its_chunk_is_not_written() {
     let shop = Shop::open().await;
     let good = file("a", 3);
     let euro = Some(Money { currency: "EUR".into(), minor_units: 1 });
-    let change: [(&str, fn(&mut ImportProductsRequest)); 6] = [
+    let change: [(&str, Change); 6] = [
         ("source", |item| item.source = String::new()),
         ("sku", |item| item.sku = "a b".into()),
         ("name", |item| item.name = "\0".into()),
