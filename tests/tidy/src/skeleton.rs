@@ -204,9 +204,9 @@ mod tests {
         assert!(services_are_alike(&foreign("src/domain/rules.rs")).is_empty());
         assert_eq!(services_are_alike(&foreign("src/repository.rs")).len(), 1);
         assert_eq!(services_are_alike(&foreign("src/watch.rs")).len(), 1);
-        for at in 0..REQUIRED.len() {
+        for (at, name) in REQUIRED.iter().enumerate() {
             let without = service(|files| drop(files.remove(at)));
-            assert_eq!(services_are_alike(&without).len(), 1, "{}", REQUIRED[at]);
+            assert_eq!(services_are_alike(&without).len(), 1, "{name}");
         }
     }
 
