@@ -1,0 +1,1 @@
+//! The shop as its users meet it: see `tests/it`.

@@ -1,0 +1,99 @@
+//! The whole shop through its HTTP API: six services, the payment provider and real stores, all
+//! as processes. The scenarios share one shop; those that break things have one of their own.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
+
+mod shopper;
+mod shops;
+mod buying;
+mod paying;
+mod refusing;
+mod returning;
+mod tracing;
+mod importing;
+mod reading;
+mod crashing;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+use libtest_mimic::{Arguments, Failed, Trial};
+use operator::Shop;
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = Arc::new(Runtime::new().expect("a runtime"));
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(&runtime, None)).exit_code();
+    }
+    let shop = match runtime.block_on(shops::open("shared", |_| ())) {
+        Ok(shop) => Arc::new(shop),
+        Err(error) => {
+            eprintln!("the shop does not open: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let conclusion = libtest_mimic::run(&arguments, trials(&runtime, Some(&shop)));
+    if conclusion.has_failed() {
+        shops::print_logs(&shop);
+    }
+    let shop = Arc::into_inner(shop).expect("every scenario has ended");
+    if let Err(error) = runtime.block_on(shops::close("shared", shop)) {
+        eprintln!("the shop does not close: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+/// Scenarios of the shared shop, and those that open one of their own.
+macro_rules! scenarios {
+    ($runtime:expr, $shop:expr, shared: [$($shared:path),* $(,)?], own: [$($own:path),* $(,)?]) => {
+        vec![
+            $({
+                let (runtime, shop) = (Arc::clone($runtime), $shop.map(Arc::clone));
+                Trial::test(stringify!($shared), move || {
+                    let shop = shop.ok_or("no shop")?;
+                    outcome(runtime.block_on($shared(&shop)))
+                })
+            },)*
+            $({
+                let runtime = Arc::clone($runtime);
+                Trial::test(stringify!($own), move || outcome(runtime.block_on($own())))
+            },)*
+        ]
+    };
+}
+
+fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
+    scenarios!(runtime, shop,
+        shared: [
+            buying::an_order_settles_and_everything_adds_up,
+            buying::twenty_duplicates_with_one_key_are_one_order,
+            buying::two_tabs_are_one_order,
+            buying::a_key_with_another_body_is_refused,
+            buying::what_is_not_there_is_not_sold,
+            buying::twenty_buyers_of_five_pieces_buy_five,
+            buying::a_guests_cart_is_merged_at_sign_in,
+            buying::a_price_change_is_what_the_next_order_pays,
+            buying::an_order_of_two_thousand_lines_settles,
+            paying::a_declined_card_cancels_and_releases,
+            paying::a_charge_whose_answer_was_lost_is_one_charge,
+            paying::a_cancellation_while_paying_charges_nothing,
+            refusing::every_refusal_is_a_problem_with_a_code,
+            refusing::what_is_somebody_elses_does_not_exist,
+            returning::a_return_is_refunded_and_restocked,
+            tracing::one_trace_has_every_service,
+            importing::a_catalogue_is_imported_once,
+        ],
+        own: [
+            reading::readme_runs_as_it_is_printed,
+            crashing::a_killed_service_delays_an_order_and_loses_nothing,
+        ]
+    )
+}
+
+fn outcome(result: Result<()>) -> Result<(), Failed> {
+    result.map_err(|error| format!("{error:?}").into())
+}
