@@ -1,15 +1,10 @@
 //! Building the shop with cargo, and handing over to it.
 
 use crate::{Result, style};
-use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use stores::Home;
-
-/// What `up` runs; the psp stands in for the payment provider.
-const PACKAGES: [&str; 8] =
-    ["operator", "gateway", "product", "user", "cart", "order", "payment", "psp"];
 
 /// How the shop is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +87,8 @@ pub fn operator(profile: Profile) -> Result<PathBuf> {
 /// When it does not compile; cargo has said why.
 pub fn shop(home: &Home, profile: Profile) -> Result {
     println!("{} ({} profile)", style::bold("building"), profile.name());
-    let packages =
-        PACKAGES.iter().flat_map(|name| ["--package", name]).map(OsString::from).collect();
-    build(home, profile, packages)
+    // The whole workspace, so that features are those of the tests' build and nothing is built twice.
+    build(home, profile, &["--workspace", "--bins"])
 }
 
 /// Builds the operator alone.
@@ -102,10 +96,10 @@ pub fn shop(home: &Home, profile: Profile) -> Result {
 /// # Errors
 /// As [`shop`].
 pub fn operator_only(home: &Home, profile: Profile) -> Result {
-    build(home, profile, vec!["--package".into(), "operator".into()])
+    build(home, profile, &["--package", "operator"])
 }
 
-fn build(home: &Home, profile: Profile, packages: Vec<OsString>) -> Result {
+fn build(home: &Home, profile: Profile, packages: &[&str]) -> Result {
     let mut command = cargo(home)?;
     command.args(["build", "--profile", profile.name()]).args(packages);
     succeeded(command.status()?, "cargo build")

@@ -81,7 +81,7 @@ pub struct Up {
     #[arg(long)]
     pub system: bool,
     /// Build the dev profile: sooner built, slower to run
-    #[arg(long)]
+    #[arg(long, env = "SOUK_DEV")]
     pub dev: bool,
 }
 

@@ -37,6 +37,7 @@ pub fn run(home: &Home, all: bool) -> Result {
     machine::provide_stores(home, &Options::default(), false)?;
     let mut outcomes = Vec::new();
     let mut failed = false;
+    let readme = no_shop(home);
     for suite in &SUITES {
         let outcome =
             if failed { Outcome::Skipped("not reached".into()) } else { run_one(home, suite) };
@@ -44,6 +45,10 @@ pub fn run(home: &Home, all: bool) -> Result {
         outcomes.push((suite.name, outcome));
     }
     let stopped = Stores::stop_at(&home.test_stores());
+    if !readme {
+        let why = "this checkout has a shop that README would wipe: cargo souk down --wipe";
+        outcomes.push(("readme", Outcome::Skipped(why.into())));
+    }
     list(&outcomes, all);
     stopped?;
     if failed { Err("not everything passed".into()) } else { Ok(()) }
@@ -112,6 +117,16 @@ fn sqlx(home: &Home) -> Result {
 
 /// The programs first: tests of the whole shop run them.
 fn tests(home: &Home) -> Result {
-    cargo(home, &["build", "--workspace", "--bins"])?;
-    cargo(home, &["test", "--workspace"])
+    build::shop(home, Profile::Dev)?;
+    let mut command = build::cargo(home)?;
+    command.args(["test", "--workspace"]);
+    if no_shop(home) {
+        command.env("SOUK_TEST_README", "1");
+    }
+    build::succeeded(command.status()?, "cargo test --workspace")
+}
+
+/// README's commands, which are a test, start and wipe the shop of this checkout.
+fn no_shop(home: &Home) -> bool {
+    !home.stores().exists() && !home.state_file().exists()
 }
