@@ -30,6 +30,9 @@ impl Events {
 
     /// Folds the events of a batch over the payments that they speak of.
     async fn take_in(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
+        if !self.app.work.has_room() {
+            return Err(HandlerError::Transient(anyhow::anyhow!("the provider is not that fast")));
+        }
         let said = events.iter().map(Said::read).collect::<Result<Vec<_>, _>>()?;
         let wishes: Vec<Wish> = said.iter().filter_map(Said::wish).collect();
         let owned = store::owned(tx, &wishes).await?;

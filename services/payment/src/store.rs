@@ -12,8 +12,8 @@ use crate::domain::payment::State;
 use crate::domain::{CardToken, Label, Payment, Refund, RefundId, Wish};
 
 pub(crate) use work::{
-    Called, Lease, Open, Owed, Repaid, Transfer, claim, claim_refunds, handed, release, settle,
-    settle_refunds,
+    Called, Lease, Open, Owed, Repaid, Transfer, claim, claim_refunds, handed, release, renew,
+    settle, settle_refunds,
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;

@@ -8,6 +8,7 @@
 //! Leases only save work: two workers at one payment use the same key, and its row decides.
 
 use std::collections::VecDeque;
+use std::future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use kernel::{EventId, OrderId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 
@@ -26,8 +27,10 @@ use crate::peers::{Charge, Decision, Psp, PspError, Repayment};
 use crate::store::{self, Lease, Open, Owed};
 
 const POLL: Duration = Duration::from_millis(250);
-/// What is handed over beyond this waits for its lease to run out, and for the poll.
-const HANDED_MAX: usize = 4096;
+/// Handed over and not read yet. Beyond that no events are taken in.
+const HANDED_MAX: usize = 1024;
+/// So many may come in with one batch of events.
+const HANDED_AT_ONCE: usize = 256;
 /// Rows read at once; so many calls' results are written at once.
 const BATCH: usize = 128;
 /// A payment that was read longer ago is read again: it may have been cancelled.
@@ -37,19 +40,21 @@ const PAUSE_MAX_SECONDS: f64 = 5.0;
 /// The provider does not understand us: somebody has to look.
 const PAUSE_REFUSED_SECONDS: f64 = 30.0;
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+/// How long a result waits for others that are under way, to share their transaction.
+const LINGER: Duration = Duration::from_millis(4);
 
 /// The worker's letter box. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Work {
     /// What this process leases.
     pub lease: Lease,
-    handed: mpsc::Sender<OrderId>,
+    handed: mpsc::Sender<(OrderId, Instant)>,
     due: Arc<Notify>,
 }
 
 /// The other side of [`Work`].
 pub(crate) struct Handed {
-    orders: mpsc::Receiver<OrderId>,
+    orders: mpsc::Receiver<(OrderId, Instant)>,
     due: Arc<Notify>,
 }
 
@@ -65,7 +70,13 @@ impl Work {
 
     /// This payment was written and leased by this process just now.
     pub(crate) fn hand_over(&self, order: OrderId) {
-        let _full = self.handed.try_send(order); // then its lease runs out and the poll finds it
+        // When it is full, the lease runs out and the poll finds the payment.
+        let _full = self.handed.try_send((order, Instant::now()));
+    }
+
+    /// Whether another batch of events can be taken in.
+    pub(crate) fn has_room(&self) -> bool {
+        self.handed.capacity() >= HANDED_AT_ONCE
     }
 
     /// Something is due that nobody works at.
@@ -151,10 +162,39 @@ pub(crate) struct Worker {
     /// Handed over and read, but not called for yet.
     ready: VecDeque<Open>,
     read_at: Instant,
-    /// First calls have places of their own, so that payments that hang cannot hold up others.
+    /// More is due than there were places for.
+    more_is_due: bool,
+    places: Places,
+    running: JoinSet<()>,
+}
+
+/// How many calls there may be. First calls have places of their own, so that payments that hang
+/// cannot hold up others.
+#[derive(Clone)]
+struct Places {
     first: Arc<Semaphore>,
     again: Arc<Semaphore>,
-    running: JoinSet<()>,
+    firsts: usize,
+    agains: usize,
+}
+
+impl Places {
+    fn new(calls: NonZeroUsize) -> Self {
+        let (firsts, agains) = (calls.get(), calls.get().div_ceil(2));
+        let (first, again) = (Semaphore::new(firsts).into(), Semaphore::new(agains).into());
+        Self { first, again, firsts, agains }
+    }
+
+    /// Whether it is worth looking for more that is due: half of its places are free.
+    fn has_room(&self) -> bool {
+        self.again.available_permits() * 2 >= self.agains
+    }
+
+    /// Whether somebody is calling.
+    fn are_taken(&self) -> bool {
+        let free = self.first.available_permits() + self.again.available_permits();
+        free < self.firsts + self.agains
+    }
 }
 
 impl Worker {
@@ -165,8 +205,8 @@ impl Worker {
             handed,
             ready: VecDeque::new(),
             read_at: Instant::now(),
-            first: Arc::new(Semaphore::new(calls.get())),
-            again: Arc::new(Semaphore::new(calls.get().div_ceil(2))),
+            more_is_due: false,
+            places: Places::new(calls),
             running: JoinSet::new(),
         }
     }
@@ -176,7 +216,8 @@ impl Worker {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let app = self.app.clone();
         let (finished, results) = mpsc::channel(BATCH);
-        tokio::join!(self.call_all(finished, &stop), settle_all(&app, results, &stop));
+        let places = self.places.clone();
+        tokio::join!(self.call_all(finished, &stop), settle_all(&app, results, &places, &stop));
         if let Err(error) = store::release(app.database.sole(), app.work.lease.holder).await {
             tracing::warn!(%error, "leases run out by themselves");
         }
@@ -198,6 +239,9 @@ impl Worker {
                     self.read(&mut handed).await
                 }
                 () = due.notified() => self.start_due(&finished).await,
+                () = future::ready(()), if self.more_is_due && self.places.has_room() => {
+                    self.start_due(&finished).await
+                }
                 _ = poll.tick() => self.start_due(&finished).await,
             };
             if let Err(error) = looked_up {
@@ -208,20 +252,26 @@ impl Worker {
         while self.running.join_next().await.is_some() {}
     }
 
-    /// Looks at what was handed over, as it stands now.
-    async fn read(&mut self, orders: &mut Vec<OrderId>) -> Result<(), sqlx::Error> {
-        let (pool, holder) = (self.app.database.sole(), self.app.work.lease.holder);
-        self.ready = store::handed(pool, orders, holder).await?.into();
-        self.read_at = Instant::now();
+    /// Looks at what was handed over, as it stands now. What waited long is leased anew.
+    async fn read(&mut self, orders: &mut Vec<(OrderId, Instant)>) -> Result<(), sqlx::Error> {
+        let (pool, lease) = (self.app.database.sole(), self.app.work.lease);
+        let ids: Vec<OrderId> = orders.iter().map(|(id, _)| *id).collect();
+        let waited = orders.iter().map(|(_, since)| since.elapsed()).max().unwrap_or_default();
         orders.clear();
+        if waited.as_secs_f64() > lease.seconds / 3.0 {
+            store::renew(pool, &ids, lease).await?;
+        }
+        self.ready = store::handed(pool, &ids, lease.holder).await?.into();
+        self.read_at = Instant::now();
         Ok(())
     }
 
     async fn start_ready(&mut self, finished: &mpsc::Sender<Finished>) {
         while !self.ready.is_empty() {
-            let Ok(place) = Arc::clone(&self.first).try_acquire_owned() else { return };
+            let Ok(place) = Arc::clone(&self.places.first).try_acquire_owned() else { return };
             if self.read_at.elapsed() > FRESH {
-                let mut orders = self.ready.drain(..).map(|open| open.order).collect();
+                let read_at = self.read_at;
+                let mut orders = self.ready.drain(..).map(|open| (open.order, read_at)).collect();
                 if let Err(error) = self.read(&mut orders).await {
                     tracing::warn!(%error, "payments: their leases will run out");
                     return;
@@ -233,20 +283,19 @@ impl Worker {
         }
     }
 
-    /// Leases what is due, as much as there are places for.
+    /// Leases what is due, as much as there are places for. What this process has leased itself
+    /// may be in the queue still: while there is one, its leases count although they ran out.
     async fn start_due(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
         let (app, lease) = (self.app.clone(), self.app.work.lease);
-        let pool = app.database.sole();
-        let free = self.again.available_permits() as i64;
-        if free > 0 {
-            let open = store::claim(pool, lease, free).await?;
-            self.start_again(open.into_iter().map(Task::Again), finished);
-        }
-        let free = self.again.available_permits() as i64;
-        if free > 0 {
-            let owed = store::claim_refunds(pool, lease, free).await?;
-            self.start_again(owed.into_iter().map(Task::Refund), finished);
-        }
+        let queued = !self.ready.is_empty() || !self.handed.orders.is_empty();
+        let free = self.places.again.available_permits() as i64;
+        let open = store::claim(app.database.sole(), lease, queued, free).await?;
+        let all_taken = open.len() as i64 == free;
+        self.start_again(open.into_iter().map(Task::Again), finished);
+        let free = self.places.again.available_permits() as i64;
+        let owed = store::claim_refunds(app.database.sole(), lease, free).await?;
+        self.more_is_due = all_taken || owed.len() as i64 == free;
+        self.start_again(owed.into_iter().map(Task::Refund), finished);
         Ok(())
     }
 
@@ -256,7 +305,7 @@ impl Worker {
         finished: &mpsc::Sender<Finished>,
     ) {
         for task in tasks {
-            if let Ok(place) = Arc::clone(&self.again).try_acquire_owned() {
+            if let Ok(place) = Arc::clone(&self.places.again).try_acquire_owned() {
                 self.start(task, place, finished);
             }
         }
@@ -268,8 +317,8 @@ impl Worker {
         let call = async move {
             let (news, refused) = carry_out(&*psp, &task).await;
             let done = Finished { task, news, refused, span: Span::current() };
+            drop(place); // the next call need not wait for this result to be written
             let _stopping = finished.send(done).await; // settle_all ends after its last sender
-            drop(place);
         };
         self.running.spawn(call.instrument(span));
     }
@@ -332,9 +381,21 @@ fn news(decision: Decision) -> News {
 }
 
 /// Writes results until the last caller is gone: whatever is ready, in one transaction.
-async fn settle_all(app: &App, mut results: mpsc::Receiver<Finished>, stop: &CancellationToken) {
+async fn settle_all(
+    app: &App,
+    mut results: mpsc::Receiver<Finished>,
+    places: &Places,
+    stop: &CancellationToken,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     while results.recv_many(&mut batch, BATCH).await > 0 {
+        let until = Instant::now() + LINGER;
+        while batch.len() < BATCH && places.are_taken() {
+            match timeout_at(until, results.recv_many(&mut batch, BATCH)).await {
+                Ok(more) if more > 0 => {}
+                _ => break, // late, or the last one
+            }
+        }
         settle(app, &batch, stop).await;
         batch.clear();
     }

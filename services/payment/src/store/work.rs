@@ -52,7 +52,27 @@ impl OpenRow {
     }
 }
 
-/// Reads payments that this process has just written and leased, as they stand now.
+/// Leases again what waited long here, if nobody else has it by now. As with [`claim`], the
+/// commit does not wait for the disk.
+pub(crate) async fn renew(pool: &PgPool, orders: &[OrderId], lease: Lease) -> Result<()> {
+    let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
+    sqlx::query!(
+        "with renewed as (
+             update payments set leased_until = now() + make_interval(secs => $3)
+             where order_id = any($1) and state in ('pending', 'cancelling') and leased_by = $2
+             returning set_config('synchronous_commit', 'off', true)
+         )
+         select count(*) from renewed",
+        &ids,
+        lease.holder,
+        lease.seconds
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(())
+}
+
+/// Reads payments that this process has written and leased, as they stand now.
 pub(crate) async fn handed(pool: &PgPool, orders: &[OrderId], holder: Uuid) -> Result<Vec<Open>> {
     let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
     sqlx::query_as!(
@@ -61,7 +81,7 @@ pub(crate) async fn handed(pool: &PgPool, orders: &[OrderId], holder: Uuid) -> R
                p.attempts, p.traceparent
            from payments p left join payment_methods m using (payment_method_id)
            where p.order_id = any($1) and p.state in ('pending', 'cancelling')
-               and p.leased_by = $2 and p.leased_until > now()"#,
+               and p.leased_by = $2"#,
         &ids,
         holder
     )
@@ -74,7 +94,13 @@ pub(crate) async fn handed(pool: &PgPool, orders: &[OrderId], holder: Uuid) -> R
 
 /// Leases up to `limit` open payments that are due and that nobody works at. A lease that a
 /// crash of the database takes back costs nothing, so the commit does not wait for the disk.
-pub(crate) async fn claim(pool: &PgPool, lease: Lease, limit: i64) -> Result<Vec<Open>> {
+/// `but_own`: leaves out what this process has leased itself.
+pub(crate) async fn claim(
+    pool: &PgPool,
+    lease: Lease,
+    but_own: bool,
+    limit: i64,
+) -> Result<Vec<Open>> {
     sqlx::query_as!(
         OpenRow,
         r#"with claimed as (
@@ -82,6 +108,7 @@ pub(crate) async fn claim(pool: &PgPool, lease: Lease, limit: i64) -> Result<Vec
                from (
                    select order_id from payments
                    where state in ('pending', 'cancelling') and leased_until <= now()
+                       and not ($4 and leased_by is not distinct from $1)
                    order by leased_until limit $3 for update skip locked
                ) due
                where p.order_id = due.order_id
@@ -92,7 +119,8 @@ pub(crate) async fn claim(pool: &PgPool, lease: Lease, limit: i64) -> Result<Vec
            from claimed p left join payment_methods m using (payment_method_id)"#,
         lease.holder,
         lease.seconds,
-        limit
+        limit,
+        but_own
     )
     .fetch_all(pool)
     .await?

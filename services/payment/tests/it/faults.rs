@@ -28,11 +28,15 @@ async fn while_the_provider_is_away_payments_wait_and_none_is_decided() {
 async fn a_service_that_is_killed_during_the_call_finds_out_what_became_of_it() {
     let mut shop = Shop::open().await;
     let customer = shop.customer("tok_lost").await; // charged, and no answer
-    let slow = json!({"delay_ms": {"min": 200, "max": 200}});
+    let slow = json!({"delay_ms": {"min": 400, "max": 400}});
     shop.provider.behave(slow).await;
     let order = shop.hold(&customer, 1250).await;
     shop.until(order, "pending").await;
-    shop.crash().await;
+    shop.kill().await;
+    eventually("it is charged all the same", SOON, async || shop.provider.decision(order).await)
+        .await;
+    assert_eq!(shop.state(order), "pending");
+    shop.start_again().await;
     shop.until(order, "captured").await;
     assert_eq!(shop.provider.of(order).await, Tally { captures: 1, refunds: 0, net: 1250 });
     assert_eq!(shop.events("PaymentCaptured", order), 1);
@@ -53,7 +57,8 @@ async fn a_hundred_payments_through_faults_and_crashes_are_each_charged_once() {
     for (number, order) in orders.iter().enumerate() {
         shop.hold_order(*order, &customer, 100).await;
         if number % 30 == 29 {
-            shop.crash().await;
+            shop.kill().await;
+            shop.start_again().await;
         }
     }
     eventually("all are captured", SOON, async || {
@@ -75,8 +80,26 @@ async fn a_service_that_stops_gives_its_leases_back() {
     let customer = shop.customer("tok_hang").await;
     let order = shop.hold(&customer, 1250).await;
     shop.until(order, "pending").await;
-    let next = shop.another().await;
-    std::mem::replace(&mut shop.payment, next).stop().await;
+    shop.stop().await;
+    let free = format!("payments where order_id = '{order}' and leased_by is null");
+    assert_eq!(shop.count(&free), 1);
+    shop.start_again().await;
     shop.cancel(order).await;
     shop.until(order, "voided").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_beyond_the_queue_is_worked_off() {
+    let mut shop = Shop::open().await;
+    let customer = shop.customer("tok_approve").await;
+    shop.stop().await;
+    let orders: Vec<OrderId> = (0..1500).map(|n| OrderId::mint_on(Shard(n as u8))).collect();
+    shop.hold_many(&orders, &customer, 100).await;
+    shop.start_again().await;
+    eventually("all are captured", SOON, async || {
+        (shop.count("payments where state = 'captured'") == orders.len()).then_some(())
+    })
+    .await;
+    let charged = shop.provider.charged().await;
+    assert_eq!(charged.values().sum::<usize>(), orders.len());
 }

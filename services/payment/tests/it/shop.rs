@@ -24,7 +24,7 @@ pub const SECRET: &str = "a secret of two";
 pub struct Shop {
     pub world: World,
     pub provider: Provider,
-    pub payment: Running,
+    payment: Option<Running>,
     pub urls: Vec<String>,
     pub published: Published,
     order: Publisher,
@@ -43,7 +43,7 @@ impl Shop {
         fs::write(secret(&world), format!("{SECRET}\n")).unwrap();
         let urls = world.databases("payment", 1);
         let provider = Provider::start(world.folder().join("provider")).await;
-        let payment = start(&world, &provider, &urls).await;
+        let payment = Some(start(&world, &provider, &urls).await);
         let published = Published::by(&world, "payment").await;
         let order = Publisher::new(&world, "order").await;
         Self { world, provider, payment, urls, published, order }
@@ -54,14 +54,22 @@ impl Shop {
         start(&self.world, &self.provider, &self.urls).await
     }
 
-    /// Kills the service in the middle of whatever it does, and starts it again.
-    pub async fn crash(&mut self) {
-        let next = self.another().await;
-        std::mem::replace(&mut self.payment, next).kill().await;
+    /// Kills the service in the middle of whatever it does.
+    pub async fn kill(&mut self) {
+        self.payment.take().unwrap().kill().await;
+    }
+
+    /// Stops it as SIGTERM would.
+    pub async fn stop(&mut self) {
+        self.payment.take().unwrap().stop().await;
+    }
+
+    pub async fn start_again(&mut self) {
+        self.payment = Some(self.another().await);
     }
 
     pub fn client(&self) -> PaymentServiceClient<Channel> {
-        let at = [self.payment.address];
+        let at = [self.payment.as_ref().unwrap().address];
         PaymentServiceClient::new(self.world.channel("gateway", "payment", &at))
     }
 
@@ -104,6 +112,13 @@ impl Shop {
             amount: Some(gbp(minor)),
         };
         self.order.publish(order, &event).await;
+    }
+
+    pub async fn hold_many(&self, orders: &[OrderId], customer: &Customer, minor: i64) {
+        for chunk in orders.chunks(50) {
+            let all = chunk.iter().map(|order| self.hold_order(*order, customer, minor));
+            futures_util::future::join_all(all).await;
+        }
     }
 
     pub async fn cancel(&self, order: OrderId) {

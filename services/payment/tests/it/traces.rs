@@ -7,11 +7,8 @@ use crate::shop::{SOON, Shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_published_continues_the_trace_of_the_order() {
-    let options = telemetry::Options {
-        log: "off".into(),
-        trace_ratio: 1.0,
-        ..telemetry::Options::default()
-    };
+    let options =
+        telemetry::Options { log: "off".into(), trace_ratio: 1.0, ..telemetry::Options::default() };
     let _guard = telemetry::init("payment-test", &options).unwrap();
     let shop = Shop::open().await;
     let customer = shop.customer("tok_approve").await;

@@ -39,19 +39,21 @@ async fn an_unsigned_notice_is_refused_and_a_signed_one_that_says_nothing_is_not
     assert_eq!(shop.count("webhooks"), 0, "there was nothing to hint at");
 }
 
+/// Makes the pause until the next try very long, once nobody is trying.
+async fn pause(shop: &Shop) {
+    let update = "update payments set leased_until = now() + interval '1 hour'
+        where attempts > 0 and leased_by is null returning 1";
+    eventually("it waits for its next try", SOON, async || (shop.sql(update) == "1").then_some(()))
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notice_is_a_hint_to_ask_now_and_no_more() {
     let mut shop = Shop::open().await;
     let customer = shop.customer("tok_approve").await;
     shop.provider.stop().await;
     let order = shop.hold(&customer, 1250).await;
-    eventually("it waits for its next try", SOON, async || {
-        let waits = "payments where attempts > 0 and leased_by is null";
-        (shop.count(waits) == 1).then_some(())
-    })
-    .await;
-    // As if the pause were very long, with the provider still away.
-    shop.sql("update payments set leased_by = null, leased_until = now() + interval '1 hour'");
+    pause(&shop).await;
     let body = notice("evt_1", order);
     shop.receive(&body, &sign(&body)).await.unwrap();
     assert_eq!(shop.count("webhooks"), 1);
@@ -63,7 +65,7 @@ async fn a_notice_is_a_hint_to_ask_now_and_no_more() {
     .await;
     assert_eq!(shop.state(order), "pending", "what the notice claims is not believed");
 
-    shop.sql("update payments set leased_by = null, leased_until = now() + interval '1 hour'");
+    pause(&shop).await;
     shop.receive(&body, &sign(&body)).await.unwrap(); // again: a hint that was taken before
     let later = "payments where leased_until > now() + interval '50 minutes'";
     assert_eq!(shop.count(later), 1);
