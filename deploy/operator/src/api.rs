@@ -228,7 +228,10 @@ pub fn accepted(answer: Answer) -> Result<Answer> {
     let Problem { code, mut detail, fields } =
         serde_json::from_slice(&answer.body).unwrap_or_default();
     for Field { field, detail: wrong } in fields {
-        detail.push_str(&format!("; {field}: {wrong}"));
+        let wrong = format!("{field}: {wrong}");
+        if !detail.contains(&wrong) {
+            detail.push_str(&format!("; {wrong}"));
+        }
     }
     let trace_id = answer.header("x-trace-id").unwrap_or_default().to_owned();
     Err(Refusal { status: answer.status, code, detail, trace_id }.into())

@@ -6,14 +6,19 @@ use anyhow::{Context as _, Result, ensure};
 use http::Method;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::sleep;
 
-use crate::api::{Api, Order, Product};
+use crate::api::{Api, Order, Product, Refusal};
 use crate::board::now_unix_ms;
 use crate::events;
 use crate::secrets::random_hex;
 
 /// A checkout's own deadline cancels it long before.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
+
+/// How long a shop may be unable to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// What somebody wants.
 #[derive(Clone, Debug)]
@@ -102,18 +107,23 @@ impl Visit<'_> {
     }
 
     async fn sign_up(&mut self) -> Result<String> {
-        let email = format!("customer-{}@example.com", random_id(6));
         let password = random_hex();
-        let body = json!({ "email": email, "password": password, "name": "Amina Haddad" });
-        self.api.post("/v1/users", None, &body).await?;
+        let email = patiently(async || {
+            // Another one each time: an attempt whose answer was lost may have taken the last one.
+            let email = format!("customer-{}@example.com", random_id(6));
+            let body = json!({ "email": email, "password": password, "name": "Amina Haddad" });
+            self.api.post("/v1/users", None, &body).await.map(|_| email)
+        });
+        let email = email.await?;
         self.did("user", "registered");
-        let token = self.api.sign_in(&email, &password).await?;
+        let token = patiently(async || self.api.sign_in(&email, &password).await).await?;
         self.did("user", "signed in");
         let address = json!({
             "recipient": "Amina Haddad", "line1": "4 Lantern Row", "city": "Bristol",
             "postcode": "BS1 4ND", "country": "GB",
         });
-        self.api.post("/v1/me/addresses", Some(&token), &address).await?;
+        let give = async || self.api.post("/v1/me/addresses", Some(&token), &address).await;
+        patiently(give).await?;
         self.did("user", "gave an address");
         Ok(token)
     }
@@ -129,7 +139,7 @@ impl Visit<'_> {
             }
             Wish::Sku(sku) => (format!("/v1/products?sku={sku}"), format!("looked for {sku}")),
         };
-        let found: Products = self.api.get(&path, None).await?.json()?;
+        let found: Products = patiently(async || self.api.get(&path, None).await).await?.json()?;
         self.did("product", what);
         let any = matches!(wish, Wish::Sku(_));
         let mut products = found.products.into_iter();
@@ -143,7 +153,8 @@ impl Visit<'_> {
     async fn fill_cart(&mut self, token: &str, product: &Product, quantity: u32) -> Result<()> {
         let path = format!("/v1/cart/items/{}", product.product_id);
         let body = json!({ "quantity": quantity });
-        self.api.call(Method::PUT, &path, Some(token), Some(&body), &[]).await?;
+        let put = async || self.api.call(Method::PUT, &path, Some(token), Some(&body), &[]).await;
+        patiently(put).await?;
         self.did("cart", format!("put {quantity} in the cart"));
         Ok(())
     }
@@ -154,7 +165,8 @@ impl Visit<'_> {
             payment_method_id: String,
         }
         let body = json!({ "card_token": card_token, "label": "demonstration card" });
-        let method = self.api.post("/v1/payment-methods", Some(token), &body).await?;
+        let give = async || self.api.post("/v1/payment-methods", Some(token), &body).await;
+        let method = patiently(give).await?;
         self.did("payment", "gave a card");
         Ok(method.json::<PaymentMethod>()?.payment_method_id)
     }
@@ -166,9 +178,25 @@ async fn checkout(api: &Api, token: &str, method: &str, trace_id: &str) -> Resul
     let key = random_hex();
     let headers = [("traceparent", traceparent.as_str()), ("idempotency-key", key.as_str())];
     let body = json!({ "payment_method_id": method });
-    let answer = api.call(Method::POST, "/v1/orders", Some(token), Some(&body), &headers).await?;
+    let post =
+        async || api.call(Method::POST, "/v1/orders", Some(token), Some(&body), &headers).await;
+    let answer = patiently(post).await?;
     ensure!(answer.status == 202, "a checkout is answered with 202, not {}", answer.status);
     answer.json()
+}
+
+/// Asks again while the shop says that it cannot answer right now (503), for some seconds. The key
+/// of a checkout makes even that safe.
+async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask().await;
+        let busy = answer.as_ref().err().and_then(|error| error.downcast_ref::<Refusal>());
+        if busy.is_none_or(|refusal| refusal.status != 503) || Instant::now() >= deadline {
+            return answer;
+        }
+        sleep(AGAIN).await;
+    }
 }
 
 /// So many random bytes in hexadecimal, the first of them not 0.
@@ -177,4 +205,41 @@ fn random_id(bytes: usize) -> String {
     let first = random[0] | 0x10;
     let rest = &random[1..bytes.min(random.len())];
     std::iter::once(&first).chain(rest).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16) -> Refusal {
+        Refusal { status, code: "x".into(), detail: String::new(), trace_id: String::new() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_shop_that_cannot_answer_is_asked_again() {
+        for (answers, asked, ends_well) in
+            [(vec![503, 503, 200], 3, true), (vec![422, 200], 1, false), (vec![200], 1, true)]
+        {
+            let mut left = answers.into_iter();
+            let mut count = 0;
+            let outcome = patiently(async || {
+                count += 1;
+                match left.next() {
+                    Some(200) => Ok(()),
+                    status => Err(refusal(status.unwrap_or(503)).into()),
+                }
+            });
+            assert_eq!(outcome.await.is_ok(), ends_well);
+            assert_eq!(count, asked);
+        }
+    }
+
+    #[test]
+    fn random_ids_have_the_length_that_was_asked_for() {
+        for bytes in [6, 8, 16] {
+            let id = random_id(bytes);
+            assert_eq!(id.len(), 2 * bytes);
+            assert_ne!(&id[..1], "0");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use stores::{Home, Stores, Tools};
 
 use crate::layout::Layout;
 use crate::process::{Signal, wait_until};
+use crate::speak::say;
 use crate::state::State;
 use crate::{external, orphans};
 
@@ -22,9 +23,9 @@ pub fn run(home: &Home, options: &Down) -> Result<()> {
     let layout = Layout::at(&home.run());
     match State::read(&layout) {
         Ok(Some(state)) if state.is_up() => stop(&state)?,
-        Ok(None) => println!("the shop is not up"),
+        Ok(None) => say!("the shop is not up"),
         // Killed, or damaged: what is left is found by other means.
-        Ok(Some(_)) | Err(_) => println!("the shop's supervisor was killed"),
+        Ok(Some(_)) | Err(_) => say!("the shop's supervisor was killed"),
     }
     clean(home, &layout)?;
     if options.wipe { wipe(home, &layout) } else { Ok(()) }
@@ -34,12 +35,12 @@ fn stop(state: &State) -> Result<()> {
     let names: Vec<&str> = state.processes.iter().map(|entry| entry.task.name.as_str()).collect();
     let stores = state.stores.iter().filter(|store| store.process.is_some());
     let stores: Vec<&str> = stores.map(|store| store.name.as_str()).collect();
-    println!("stopping {}, then {}", names.join(", "), stores.join(", "));
+    say!("stopping {}, then {}", names.join(", "), stores.join(", "));
     state.supervisor.signal(Signal::TERM)?;
     if !wait_until(STOP_MAX, || !state.supervisor.alive()) {
         bail!("the supervisor (pid {}) does not end", state.supervisor.pid);
     }
-    println!("stopped {} processes and {} stores", names.len(), stores.len());
+    say!("stopped {} processes and {} stores", names.len(), stores.len());
     Ok(())
 }
 
@@ -48,7 +49,7 @@ fn clean(home: &Home, layout: &Layout) -> Result<()> {
     let left = orphans::end(layout)?;
     let stores = Stores::stop_at(&home.stores())?;
     if left > 0 || !stores.is_empty() {
-        println!("stopped {left} processes and {} stores that were left behind", stores.len());
+        say!("stopped {left} processes and {} stores that were left behind", stores.len());
     }
     Ok(())
 }
@@ -61,6 +62,6 @@ fn wipe(home: &Home, layout: &Layout) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    println!("removed all data");
+    say!("removed all data");
     Ok(())
 }

@@ -22,7 +22,7 @@ use stores::Home;
 
 use crate::api::Api;
 use crate::secrets::{STAFF_EMAIL, Secrets};
-use crate::{catalogue, running};
+use crate::{catalogue, running, speak};
 
 use report::Report;
 
@@ -56,8 +56,8 @@ pub async fn run(home: &Home, path: &Path) -> Result<()> {
     };
     let imported = catalogue::upload(&api, &token, lines, sent).await;
     let imported = imported.context("the import broke off; running it again completes it")?;
-    read.report.lines().iter().for_each(|line| println!("{line}"));
-    report::imported(&imported, reading, began.elapsed()).iter().for_each(|l| println!("{l}"));
+    speak::lines(&read.report.lines());
+    speak::lines(&report::imported(&imported, reading, began.elapsed()));
     Ok(())
 }
 

@@ -156,3 +156,123 @@ async fn end(child: &mut Child, process: Option<&Process>) -> std::io::Result<Ex
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Layout;
+
+    struct Bench {
+        board: Board,
+        controls: Controls,
+        keeping: tokio::task::JoinHandle<()>,
+        folder: tempfile::TempDir,
+    }
+
+    fn task() -> Task {
+        let address = "127.0.0.1:1".parse().expect("an address");
+        Task { name: "order".into(), service: "order".into(), listen: address, admin: address }
+    }
+
+    /// A real process that waits until it is told to end.
+    fn bench(script: &str, restart: bool) -> Bench {
+        let folder = tempfile::tempdir().expect("a folder");
+        let layout = Layout::create(folder.path()).expect("folders");
+        let path = folder.path().join("order");
+        write_program(&path, script);
+        let program = Program {
+            task: task(),
+            path,
+            environment: vec![("SETTING".into(), "value".into())],
+            log: layout.log_of("order"),
+            mark: "test".into(),
+        };
+        let (board, controls) = (Board::new(&[task()]), Controls::default());
+        let journal = Journal::open(&layout, false).expect("a file");
+        let keeping =
+            tokio::spawn(keep(program, controls.clone(), board.clone(), journal, restart));
+        Bench { board, controls, keeping, folder }
+    }
+
+    /// By another process: a file that this one has open for writing, even for a moment, may be
+    /// inherited by a child of another test, and then it cannot be executed.
+    fn write_program(path: &Path, script: &str) {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\""]);
+        assert!(shell.arg(path).arg(script).status().expect("sh runs").success());
+    }
+
+    impl Bench {
+        async fn until(&self, what: &str, mut done: impl FnMut(Option<Process>, u32) -> bool) {
+            let mut changes = self.board.changes();
+            let look = async {
+                loop {
+                    let entry = self.board.entry("order").expect("known");
+                    if done(entry.process, entry.restarts) {
+                        return;
+                    }
+                    changes.changed().await.expect("the board is there");
+                }
+            };
+            timeout(Duration::from_secs(10), look).await.expect(what);
+        }
+
+        async fn runs(&self) -> Process {
+            self.until("it runs", |process, _| process.is_some()).await;
+            self.board.entry("order").and_then(|entry| entry.process).expect("it runs")
+        }
+
+        fn log(&self) -> String {
+            let log = self.folder.path().join("logs/order.log");
+            fs::read_to_string(log).unwrap_or_default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_killed_is_back_within_a_second_and_ends_when_asked() {
+        let bench = bench("exec sleep 1000", true);
+        let first = bench.runs().await;
+        let killed = Instant::now();
+        first.signal(Signal::KILL).expect("ours");
+        bench.until("it is back", |process, restarts| process.is_some() && restarts == 1).await;
+        assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+        let second = bench.runs().await;
+        assert_ne!(first, second);
+        bench.controls.stop.cancel();
+        timeout(Duration::from_secs(5), bench.keeping).await.expect("in time").expect("no panic");
+        assert!(!second.alive());
+    }
+
+    #[tokio::test]
+    async fn without_restart_it_stays_down_until_somebody_wants_it() {
+        let bench = bench("exec sleep 1000", false);
+        bench.runs().await.signal(Signal::KILL).expect("ours");
+        bench.until("it is down", |process, _| process.is_none()).await;
+        bench.controls.start.notify_one();
+        bench.until("it is back", |process, restarts| process.is_some() && restarts == 1).await;
+    }
+
+    #[tokio::test]
+    async fn it_gets_its_settings_and_not_ours_and_its_words_are_kept() {
+        let bench = bench("env; echo complaint >&2; exec sleep 1000", true);
+        bench.runs().await;
+        let said = async {
+            while !bench.log().contains("complaint") {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), said).await.expect("it speaks");
+        let log = bench.log();
+        assert!(log.contains("SETTING=value") && log.contains("SOUK_SHOP=test"), "{log}");
+        assert!(!log.contains("CARGO_MANIFEST_DIR"), "{log}");
+    }
+
+    #[tokio::test]
+    async fn what_ends_by_itself_is_told_and_started_again() {
+        let bench = bench("exit 3", true);
+        bench.until("two lives", |_, restarts| restarts >= 1).await;
+        let journal = bench.folder.path().join("logs/supervisor.log");
+        let journal = fs::read_to_string(journal).expect("written");
+        assert!(journal.contains("order ended (exit status: 3); starting it again in 200 ms"));
+    }
+}

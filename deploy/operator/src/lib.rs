@@ -1,6 +1,7 @@
 //! What `cargo souk` does once it is built: starts the shop and keeps it running, and speaks to it
 //! like a customer and like staff. As a library it is how tests run a shop of their own: [`Shop`].
 
+pub mod speak;
 pub mod layout;
 pub mod secrets;
 pub mod process;

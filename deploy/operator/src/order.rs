@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 use crate::api::Api;
 use crate::customer::{Bought, Purchase, Wish, buy};
 use crate::http::Client;
+use crate::speak::say;
 use crate::traces::Trace;
-use crate::{running, timeline, tree};
+use crate::{running, speak, timeline, tree};
 
 /// A checkout leaves a span in each of these.
 const SERVICES: [&str; 6] = ["gateway", "order", "cart", "product", "user", "payment"];
@@ -34,11 +35,11 @@ pub async fn run(home: &Home, options: &Order) -> Result<()> {
     let purchase =
         Purchase { wish, quantity: options.quantity, card_token: token(options.card).to_owned() };
     let bought = buy(&Api::new(&state.shop_url()), &purchase).await?;
-    timeline::draw(&bought).iter().for_each(|line| println!("{line}"));
+    speak::lines(&timeline::draw(&bought));
     match (&state.traces_url, &state.collector) {
         (Some(url), _) => show_tree(url, &bought).await?,
         (None, Some(collector)) => {
-            println!("\n{}", dim(&format!("the spans of this trace are at {collector}")));
+            say!("\n{}", dim(&format!("the spans of this trace are at {collector}")));
         }
         (None, None) => {}
     }
@@ -76,8 +77,8 @@ async fn show_tree(traces_url: &str, bought: &Bought) -> Result<()> {
     let services: Vec<&str> =
         SERVICES.into_iter().filter(|service| paid || *service != "payment").collect();
     let (trace, missing) = received(traces_url, &bought.trace_id, &services).await?;
-    println!("\n{}", bold("trace"));
-    tree::draw(&trace).iter().for_each(|line| println!("{line}"));
+    say!("\n{}", bold("trace"));
+    speak::lines(&tree::draw(&trace));
     if missing.is_empty() {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use souk::style::{bold, dim, green};
 use stores::{Home, Options, Psql, Stores, Tools};
 
 use crate::secrets::random_hex;
+use crate::speak::say;
 
 /// The crates with queries, those first that others depend on. `database` names no table, so it
 /// shares the database (and the variable) of `messaging`.
@@ -37,10 +38,10 @@ pub fn run(home: &Home, check: bool) -> Result<()> {
     let stale = outcome?;
     stopped?;
     if stale.is_empty() {
-        println!("{}", green(if check { "all of .sqlx is up to date" } else { "wrote .sqlx" }));
+        say!("{}", green(if check { "all of .sqlx is up to date" } else { "wrote .sqlx" }));
         return Ok(());
     }
-    stale.iter().for_each(|line| println!("  {line}"));
+    stale.iter().for_each(|line| say!("  {line}"));
     bail!("{} files are out of date; write them anew with: cargo souk sqlx", stale.len());
 }
 
@@ -49,7 +50,7 @@ fn all(home: &Home, folder: &Path, stores: &Stores, check: bool) -> Result<Vec<S
     let urls = databases(home, stores)?;
     let mut stale = Vec::new();
     for (package, path, context) in CRATES {
-        println!("{} {}", bold(package), dim(path));
+        say!("{} {}", bold(package), dim(path));
         let fresh = folder.join(package);
         fs::create_dir_all(&fresh)?;
         prepare(home, package, (context, &urls[context]), &fresh)?;

@@ -13,8 +13,9 @@ use crate::http::Client;
 use crate::layout::Layout;
 use crate::plan::PSP;
 use crate::process::Process;
+use crate::speak::say;
 use crate::state::State;
-use crate::{ready, running};
+use crate::{ready, running, speak};
 
 /// The whole verb.
 ///
@@ -24,37 +25,33 @@ pub async fn run(home: &Home) -> Result<()> {
     let (layout, state) = running::shop(home)?;
     let up = uptime(state.started_unix_ms);
     let supervisor = state.supervisor.pid;
-    println!(
+    say!(
         "{}  up {up}, {} profile, supervisor {supervisor}",
         bold(&state.shop_url()),
         state.profile
     );
-    println!();
-    println!(
+    say!();
+    say!(
         "{}",
         dim(
             "process       pid       up    memory  restarts  serves at         admin             ready"
         )
     );
     let rows = join_all(state.processes.iter().map(row)).await;
-    rows.iter().for_each(|row| println!("{row}"));
-    println!();
+    speak::lines(&rows);
+    say!();
     for store in &state.stores {
-        println!("{}", store_row(&store.name, store.process.as_ref(), &store.url));
+        say!("{}", store_row(&store.name, store.process.as_ref(), &store.url));
     }
-    println!();
+    say!();
     outbox(&state).await;
     match (&state.traces_url, &state.collector) {
-        (Some(url), _) => println!("{:<10} {url}/traces/TRACE_ID", "traces"),
-        (None, collector) => println!("{:<10} {}", "traces", collector.as_deref().unwrap_or("-")),
+        (Some(url), _) => say!("{:<10} {url}/traces/TRACE_ID", "traces"),
+        (None, collector) => say!("{:<10} {}", "traces", collector.as_deref().unwrap_or("-")),
     }
-    println!("{:<10} {}", "logs", layout.logs().display());
-    println!("\n{}", bold("gRPC, as the operator"));
-    state
-        .processes
-        .iter()
-        .filter_map(|entry| grpcurl(&layout, entry))
-        .for_each(|l| println!("{l}"));
+    say!("{:<10} {}", "logs", layout.logs().display());
+    say!("\n{}", bold("gRPC, as the operator"));
+    state.processes.iter().filter_map(|entry| grpcurl(&layout, entry)).for_each(|l| say!("{l}"));
     Ok(())
 }
 
@@ -106,7 +103,7 @@ async fn outbox(state: &State) {
         *known = known.max(count);
     }
     let told: Vec<String> = most.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    println!("{:<10} {}", "unsent", if told.is_empty() { "-".to_owned() } else { told.join(", ") });
+    say!("{:<10} {}", "unsent", if told.is_empty() { "-".to_owned() } else { told.join(", ") });
 }
 
 /// The sum of a metric over its labels.

@@ -16,6 +16,7 @@ use crate::customer::{Purchase, Wish, buy};
 use crate::layout::Layout;
 use crate::secrets::{STAFF_EMAIL, Secrets};
 use crate::shop::{Options, Shop, profile_of_this, programs_beside_this};
+use crate::speak::say;
 use crate::state::{Phase, State};
 use crate::{catalogue, detached, timeline};
 
@@ -41,7 +42,7 @@ pub async fn run(home: &Home, up: &Up) -> Result<()> {
             if let Err(error) = welcomed {
                 eprintln!("{} {error:#}", souk::style::red("error:"));
             }
-            println!("\n{}", dim("Ctrl-C stops everything"));
+            say!("\n{}", dim("Ctrl-C stops everything"));
             signals.next().await;
         }
         _ = signals.next() => {}
@@ -66,12 +67,12 @@ async fn start(options: Options, signals: &mut Signals) -> Result<Shop> {
 
 /// Drains; a second signal does not wait for that.
 async fn stop(shop: Shop, signals: &mut Signals) -> Result<()> {
-    println!("\nstopping (again Ctrl-C: at once)");
+    say!("\nstopping (again Ctrl-C: at once)");
     tokio::select! {
         stopped = shop.stop() => stopped?,
         _ = signals.next() => bail!("stopped at once"),
     }
-    println!("stopped");
+    say!("stopped");
     Ok(())
 }
 
@@ -115,15 +116,15 @@ async fn already(layout: &Layout, state: State) -> Result<()> {
         Phase::Ready => state,
         Phase::Stopping => bail!("the shop is just going down; wait for it, or: cargo souk down"),
     };
-    println!("the shop is up: {}", bold(&state.shop_url()));
-    println!("{}", dim("cargo souk status shows what runs; cargo souk down stops it"));
+    say!("the shop is up: {}", bold(&state.shop_url()));
+    say!("{}", dim("cargo souk status shows what runs; cargo souk down stops it"));
     Ok(())
 }
 
 /// Fills the shelves, lets a customer buy something, and shows around.
 async fn welcome(layout: &Layout, state: &State, began: Instant) -> Result<()> {
-    println!("{:<10} {} in {}", "stores", store_names(state), seconds_ms(state.stores_ms));
-    println!("{:<10} {} in {}", "processes", process_names(state), seconds_ms(state.processes_ms));
+    say!("{:<10} {} in {}", "stores", store_names(state), seconds_ms(state.stores_ms));
+    say!("{:<10} {} in {}", "processes", process_names(state), seconds_ms(state.processes_ms));
     let api = Api::new(&state.shop_url());
     let filling = Instant::now();
     let lines = catalogue::own()?;
@@ -134,19 +135,19 @@ async fn welcome(layout: &Layout, state: &State, began: Instant) -> Result<()> {
         catalogue::upload(&api, &token, lines, |_| ()).await.context("filling the shelves")?;
     let added = imported.added;
     let took = seconds(filling.elapsed());
-    println!("{:<10} {count} products of our own, {added} of them new, in {took}", "catalogue");
-    println!("\n{}", bold("a customer buys something"));
+    say!("{:<10} {count} products of our own, {added} of them new, in {took}", "catalogue");
+    say!("\n{}", bold("a customer buys something"));
     let purchase = Purchase {
         wish: Wish::Search("cups".into()),
         quantity: 2,
         card_token: "tok_approve".into(),
     };
     let bought = buy(&api, &purchase).await?;
-    timeline::draw(&bought).iter().for_each(|line| println!("  {line}"));
+    timeline::draw(&bought).iter().for_each(|line| say!("  {line}"));
     if bought.order.state != "confirmed" {
         bail!("the order was {}, not confirmed", bought.order.state);
     }
-    println!("\n{} {} after the build", green("settled"), seconds(began.elapsed()));
+    say!("\n{} {} after the build", green("settled"), seconds(began.elapsed()));
     around(layout, state);
     Ok(())
 }
@@ -155,18 +156,18 @@ fn around(layout: &Layout, state: &State) {
     let payment = state.of("payment").find_map(|entry| entry.process.as_ref());
     let pid = payment.map_or_else(|| "PID".to_owned(), |process| process.pid.to_string());
     let shop = state.shop_url();
-    println!("\n{:<10} {}", "shop", bold(&shop));
-    println!("{:<10} {} (password: {})", "staff", STAFF_EMAIL, password_file(layout));
+    say!("\n{:<10} {}", "shop", bold(&shop));
+    say!("{:<10} {} (password: {})", "staff", STAFF_EMAIL, password_file(layout));
     if let Some(collector) = state.collector.as_ref().filter(|_| state.traces_url.is_none()) {
-        println!("{:<10} {collector}", "traces");
+        say!("{:<10} {collector}", "traces");
     }
-    println!("\n{}", bold("try next"));
-    println!("  cargo souk order --card decline            a card that is declined, as a trace");
-    println!("  curl -s '{shop}/v1/search?q=lanterns'");
-    println!(
+    say!("\n{}", bold("try next"));
+    say!("  cargo souk order --card decline            a card that is declined, as a trace");
+    say!("  curl -s '{shop}/v1/search?q=lanterns'");
+    say!(
         "  kill -9 {pid}; cargo souk order              payment dies; the order settles all the same"
     );
-    println!("{}", dim("  cargo souk status · cargo souk logs order -f · cargo souk down"));
+    say!("{}", dim("  cargo souk status · cargo souk logs order -f · cargo souk down"));
 }
 
 fn password_file(layout: &Layout) -> String {
