@@ -238,12 +238,19 @@ impl Server {
         }
     }
 
+    async fn shutdown_and(&self, more: Duration) {
+        self.shutdown.cancelled().await;
+        sleep(more).await;
+    }
+
     async fn handshake(&self, socket: Socket) -> Option<(TlsStream<Socket>, Peer)> {
         let outcome = |outcome| metrics::HANDSHAKES.with_label_values(&[outcome]).inc();
         let accept = TlsAcceptor::from(self.identity.server()).accept(socket);
+        // With TLS 1.3 the client may have sent its first calls before we are done here, so a
+        // handshake that has begun is brought to its end and the client told goodbye in HTTP.
         let tls = tokio::select! {
             accepted = timeout(HANDSHAKE_TIMEOUT, accept) => accepted,
-            () = self.shutdown.cancelled() => return None,
+            () = self.shutdown_and(SILENCE_MAX) => return None,
         };
         let Ok(Ok(tls)) = tls.inspect_err(|_| outcome("timeout")) else {
             outcome("failed");
