@@ -9,7 +9,8 @@ use kernel::{Money, OrderId, PaymentMethodId, UserId};
 use messaging::{Outbox, Outgoing};
 use telemetry::metrics::prometheus::IntGaugeVec;
 use thiserror::Error;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::payment::State;
@@ -17,7 +18,11 @@ use crate::domain::{CardToken, Effect, Label, METHODS_MAX, News, Payment, Refund
 use crate::events;
 use crate::store::{self, Called, NewRefund, Owed, Repaid, Transfer};
 use crate::webhook::{Notice, Signatures};
-use crate::worker::{Finished, Task, Work};
+use crate::worker::{BATCH, Finished, Task, Work};
+
+const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+/// How long a result waits for others that are under way, to share their transaction.
+const LINGER: Duration = Duration::from_millis(4);
 
 static WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "Intents that the payment service provider has not carried out yet";
@@ -101,8 +106,48 @@ impl App {
         self.database.unit_of_work(work).await
     }
 
+    /// Writes results until the last caller is gone: whatever is ready, in one transaction. A
+    /// result waits a moment for others while calls are `under_way`.
+    pub(crate) async fn settle_all(
+        &self,
+        mut results: mpsc::Receiver<Finished>,
+        under_way: impl Fn() -> bool,
+        stop: &CancellationToken,
+    ) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while results.recv_many(&mut batch, BATCH).await > 0 {
+            let until = Instant::now() + LINGER;
+            while batch.len() < BATCH && under_way() {
+                match timeout_at(until, results.recv_many(&mut batch, BATCH)).await {
+                    Ok(more) if more > 0 => {}
+                    _ => break, // late, or the last one
+                }
+            }
+            self.settle_surely(&batch, stop).await;
+            batch.clear();
+        }
+    }
+
+    /// Tries for ever while the database is away. A result that cannot be written must not hold
+    /// up the others: alone, it is left to its lease.
+    async fn settle_surely(&self, batch: &[Finished], stop: &CancellationToken) {
+        while let Err(error) = self.settle(batch).await {
+            if database::is_transient(&error) && !stop.is_cancelled() {
+                tracing::warn!(%error, "results will be written again");
+                sleep(SETTLE_AGAIN).await;
+            } else if let [one] = batch {
+                tracing::error!(order_id = %one.task.order(), %error, "a result was not written");
+                return;
+            } else {
+                let (left, right) = batch.split_at(batch.len() / 2);
+                Box::pin(self.settle_surely(left, stop)).await;
+                return Box::pin(self.settle_surely(right, stop)).await;
+            }
+        }
+    }
+
     /// Writes what a batch of calls to the provider came to, in one transaction.
-    pub(crate) async fn settle(&self, finished: &[Finished]) -> Result<(), sqlx::Error> {
+    async fn settle(&self, finished: &[Finished]) -> Result<(), sqlx::Error> {
         let orders: BTreeSet<OrderId> = finished.iter().map(|done| done.task.order()).collect();
         let orders: Vec<OrderId> = orders.into_iter().collect();
         let mut tx = self.database.begin(store::HOME).await?;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use kernel::{EventId, OrderId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 
@@ -31,17 +31,14 @@ const POLL: Duration = Duration::from_millis(250);
 const HANDED_MAX: usize = 1024;
 /// So many may come in with one batch of events.
 const HANDED_AT_ONCE: usize = 256;
-/// Rows read at once; so many calls' results are written at once.
-const BATCH: usize = 128;
+/// Rows read at once, and results written at once.
+pub(crate) const BATCH: usize = 128;
 /// A payment that was read longer ago is read again: it may have been cancelled.
 const FRESH: Duration = Duration::from_millis(200);
 const PAUSE_FIRST_SECONDS: f64 = 0.2;
 const PAUSE_MAX_SECONDS: f64 = 5.0;
 /// The provider does not understand us: somebody has to look.
 const PAUSE_REFUSED_SECONDS: f64 = 30.0;
-const SETTLE_AGAIN: Duration = Duration::from_millis(200);
-/// How long a result waits for others that are under way, to share their transaction.
-const LINGER: Duration = Duration::from_millis(4);
 
 /// The worker's letter box. Cheap to clone.
 #[derive(Clone)]
@@ -217,7 +214,10 @@ impl Worker {
         let app = self.app.clone();
         let (finished, results) = mpsc::channel(BATCH);
         let places = self.places.clone();
-        tokio::join!(self.call_all(finished, &stop), settle_all(&app, results, &places, &stop));
+        tokio::join!(
+            self.call_all(finished, &stop),
+            app.settle_all(results, || places.are_taken(), &stop)
+        );
         if let Err(error) = store::release(app.database.sole(), app.work.lease.holder).await {
             tracing::warn!(%error, "leases run out by themselves");
         }
@@ -318,7 +318,7 @@ impl Worker {
             let (news, refused) = carry_out(&*psp, &task).await;
             let done = Finished { task, news, refused, span: Span::current() };
             drop(place); // the next call need not wait for this result to be written
-            let _stopping = finished.send(done).await; // settle_all ends after its last sender
+            let _stopping = finished.send(done).await; // the results end with their last sender
         };
         self.running.spawn(call.instrument(span));
     }
@@ -377,44 +377,5 @@ fn news(decision: Decision) -> News {
         Decision::Captured(id) => News::Captured(id),
         Decision::Declined(reason) => News::Declined(reason),
         Decision::Voided => News::Voided,
-    }
-}
-
-/// Writes results until the last caller is gone: whatever is ready, in one transaction.
-async fn settle_all(
-    app: &App,
-    mut results: mpsc::Receiver<Finished>,
-    places: &Places,
-    stop: &CancellationToken,
-) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while results.recv_many(&mut batch, BATCH).await > 0 {
-        let until = Instant::now() + LINGER;
-        while batch.len() < BATCH && places.are_taken() {
-            match timeout_at(until, results.recv_many(&mut batch, BATCH)).await {
-                Ok(more) if more > 0 => {}
-                _ => break, // late, or the last one
-            }
-        }
-        settle(app, &batch, stop).await;
-        batch.clear();
-    }
-}
-
-/// Tries for ever while the database is away. A result that cannot be written must not hold up
-/// the others: alone, it is left to its lease.
-async fn settle(app: &App, batch: &[Finished], stop: &CancellationToken) {
-    while let Err(error) = app.settle(batch).await {
-        if database::is_transient(&error) && !stop.is_cancelled() {
-            tracing::warn!(%error, "results will be written again");
-            sleep(SETTLE_AGAIN).await;
-        } else if let [one] = batch {
-            tracing::error!(order_id = %one.task.order(), %error, "a result was not written");
-            return;
-        } else {
-            let (left, right) = batch.split_at(batch.len() / 2);
-            Box::pin(settle(app, left, stop)).await;
-            return Box::pin(settle(app, right, stop)).await;
-        }
     }
 }
