@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use souk::style::{bold, dim, green};
 use stores::{Home, Options, Psql, Stores, Tools};
 
@@ -49,11 +49,15 @@ pub fn run(home: &Home, check: bool) -> Result<()> {
 fn all(home: &Home, folder: &Path, stores: &Stores, check: bool) -> Result<Vec<String>> {
     let urls = databases(home, stores)?;
     let mut stale = Vec::new();
-    for (package, path, context) in CRATES {
+    for (package, path, _) in CRATES {
         say!("{} {}", bold(package), dim(path));
         let fresh = folder.join(package);
         fs::create_dir_all(&fresh)?;
-        prepare(home, package, (context, &urls[context]), &fresh)?;
+        prepare(home, package, &urls, &fresh)?;
+        if path.starts_with("libs/") {
+            // Whatever depends on it must find it compiled as usual, or it would write there too.
+            compile(home, package, &urls)?;
+        }
         let committed = home.workspace().join(path).join(".sqlx");
         let (expected, found) = (files(&fresh)?, files(&committed)?);
         if check {
@@ -65,8 +69,10 @@ fn all(home: &Home, folder: &Path, stores: &Stores, check: bool) -> Result<Vec<S
     Ok(stale)
 }
 
+type Urls = BTreeMap<&'static str, String>;
+
 /// A database for each context, with its migrations.
-fn databases(home: &Home, stores: &Stores) -> Result<BTreeMap<&'static str, String>> {
+fn databases(home: &Home, stores: &Stores) -> Result<Urls> {
     let psql = Psql::of(&Tools::find(home)).context("no psql on this machine")?;
     let mut urls = BTreeMap::new();
     for (package, path, context) in CRATES {
@@ -96,28 +102,29 @@ fn migrations(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Compiles one crate against its database; the macros write what they learn into `fresh`. An
 /// argument that was never used before makes cargo compile this crate, and it alone, again.
-fn prepare(home: &Home, package: &str, (context, url): (&str, &str), fresh: &Path) -> Result<()> {
+fn prepare(home: &Home, package: &str, urls: &Urls, fresh: &Path) -> Result<()> {
+    compile(home, package, urls)?;
     let once = format!("sqlx_{}", random_hex());
-    let mut cargo = souk_cargo(home)?;
+    let mut cargo = souk_cargo(home, urls)?;
     cargo.args(["rustc", "--quiet", "--profile", "check", "--lib", "--package", package]);
     cargo.args(["--", "--cfg", &once]).env("SQLX_OFFLINE_DIR", fresh);
-    // The crates that this one depends on keep to what is committed, or they would write here too.
-    for (_, _, other) in CRATES {
-        cargo.env(variable(other), if other == context { url } else { "" });
-    }
-    ensure!(cargo.status()?.success(), "{package} does not compile against its migrations");
-    if package == "database" {
-        // It shares a variable with the next one, which must find it compiled already.
-        let mut cargo = souk_cargo(home)?;
-        cargo.args(["check", "--quiet", "--lib", "--package", package]);
-        cargo.env(variable(context), url);
-        ensure!(cargo.status()?.success(), "{package} does not compile");
-    }
+    ensure!(cargo.status()?.success(), "{package} does not fit its migrations");
     Ok(())
 }
 
-fn souk_cargo(home: &Home) -> Result<std::process::Command> {
-    souk::build::cargo(home).map_err(|error| anyhow::anyhow!("{error}"))
+fn compile(home: &Home, package: &str, urls: &Urls) -> Result<()> {
+    let mut cargo = souk_cargo(home, urls)?;
+    cargo.args(["check", "--quiet", "--lib", "--package", package]);
+    ensure!(cargo.status()?.success(), "{package} does not compile against its migrations");
+    Ok(())
+}
+
+/// Every crate sees its database, and not what is committed.
+fn souk_cargo(home: &Home, urls: &Urls) -> Result<std::process::Command> {
+    let mut cargo = souk::build::cargo(home).map_err(|error| anyhow!("{error}"))?;
+    cargo.envs(urls.iter().map(|(context, url)| (variable(context), url)));
+    cargo.env_remove("SQLX_OFFLINE").env_remove("SQLX_OFFLINE_DIR");
+    Ok(cargo)
 }
 
 fn variable(context: &str) -> String {
