@@ -125,6 +125,8 @@ impl Database {
 fn pool_of(options: &Options) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(options.database_connections.get())
+        // Opening one takes a while; a burst that met an empty pool would be refused.
+        .min_connections(options.database_connections.get().div_ceil(2))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false) // the pool has done so at the release
 }

@@ -70,6 +70,7 @@ struct One {
     pool: PgPool,
     holder: Uuid,
     held_until: Instant,
+    starting: bool,
     floor: i64,
 }
 
@@ -83,6 +84,7 @@ impl One {
             pool: relay.database.pools()[index].clone(),
             holder: EventId::mint().uuid(),
             held_until: Instant::now(),
+            starting: true,
             floor: 0,
         }
     }
@@ -139,13 +141,16 @@ impl One {
     }
 
     /// Renewed at half time. The local clock only decides when to renew; the database's decides
-    /// who holds it, and two at once send duplicates, no worse.
+    /// who holds it, and two at once send duplicates, no worse. So a relay that starts seizes it:
+    /// it may well follow one that was killed, and nobody shall wait for a dead one's lease.
     async fn hold_lease(&mut self) -> Result<bool, sqlx::Error> {
         let now = Instant::now();
         if self.held_until > now + LEASE / 2 {
             return Ok(true);
         }
-        let held = store::hold_lease(&self.pool, self.holder, LEASE.as_secs_f64()).await?;
+        let (seconds, seize) = (LEASE.as_secs_f64(), self.starting);
+        let held = store::hold_lease(&self.pool, self.holder, seconds, seize).await?;
+        self.starting = false;
         if held {
             self.held_until = now + LEASE;
         }

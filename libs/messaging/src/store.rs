@@ -36,13 +36,20 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &[Outgoing]) -
     Ok(())
 }
 
-/// Takes or renews the lease on relaying, by the database's clock. False: another holds it.
-pub(crate) async fn hold_lease(pool: &PgPool, holder: Uuid, seconds: f64) -> Result<bool> {
+/// Takes or renews the lease on relaying, by the database's clock; with `seize` even from
+/// another. False: another holds it.
+pub(crate) async fn hold_lease(
+    pool: &PgPool,
+    holder: Uuid,
+    seconds: f64,
+    seize: bool,
+) -> Result<bool> {
     let held = sqlx::query!(
         "update messaging.relay set holder = $1, held_until = now() + make_interval(secs => $2)
-         where holder = $1 or held_until < now()",
+         where holder = $1 or held_until < now() or $3",
         holder,
-        seconds
+        seconds,
+        seize
     )
     .execute(pool)
     .await?;

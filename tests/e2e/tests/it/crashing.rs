@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use operator::{Shop, Signal};
 use serde_json::{Value, json};
+use stores::Server;
 use testkit::eventually;
 
 use crate::shopper::{SETTLED, Shopper, Staff, booked};
@@ -10,9 +11,36 @@ use crate::shops;
 
 const SERVICES: [&str; 6] = ["gateway", "product", "user", "cart", "order", "payment"];
 
-/// A state of the saga, and the process that is held still so that an order stays in it.
-const STATES: [(&str, Option<&str>); 3] =
-    [("placed", Some("product")), ("stock_held", Some("psp")), ("confirmed", None)];
+/// What is held still, so that an order stays in a state.
+#[derive(Clone, Copy)]
+enum Held {
+    /// Without events an order is placed, and no more.
+    Nats,
+    /// Without the provider's answer it is not paid.
+    Psp,
+    Nothing,
+}
+
+const STATES: [(&str, Held); 3] =
+    [("placed", Held::Nats), ("stock_held", Held::Psp), ("confirmed", Held::Nothing)];
+
+impl Held {
+    async fn hold(self, shop: &Shop) -> Result<()> {
+        match self {
+            Self::Nats => shop.stop_store(Server::Nats).await,
+            Self::Psp => shop.kill("psp", Signal::STOP),
+            Self::Nothing => Ok(()),
+        }
+    }
+
+    async fn release(self, shop: &Shop) -> Result<()> {
+        match self {
+            Self::Nats => shop.start_store(Server::Nats).await,
+            Self::Psp => shop.kill("psp", Signal::CONT),
+            Self::Nothing => Ok(()),
+        }
+    }
+}
 
 pub async fn a_killed_service_delays_an_order_and_loses_nothing() -> Result<()> {
     let shop = shops::open("crashing", |_| ()).await?;
@@ -45,20 +73,16 @@ async fn one_kill(
     shopper: &Shopper,
     product: &str,
     state: &str,
-    held: Option<&str>,
+    held: Held,
     victim: &str,
 ) -> Result<Value> {
-    if let Some(held) = held {
-        shop.kill(held, Signal::STOP)?;
-    }
+    held.hold(shop).await?;
     let order = shopper.order(product, 1).await?;
     // The state was reached, and is what it is at the moment of the kill.
     shopper.reaches(&order, state).await?;
     let killed = shop.process(victim).context("not running")?;
     shop.kill(victim, Signal::KILL)?;
-    if let Some(held) = held.filter(|held| *held != victim) {
-        shop.kill(held, Signal::CONT)?;
-    }
+    held.release(shop).await?;
     let settled = shopper.reaches(&order, "confirmed").await?;
     eventually("it runs again", SETTLED, async || {
         shop.process(victim).filter(|process| *process != killed).map(drop)
