@@ -222,11 +222,11 @@ impl App {
             let mut tx = app.database.begin(id.shard()).await?;
             owned(store::lock(&mut tx, &[id]).await?.pop(), user)?;
             let order = owned(store::order(&mut tx, id).await?, user)?;
-            if store::return_exists(&mut tx, id, return_id).await? {
+            if store::returns::exists(&mut tx, id, return_id).await? {
                 return Ok(order);
             }
             let accepted = returns::decide(&order, return_id, &items)?;
-            store::insert_return(&mut tx, id, &accepted).await?;
+            store::returns::insert(&mut tx, id, &accepted).await?;
             app.outbox.publish(&mut tx, &[events::returned(&order, &accepted)]).await?;
             let order = owned(store::order(&mut tx, id).await?, user)?;
             tx.commit().await?;

@@ -75,7 +75,7 @@ impl Events {
             }
         }
         if !refunds.is_empty() {
-            store::book_refunds(tx, &refunds).await?;
+            store::returns::book(tx, &refunds).await?;
         }
         Ok(())
     }

@@ -137,7 +137,6 @@ pub fn contexts_have_contracts(tree: &Tree) -> Complaints {
 /// The lists that name every service.
 const LISTS: [(&str, &str); 4] = [
     ("deploy/souk/src/cli.rs", "SERVICES"),
-    ("deploy/souk/src/build.rs", "PACKAGES"),
     ("deploy/operator/src/plan.rs", "CONTEXTS"),
     ("deploy/operator/src/sqlx.rs", "CRATES"),
 ];

@@ -46,7 +46,7 @@ async fn stopping_ends_the_wait() {
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        tokio::time::sleep(Duration::from_secs(30)).await; // the fault itself, on a paused clock
         stop.drain();
     });
     let attempt = || async { Err::<(), _>(std::io::Error::other("refused")) };
