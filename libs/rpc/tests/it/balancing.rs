@@ -53,7 +53,7 @@ async fn a_killed_member_is_missed_by_nobody_and_taken_back() {
 async fn a_busy_member_gets_fewer_calls() {
     let world = World::new();
     let slow = Callee::new(|_| async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(100)).await; // the fault itself
         Ok("slow".to_owned())
     });
     let slow = world.serve(slow, options()).await;
