@@ -12,6 +12,8 @@ use souk::style::{bold, dim, green, red, yellow};
 use stores::{Home, Server, Stores};
 
 use crate::layout::Layout;
+use crate::plan;
+use crate::state::State;
 
 const POLL: Duration = Duration::from_millis(100);
 /// What is shown of what was written before.
@@ -45,9 +47,11 @@ fn files(home: &Home, service: &str) -> Vec<PathBuf> {
         return if path.is_file() { vec![path] } else { Vec::new() };
     }
     let layout = Layout::at(&home.run());
-    let copies = (2..).map(|number| layout.log_of(&format!("{service}-{number}")));
-    let all = std::iter::once(layout.log_of(service)).chain(copies);
-    all.take_while(|path| path.is_file()).collect()
+    // An earlier shop may have had more copies.
+    let state = State::read(&layout).ok().flatten();
+    let copies = state.map_or(1, |state| state.of(service).count().max(1));
+    let names = (0..copies).map(|number| plan::name(service, number));
+    names.map(|name| layout.log_of(&name)).filter(|path| path.is_file()).collect()
 }
 
 fn show(tails: &mut [Tail], follow: bool) -> io::Result<()> {

@@ -84,7 +84,7 @@ impl Plan {
                     Some(first) => ports.exactly(first.saturating_add(number))?,
                     None => ports.any()?,
                 };
-                let name = name(service, number);
+                let name = name(service, usize::from(number));
                 tasks.push(Task { name, service: service.into(), listen, admin: ports.any()? });
             }
         }
@@ -172,7 +172,8 @@ fn own(env: &mut Environment, service: &str, places: &Places) {
     }
 }
 
-fn name(service: &str, number: u16) -> String {
+/// The name of one of the processes of a service, counted from 0: `order`, `order-2`.
+pub fn name(service: &str, number: usize) -> String {
     match number {
         0 => service.to_owned(),
         _ => format!("{service}-{}", number + 1),

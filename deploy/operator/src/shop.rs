@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use futures_util::future::{join_all, try_join_all};
 use souk::cli::Replicas;
 use stores::{Endpoints, Psql, Server, Stores, Tools};
@@ -147,6 +147,10 @@ impl Shop {
             journal.note(&format!("ended {left} processes that an earlier run had left behind"));
         }
         let plan = Plan::new(&options.replicas, options.port, &mut Ports::default())?;
+        for task in &plan.tasks {
+            let program = options.programs.join(&task.service);
+            ensure!(program.is_file(), "{} is not built", program.display());
+        }
         let board = Board::new(&plan.tasks);
         let state = Arc::new(Mutex::new(first_state(&options, &board)));
         publish(&state, &board, &layout)?;

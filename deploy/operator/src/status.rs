@@ -1,5 +1,6 @@
 //! `cargo souk status`: what runs, where, and how to talk to it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use crate::layout::Layout;
 use crate::plan::PSP;
 use crate::process::Process;
 use crate::speak::say;
-use crate::state::State;
+use crate::state::{State, Store};
 use crate::{ready, running, speak};
 
 /// The whole verb.
@@ -23,39 +24,37 @@ use crate::{ready, running, speak};
 /// When the shop is not up.
 pub async fn run(home: &Home) -> Result<()> {
     let (layout, state) = running::shop(home)?;
-    let up = uptime(state.started_unix_ms);
-    let supervisor = state.supervisor.pid;
-    say!(
-        "{}  up {up}, {} profile, supervisor {supervisor}",
-        bold(&state.shop_url()),
-        state.profile
-    );
+    say!("{}  {}", bold(&state.shop_url()), heading(&state));
     say!();
-    say!(
-        "{}",
-        dim(
-            "process       pid       up    memory  restarts  serves at         admin             ready"
-        )
-    );
-    let rows = join_all(state.processes.iter().map(row)).await;
+    let head = ["process", "pid", "up", "memory", "restarts", "serves at", "admin", "ready"];
+    say!("{}", dim(&columns(head)));
+    let rows = join_all(state.processes.iter().map(process)).await;
     speak::lines(&rows);
+    speak::lines(&state.stores.iter().map(store).collect::<Vec<_>>());
     say!();
-    for store in &state.stores {
-        say!("{}", store_row(&store.name, store.process.as_ref(), &store.url));
-    }
-    say!();
-    outbox(&state).await;
-    match (&state.traces_url, &state.collector) {
-        (Some(url), _) => say!("{:<10} {url}/traces/TRACE_ID", "traces"),
-        (None, collector) => say!("{:<10} {}", "traces", collector.as_deref().unwrap_or("-")),
-    }
-    say!("{:<10} {}", "logs", layout.logs().display());
+    say!("{:<10} {}", "unsent", outbox(&state).await);
+    let traces = state.traces_url.as_ref().map(|url| format!("{url}/traces/TRACE_ID"));
+    say!("{:<10} {}", "traces", traces.or(state.collector.clone()).unwrap_or_default());
+    say!("{:<10} {}", "logs", near(&layout.logs()));
     say!("\n{}", bold("gRPC, as the operator"));
-    state.processes.iter().filter_map(|entry| grpcurl(&layout, entry)).for_each(|l| say!("{l}"));
+    let calls = state.processes.iter().filter_map(|entry| grpcurl(&layout, entry));
+    speak::lines(&calls.collect::<Vec<_>>());
     Ok(())
 }
 
-async fn row(entry: &Entry) -> String {
+fn heading(state: &State) -> String {
+    let State { supervisor, started_unix_ms, profile, .. } = state;
+    let (up, memory) = (uptime(*started_unix_ms), memory(supervisor));
+    format!("up {up}, {profile} profile, supervisor {} ({memory})", supervisor.pid)
+}
+
+fn columns(texts: [&str; 8]) -> String {
+    let [name, pid, up, memory, restarts, listen, admin, ready] = texts;
+    let left = format!("{name:<10} {pid:>7} {up:>7} {memory:>9} {restarts:>8}");
+    format!("{left}  {listen:<15} {admin:<15} {ready}").trim_end().to_owned()
+}
+
+async fn process(entry: &Entry) -> String {
     let task = &entry.task;
     let Some(process) = entry.process.as_ref().filter(|process| process.alive()) else {
         return format!("{:<10} {}", task.name, red("down; it is being started again"));
@@ -64,30 +63,37 @@ async fn row(entry: &Entry) -> String {
         Ok(()) => green("yes"),
         Err(reason) => yellow(&format!("no: {reason}")),
     };
-    format!(
-        "{:<10} {:>6} {:>8} {:>9} {:>9}  {:<17} {:<17} {ready}",
-        task.name,
-        process.pid,
-        uptime(entry.started_unix_ms),
-        memory(process),
-        entry.restarts,
-        task.listen.to_string(),
-        task.admin.to_string(),
-    )
+    columns([
+        &task.name,
+        &process.pid.to_string(),
+        &uptime(entry.started_unix_ms),
+        &memory(process),
+        &entry.restarts.to_string(),
+        &task.listen.to_string(),
+        &task.admin.to_string(),
+        &ready,
+    ])
 }
 
-fn store_row(name: &str, process: Option<&Process>, url: &str) -> String {
+fn store(store: &Store) -> String {
+    let Store { name, url, process } = store;
     match process {
         Some(process) if process.alive() => {
-            format!("{name:<10} {:>6} {:>18}            {url}", process.pid, memory(process))
+            columns([name, &process.pid.to_string(), "", &memory(process), "", url, "", ""])
         }
-        Some(_) => format!("{name:<10} {} {url}", red("down")),
-        None => format!("{name:<10} {:>6} {url}", "yours"),
+        Some(_) => format!("{name:<10} {}", red("down; it is being started again")),
+        None => columns([name, "yours", "", "", "", url, "", ""]),
     }
 }
 
+/// A path as it is written from here.
+fn near(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(here).unwrap_or(path).display().to_string()
+}
+
 /// Events that wait in an outbox, as the services tell it.
-async fn outbox(state: &State) {
+async fn outbox(state: &State) -> String {
     let asked = state.processes.iter().filter(|entry| entry.task.service != PSP);
     let counts = asked.map(|entry| async move {
         let client = Client::new(&format!("http://{}", entry.task.admin));
@@ -103,7 +109,7 @@ async fn outbox(state: &State) {
         *known = known.max(count);
     }
     let told: Vec<String> = most.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    say!("{:<10} {}", "unsent", if told.is_empty() { "-".to_owned() } else { told.join(", ") });
+    told.join(", ")
 }
 
 /// The sum of a metric over its labels.
@@ -121,9 +127,7 @@ fn grpcurl(layout: &Layout, entry: &Entry) -> Option<String> {
     if [PSP, "gateway"].contains(&task.service.as_str()) {
         return None;
     }
-    let folder = layout.certs_of(OPERATOR);
-    let here = std::env::current_dir().unwrap_or_default();
-    let folder = folder.strip_prefix(here).unwrap_or(&folder).display().to_string();
+    let folder = near(&layout.certs_of(OPERATOR));
     Some(format!(
         "grpcurl -cacert {folder}/ca.pem -cert {folder}/cert.pem -key {folder}/key.pem \
          -authority {} {} list",
