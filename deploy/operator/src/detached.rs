@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -25,9 +25,12 @@ const READY_MAX: Duration = Duration::from_secs(180);
 /// # Errors
 /// When it ends before that; its own message is the error.
 pub async fn start(layout: &Layout, up: &Up) -> Result<State> {
+    let from = std::fs::metadata(log(layout)).map_or(0, |meta| meta.len());
     let mut child = spawn(layout, up)?;
     let supervisor = Process::of(child.id()).context("the supervisor ended at once")?;
-    wait(layout, &supervisor, || ended(&mut child, layout)).await
+    let mut ended =
+        || child.try_wait().ok().flatten().map(|status| complaint(layout, from, status));
+    wait(layout, &supervisor, &mut ended).await
 }
 
 /// Waits until the shop of this supervisor is ready; `ended` tells why it is not going to be.
@@ -48,7 +51,9 @@ pub async fn wait(
             Some(state) if state.supervisor == *supervisor && state.phase == Phase::Ready => {
                 return Ok(state);
             }
-            _ if !supervisor.alive() => bail!("the supervisor ended: {}", last_line(layout)),
+            _ if !supervisor.alive() && ended().is_none() => {
+                bail!("the supervisor ended; see {}", log(layout).display())
+            }
             _ => sleep(POLL).await,
         }
     }
@@ -89,15 +94,15 @@ fn log(layout: &Layout) -> std::path::PathBuf {
     layout.log_of("supervisor")
 }
 
-fn ended(child: &mut Child, layout: &Layout) -> Option<String> {
-    child.try_wait().ok().flatten().map(|_| last_line(layout))
-}
-
-/// A supervisor that fails says why as the last thing it does, possibly on several lines.
-fn last_line(layout: &Layout) -> String {
-    let text = std::fs::read_to_string(log(layout)).unwrap_or_default();
-    let from = text.rfind("error: ").map_or(0, |at| at + "error: ".len());
-    text[from..].trim_end().to_owned()
+/// A supervisor that fails says why as the last thing it does, possibly on several lines. What
+/// earlier ones said is not asked.
+fn complaint(layout: &Layout, from: u64, status: ExitStatus) -> String {
+    let text = std::fs::read(log(layout)).unwrap_or_default();
+    let since = text.get(usize::try_from(from).unwrap_or_default()..).unwrap_or_default();
+    match String::from_utf8_lossy(since).split_once("error: ") {
+        Some((_, why)) => why.trim_end().to_owned(),
+        None => format!("the supervisor ended ({status}); see {}", log(layout).display()),
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,8 @@ pub mod timeline;
 pub mod tree;
 pub mod running;
 pub mod detached;
+pub mod signals;
+pub mod welcome;
 pub mod up;
 pub mod down;
 pub mod status;

@@ -2,18 +2,21 @@
 //!
 //! `cargo souk up` runs one for the workspace; tests run one each, in folders of their own.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+mod options;
+mod provision;
+mod handles;
+
+pub use options::{Options, profile_of_this, programs_beside_this};
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use futures_util::future::{join_all, try_join_all};
-use souk::cli::Replicas;
-use stores::{Endpoints, Psql, Server, Stores, Tools};
-use tokio::task::{JoinHandle, spawn_blocking};
+use stores::Endpoints;
+use tokio::task::JoinHandle;
 
-use crate::board::{Board, Entry, now_unix_ms};
+use crate::board::{Board, now_unix_ms};
 use crate::certificates::Certificates;
 use crate::journal::Journal;
 use crate::keeper::{self, Controls, Program};
@@ -22,88 +25,14 @@ use crate::plan::{PSP, Places, Plan};
 use crate::ports::Ports;
 use crate::process::{Process, Signal};
 use crate::secrets::Secrets;
-use crate::state::{Phase, State, Store, without_password};
+use crate::state::{Phase, State};
 use crate::traces::{Collector, Limits};
 use crate::watch::{self, SharedStores};
-use crate::{databases, external, orphans, ready};
+use crate::{orphans, ready};
+
+use provision::{Databases, shown, start_stores};
 
 const READY_MAX: Duration = Duration::from_secs(60);
-
-/// What kind of shop.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Certificates, secrets, logs and state go here.
-    pub run: PathBuf,
-    /// The stores' data goes here.
-    pub stores_dir: PathBuf,
-    /// The stores' programs.
-    pub tools: Tools,
-    /// Stores that somebody else runs.
-    pub stores: stores::Options,
-    /// The folder of the processes' executables.
-    pub programs: PathBuf,
-    /// `release` or `dev`; only to be told.
-    pub profile: String,
-    /// Of the first gateway; further ones get the ports after it. Without it, free ones.
-    pub port: Option<u16>,
-    /// Copies of each service.
-    pub replicas: Replicas,
-    /// Databases of the carts, and of the orders.
-    pub shards: u16,
-    /// Whether processes and stores that die are started again.
-    pub restart: bool,
-    /// How long a checkout may take; the order service's own default without it.
-    pub checkout_deadline: Option<Duration>,
-    /// Where spans go. Without it the shop has a collector of its own.
-    pub collector: Option<String>,
-    /// Settings for single services, beside and before those that the shop makes:
-    /// `("payment", "SOUK_LOG", "debug")`.
-    pub environment: Vec<(String, String, String)>,
-    /// Whether what happens is told on standard error.
-    pub aloud: bool,
-}
-
-impl Options {
-    /// A shop in a folder of its own, on free ports, with the executables that were built beside
-    /// this one.
-    ///
-    /// # Errors
-    /// When this program does not know where it is.
-    pub fn in_folder(folder: &Path, tools: Tools) -> Result<Self> {
-        Ok(Self {
-            run: folder.join("run"),
-            stores_dir: folder.join("stores"),
-            tools,
-            stores: stores::Options::default(),
-            programs: programs_beside_this()?,
-            profile: profile_of_this().to_owned(),
-            port: None,
-            replicas: Replicas::default(),
-            shards: 1,
-            restart: true,
-            checkout_deadline: None,
-            collector: None,
-            environment: Vec::new(),
-            aloud: false,
-        })
-    }
-}
-
-/// The folder of this executable; of a test's, the folder above its `deps`.
-///
-/// # Errors
-/// When this program does not know where it is.
-pub fn programs_beside_this() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("this program does not know where it is")?;
-    let folder = program.parent().context("this program is in no folder")?;
-    let folder = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
-    folder.map(Path::to_owned).context("this program is in no folder")
-}
-
-/// The profile that this executable was built with.
-pub fn profile_of_this() -> &'static str {
-    if cfg!(debug_assertions) { "dev" } else { "release" }
-}
 
 /// A running shop. Dropped without [`Shop::stop`] it is killed, stores included.
 #[derive(Debug)]
@@ -286,110 +215,6 @@ impl Shop {
         publish(&self.state, &self.board, &self.layout)
     }
 
-    /// What is written in the state file.
-    pub fn state(&self) -> State {
-        let mut state = lock(&self.state).clone();
-        state.processes = self.board.entries();
-        state
-    }
-
-    /// The processes, running or not.
-    pub fn processes(&self) -> Vec<Entry> {
-        self.board.entries()
-    }
-
-    /// The process with this name (`order`, `order-2`, `psp`), while it runs.
-    pub fn process(&self, name: &str) -> Option<Process> {
-        self.board.entry(name)?.process
-    }
-
-    /// Sends a signal to a process. KILL is a crash, STOP a hang, CONT the end of it.
-    ///
-    /// # Errors
-    /// When no such process runs.
-    pub fn kill(&self, name: &str, signal: Signal) -> Result<()> {
-        self.process(name).with_context(|| format!("{name} does not run"))?.signal(signal)
-    }
-
-    /// Starts a process that died, and that is not started again by itself, and waits until it is
-    /// ready.
-    ///
-    /// # Errors
-    /// When there is no such process, or it does not come up.
-    pub async fn revive(&self, name: &str) -> Result<()> {
-        let kept = self.kept.iter().find(|kept| kept.name == name);
-        kept.with_context(|| format!("no process {name}"))?.controls.start.notify_one();
-        let task = self.board.entry(name).with_context(|| format!("no process {name}"))?.task;
-        let mut changes = self.board.changes();
-        let running =
-            async { while self.process(name).is_none() && changes.changed().await.is_ok() {} };
-        let running = tokio::time::timeout(READY_MAX, running).await;
-        running.map_err(|_| anyhow!("{name} is not started"))?;
-        ready::wait(&task, &self.board, &self.layout.log_of(name), READY_MAX).await
-    }
-
-    /// The shop's HTTP API: one URL for each gateway.
-    pub fn urls(&self) -> Vec<String> {
-        let gateways = self.board.entries().into_iter();
-        let gateways = gateways.filter(|entry| entry.task.service == "gateway");
-        gateways.map(|entry| format!("http://{}", entry.task.listen)).collect()
-    }
-
-    /// The payment provider's HTTP API: its ledger, and how it behaves.
-    pub fn psp_url(&self) -> String {
-        let provider = self.board.entry(PSP).map(|entry| entry.task.listen.to_string());
-        format!("http://{}", provider.unwrap_or_default())
-    }
-
-    /// Where `GET /traces/{trace_id}` is answered; none when spans go to another collector.
-    pub fn traces_url(&self) -> Option<String> {
-        self.collector.as_ref().map(Collector::traces_url)
-    }
-
-    /// Where the stores are, with passwords.
-    pub fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
-    }
-
-    /// The databases of a context, in the order of its shards.
-    pub fn database_urls(&self, context: &str) -> &[String] {
-        self.database_urls.get(context).map_or(&[], Vec::as_slice)
-    }
-
-    /// Ends one store and leaves it so: an outage.
-    ///
-    /// # Errors
-    /// When it does not end.
-    pub async fn stop_store(&self, server: Server) -> Result<()> {
-        self.stores.stop_one(server).await
-    }
-
-    /// Starts a store after an outage, with what it had.
-    ///
-    /// # Errors
-    /// When it does not come up.
-    pub async fn start_store(&self, server: Server) -> Result<()> {
-        self.stores.start_one(server).await
-    }
-
-    /// The password of the staff account [`crate::secrets::STAFF_EMAIL`].
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn staff_password(&self) -> Result<String> {
-        self.secrets.staff_password()
-    }
-
-    /// The log file of a process.
-    pub fn log_of(&self, name: &str) -> PathBuf {
-        self.layout.log_of(name)
-    }
-
-    /// Everything the supervisor has said is here too.
-    pub fn journal(&self) -> &Journal {
-        &self.journal
-    }
-
     /// Drains and ends everything: gateways first, so that no new request comes in, then the
     /// services, the payment provider, the stores. Bounded: what does not end is killed.
     ///
@@ -428,35 +253,6 @@ impl Drop for Shop {
     }
 }
 
-type Databases = BTreeMap<String, Vec<String>>;
-
-async fn start_stores(
-    options: &Options,
-    secrets: &Secrets,
-) -> Result<(Stores, Endpoints, Databases)> {
-    let (options, secrets) = (options.clone(), secrets.clone());
-    let starting = spawn_blocking(move || {
-        let stores = Stores::start(&options.stores_dir, &options.tools, &options.stores)?;
-        let layout = Layout::at(&options.run);
-        let provide = || {
-            external::remember(&layout, &options.stores)?;
-            let endpoints = stores.endpoints()?;
-            let psql = Psql::of(&options.tools).context("no psql on this machine")?;
-            let url = &endpoints.postgres_url;
-            let databases = databases::provide(&psql, url, &secrets, options.shards)?;
-            anyhow::Ok((endpoints, databases))
-        };
-        match provide() {
-            Ok((endpoints, databases)) => Ok((stores, endpoints, databases)),
-            Err(error) => {
-                let _ = stores.stop(); // the first error is the one to tell
-                Err(error)
-            }
-        }
-    });
-    starting.await?
-}
-
 fn first_state(options: &Options, board: &Board) -> State {
     State {
         supervisor: Process::myself(),
@@ -479,22 +275,8 @@ fn publish(state: &Mutex<State>, board: &Board, layout: &Layout) -> Result<()> {
     state.write(layout) // under the lock, so that no older state overtakes a newer one
 }
 
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The stores as they can be shown.
-fn shown(endpoints: &Endpoints) -> Vec<Store> {
-    let urls = [&endpoints.postgres_url, &endpoints.redis_url, &endpoints.nats_url];
-    let store = |(server, url): (Server, &String)| {
-        let pid = endpoints.pids.iter().find(|(of, _)| *of == server).map(|(_, pid)| *pid);
-        Store {
-            name: server.key().to_owned(),
-            url: without_password(url),
-            process: pid.and_then(Process::of),
-        }
-    };
-    Server::ALL.into_iter().zip(urls).map(store).collect()
 }
 
 fn elapsed_ms(since: Instant) -> u64 {

@@ -36,7 +36,7 @@ pub async fn run(home: &Home) -> Result<()> {
     let traces = state.traces_url.as_ref().map(|url| format!("{url}/traces/TRACE_ID"));
     say!("{:<10} {}", "traces", traces.or(state.collector.clone()).unwrap_or_default());
     say!("{:<10} {}", "logs", near(&layout.logs()));
-    say!("\n{}", bold("gRPC, as the operator"));
+    say!("\n{}", bold("gRPC, as the operator (grpcurl 1.8.8 or newer)"));
     let calls = state.processes.iter().filter_map(|entry| grpcurl(&layout, entry));
     speak::lines(&calls.collect::<Vec<_>>());
     Ok(())

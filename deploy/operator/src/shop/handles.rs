@@ -1,0 +1,122 @@
+//! What can be asked of a running shop, and done to it: for tests, and for whoever wants to see it
+//! fail.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, anyhow};
+use stores::{Endpoints, Server};
+
+use super::{READY_MAX, Shop, lock};
+use crate::board::Entry;
+use crate::journal::Journal;
+use crate::plan::PSP;
+use crate::process::{Process, Signal};
+use crate::ready;
+use crate::state::State;
+use crate::traces::Collector;
+
+impl Shop {
+    /// What is written in the state file.
+    pub fn state(&self) -> State {
+        let mut state = lock(&self.state).clone();
+        state.processes = self.board.entries();
+        state
+    }
+
+    /// The processes, running or not.
+    pub fn processes(&self) -> Vec<Entry> {
+        self.board.entries()
+    }
+
+    /// The process with this name (`order`, `order-2`, `psp`), while it runs.
+    pub fn process(&self, name: &str) -> Option<Process> {
+        self.board.entry(name)?.process
+    }
+
+    /// Sends a signal to a process. KILL is a crash, STOP a hang, CONT the end of it.
+    ///
+    /// # Errors
+    /// When no such process runs.
+    pub fn kill(&self, name: &str, signal: Signal) -> Result<()> {
+        self.process(name).with_context(|| format!("{name} does not run"))?.signal(signal)
+    }
+
+    /// Starts a process that died, and that is not started again by itself, and waits until it is
+    /// ready.
+    ///
+    /// # Errors
+    /// When there is no such process, or it does not come up.
+    pub async fn revive(&self, name: &str) -> Result<()> {
+        let kept = self.kept.iter().find(|kept| kept.name == name);
+        kept.with_context(|| format!("no process {name}"))?.controls.start.notify_one();
+        let task = self.board.entry(name).with_context(|| format!("no process {name}"))?.task;
+        let mut changes = self.board.changes();
+        let running =
+            async { while self.process(name).is_none() && changes.changed().await.is_ok() {} };
+        let running = tokio::time::timeout(READY_MAX, running).await;
+        running.map_err(|_| anyhow!("{name} is not started"))?;
+        ready::wait(&task, &self.board, &self.layout.log_of(name), READY_MAX).await
+    }
+
+    /// The shop's HTTP API: one URL for each gateway.
+    pub fn urls(&self) -> Vec<String> {
+        let gateways = self.board.entries().into_iter();
+        let gateways = gateways.filter(|entry| entry.task.service == "gateway");
+        gateways.map(|entry| format!("http://{}", entry.task.listen)).collect()
+    }
+
+    /// The payment provider's HTTP API: its ledger, and how it behaves.
+    pub fn psp_url(&self) -> String {
+        let provider = self.board.entry(PSP).map(|entry| entry.task.listen.to_string());
+        format!("http://{}", provider.unwrap_or_default())
+    }
+
+    /// Where `GET /traces/{trace_id}` is answered; none when spans go to another collector.
+    pub fn traces_url(&self) -> Option<String> {
+        self.collector.as_ref().map(Collector::traces_url)
+    }
+
+    /// Where the stores are, with passwords.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// The databases of a context, in the order of its shards.
+    pub fn database_urls(&self, context: &str) -> &[String] {
+        self.database_urls.get(context).map_or(&[], Vec::as_slice)
+    }
+
+    /// Ends one store and leaves it so: an outage.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop_store(&self, server: Server) -> Result<()> {
+        self.stores.stop_one(server).await
+    }
+
+    /// Starts a store after an outage, with what it had.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_store(&self, server: Server) -> Result<()> {
+        self.stores.start_one(server).await
+    }
+
+    /// The password of the staff account [`crate::secrets::STAFF_EMAIL`].
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn staff_password(&self) -> Result<String> {
+        self.secrets.staff_password()
+    }
+
+    /// The log file of a process.
+    pub fn log_of(&self, name: &str) -> PathBuf {
+        self.layout.log_of(name)
+    }
+
+    /// Everything the supervisor has said is here too.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+}
