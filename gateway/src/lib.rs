@@ -20,6 +20,7 @@ mod stack;
 mod routes;
 mod server;
 
+use futures_util::future::LocalBoxFuture;
 use rpc::Identity;
 use service::{Shutdown, Tasks};
 
@@ -32,7 +33,11 @@ use server::Server;
 ///
 /// # Errors
 /// A port or the certificate is not to be had.
-pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
+}
+
+async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
     let health = service::admin::start(&config.service, &tasks).await?;
     let listener = service::bind(config.service.listen).await?;

@@ -11,6 +11,7 @@ mod convert;
 use std::time::Duration;
 
 use database::Database;
+use futures_util::future::LocalBoxFuture;
 use messaging::{Bus, Consumer};
 use proto::cart::v1::cart_service_server::{CartServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
@@ -32,7 +33,11 @@ const SOURCES: [&str; 2] = ["order", "user"];
 const MERGES_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the service until shutdown.
-pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
+}
+
+async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
     let health = service::admin::start(&config.service, &tasks).await?;
     let listener = service::bind(config.service.listen).await?;
@@ -65,9 +70,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// Brings the databases to the newest version: `cart migrate`.
-pub async fn migrate(config: Config) -> anyhow::Result<()> {
-    let database = Database::connect(&config.database, "cart migrate").await?;
-    migrations(&database).await
+pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(async move {
+        let database = Database::connect(&config.database, "cart migrate").await?;
+        migrations(&database).await
+    })
 }
 
 async fn migrations(database: &Database) -> anyhow::Result<()> {

@@ -13,6 +13,7 @@ mod watch;
 use std::time::Duration;
 
 use database::Database;
+use futures_util::future::LocalBoxFuture;
 use messaging::{Bus, Consumer, Outbox, Relay};
 use proto::order::v1::order_service_server::{OrderServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
@@ -33,7 +34,11 @@ const CALLERS: &[&str] = &["gateway"];
 const SOURCES: [&str; 3] = ["product", "payment", "user"];
 
 /// Runs the service until shutdown.
-pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
+}
+
+async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
     let health = service::admin::start(&config.service, &tasks).await?;
     let listener = service::bind(config.service.listen).await?;
@@ -72,9 +77,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// Brings the databases to the newest version: `order migrate`.
-pub async fn migrate(config: Config) -> anyhow::Result<()> {
-    let database = Database::connect(&config.database, "order migrate").await?;
-    migrations(&database).await
+pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(async move {
+        let database = Database::connect(&config.database, "order migrate").await?;
+        migrations(&database).await
+    })
 }
 
 async fn migrations(database: &Database) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ mod peers;
 use std::sync::Arc;
 
 use database::Database;
+use futures_util::future::LocalBoxFuture;
 use messaging::{Bus, Consumer, Outbox, Relay};
 use proto::payment::v1::payment_service_server::{PaymentServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
@@ -32,7 +33,11 @@ use worker::{Work, Worker};
 const CALLERS: &[&str] = &["gateway"];
 
 /// Runs the service until shutdown.
-pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
+}
+
+async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
     let health = service::admin::start(&config.service, &tasks).await?;
     let listener = service::bind(config.service.listen).await?;
@@ -72,9 +77,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// Brings the database to the newest version: `payment migrate`.
-pub async fn migrate(config: Config) -> anyhow::Result<()> {
-    let database = Database::connect(&config.database, "payment migrate").await?;
-    migrations(&database).await
+pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(async move {
+        let database = Database::connect(&config.database, "payment migrate").await?;
+        migrations(&database).await
+    })
 }
 
 async fn migrations(database: &Database) -> anyhow::Result<()> {

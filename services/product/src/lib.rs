@@ -9,6 +9,7 @@ mod grpc;
 mod convert;
 
 use database::Database;
+use futures_util::future::LocalBoxFuture;
 use messaging::{Bus, Consumer, Outbox, Relay};
 use proto::product::v1::product_service_server::{ProductServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
@@ -24,7 +25,11 @@ use grpc::Grpc;
 const CALLERS: &[&str] = &["gateway", "order", "operator"];
 
 /// Runs the service until shutdown.
-pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
+}
+
+async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
     let health = service::admin::start(&config.service, &tasks).await?;
     let listener = service::bind(config.service.listen).await?;
@@ -59,9 +64,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// Brings the database to the newest version: `product migrate`.
-pub async fn migrate(config: Config) -> anyhow::Result<()> {
-    let database = Database::connect(&config.database, "product migrate").await?;
-    migrations(&database).await
+pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(async move {
+        let database = Database::connect(&config.database, "product migrate").await?;
+        migrations(&database).await
+    })
 }
 
 async fn migrations(database: &Database) -> anyhow::Result<()> {

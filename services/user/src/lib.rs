@@ -15,6 +15,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use database::Database;
+use futures_util::future::LocalBoxFuture;
 use identity::Signer;
 use messaging::{Bus, Outbox, Relay};
 use proto::user::v1::user_service_server::{SERVICE_NAME, UserServiceServer};
@@ -34,7 +35,11 @@ use tokens::Tokens;
 const CALLERS: &[&str] = &["gateway", "order"];
 
 /// Runs the service until shutdown.
-pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
+pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
+}
+
+async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
     let health = service::admin::start(&config.service, &tasks).await?;
     let listener = service::bind(config.service.listen).await?;
@@ -69,9 +74,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// Brings the database to the newest version: `user migrate`.
-pub async fn migrate(config: Config) -> anyhow::Result<()> {
-    let database = Database::connect(&config.database, "user migrate").await?;
-    migrations(&database).await
+pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(async move {
+        let database = Database::connect(&config.database, "user migrate").await?;
+        migrations(&database).await
+    })
 }
 
 async fn migrations(database: &Database) -> anyhow::Result<()> {
