@@ -135,7 +135,7 @@ pub fn contexts_have_contracts(tree: &Tree) -> Complaints {
 }
 
 /// The lists that name every service.
-const LISTS: [(&str, &str); 4] = [
+const LISTS: [(&str, &str); 3] = [
     ("deploy/souk/src/cli.rs", "SERVICES"),
     ("deploy/operator/src/plan.rs", "CONTEXTS"),
     ("deploy/operator/src/sqlx.rs", "CRATES"),
