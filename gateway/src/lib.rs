@@ -20,7 +20,7 @@ mod stack;
 mod routes;
 mod server;
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::BoxFuture;
 use rpc::Identity;
 use service::{Shutdown, Tasks};
 
@@ -33,7 +33,7 @@ use server::Server;
 ///
 /// # Errors
 /// A port or the certificate is not to be had.
-pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
 }
 
