@@ -26,9 +26,7 @@ pub async fn readme_runs_as_it_is_printed() -> Result<()> {
     ensure!(ran.status.success(), "{}\n{out}\n{err}", ran.status);
     let five = out.lines().find(|line| line.trim_start().starts_with("5 "));
     five.context("five checkouts with one key are one order")?;
-    for proof in
-        ["\"state\":\"confirmed\"", "payment_declined", "\"code\":\"idempotency_key_missing\""]
-    {
+    for proof in ["\"state\":\"confirmed\"", "payment_declined", "\"code\":\"product_not_found\""] {
         ensure!(out.contains(proof), "README shows no {proof}: {out}");
     }
     Ok(())
