@@ -24,13 +24,18 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Connects, and keeps trying in the background from then on. `name` shows at the server.
+    /// A connection that is made, and made again, in the background: no service waits for the bus,
+    /// not even at its start, because the outbox holds what is to be said. `name` shows at the server.
+    ///
+    /// # Errors
+    /// When the URL is none.
     pub async fn connect(options: &Options, name: &str) -> anyhow::Result<Self> {
         let servers = servers(options.nats_url.expose_secret())?;
         let client = sign_in(&servers)
             .name(name)
             .ping_interval(PING)
             .connection_timeout(Duration::from_secs(2))
+            .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(|tries| Duration::from_millis((50 << tries.min(5)) as u64))
             .event_callback(|event| async move { note(&event) })

@@ -47,7 +47,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "cart")).await?;
     migrations(&database).await?;
-    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "cart")).await?;
+    let bus = Bus::connect(&config.messaging, "cart").await?;
 
     let app = App::new(&database);
 

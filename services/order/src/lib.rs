@@ -48,7 +48,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "order")).await?;
     migrations(&database).await?;
-    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "order")).await?;
+    let bus = Bus::connect(&config.messaging, "order").await?;
 
     let outbox = Outbox::new(&database);
     let peers = Peers::connect(&config, &identity);

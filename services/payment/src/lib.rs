@@ -49,7 +49,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "payment"))
             .await?;
     migrations(&database).await?;
-    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "payment")).await?;
+    let bus = Bus::connect(&config.messaging, "payment").await?;
 
     let outbox = Outbox::new(&database);
     let psp = Arc::new(HttpPsp::new(&config.psp_url, config.psp_timeout));

@@ -40,7 +40,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "product"))
             .await?;
     migrations(&database).await?;
-    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "product")).await?;
+    let bus = Bus::connect(&config.messaging, "product").await?;
 
     let outbox = Outbox::new(&database);
     let app = App::new(&database, &outbox);

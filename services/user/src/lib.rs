@@ -51,7 +51,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "user")).await?;
     migrations(&database).await?;
-    let bus = wait_for("NATS", &shutdown, || Bus::connect(&config.messaging, "user")).await?;
+    let bus = Bus::connect(&config.messaging, "user").await?;
 
     let outbox = Outbox::new(&database);
     let app = App::new(&database, &outbox, Passwords::new().await?, tokens);

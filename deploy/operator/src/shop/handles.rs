@@ -49,12 +49,20 @@ impl Shop {
     pub async fn revive(&self, name: &str) -> Result<()> {
         let kept = self.kept.iter().find(|kept| kept.name == name);
         kept.with_context(|| format!("no process {name}"))?.controls.start.notify_one();
+        self.ready_after(name, None).await
+    }
+
+    /// Waits until a process runs under this name that is not `killed`, and is ready.
+    ///
+    /// # Errors
+    /// When there is no such process, or it does not come up.
+    pub async fn ready_after(&self, name: &str, killed: Option<Process>) -> Result<()> {
         let task = self.board.entry(name).with_context(|| format!("no process {name}"))?.task;
         let mut changes = self.board.changes();
-        let running =
-            async { while self.process(name).is_none() && changes.changed().await.is_ok() {} };
-        let running = tokio::time::timeout(READY_MAX, running).await;
-        running.map_err(|_| anyhow!("{name} is not started"))?;
+        let there = || self.process(name).is_some_and(|process| Some(process) != killed);
+        let started = async { while !there() && changes.changed().await.is_ok() {} };
+        let started = tokio::time::timeout(READY_MAX, started).await;
+        started.map_err(|_| anyhow!("{name} is not started"))?;
         ready::wait(&task, &self.board, &self.layout.log_of(name), READY_MAX).await
     }
 

@@ -2,11 +2,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use operator::{Shop, Signal};
-use serde_json::{Value, json};
+use serde_json::Value;
 use stores::Server;
-use testkit::eventually;
 
-use crate::shopper::{SETTLED, Shopper, Staff, booked};
+use crate::shopper::{Shopper, Staff, booked};
 use crate::shops;
 
 const SERVICES: [&str; 6] = ["gateway", "product", "user", "cart", "order", "payment"];
@@ -45,11 +44,13 @@ impl Held {
 pub async fn a_killed_service_delays_an_order_and_loses_nothing() -> Result<()> {
     let shop = shops::open("crashing", |_| ()).await?;
     let done = every_kill(&shop).await;
-    if done.is_err() {
-        shops::print_logs(&shop);
-    }
-    shops::close("crashing", shop).await?;
-    done
+    shops::close_after("crashing", shop, done).await
+}
+
+pub async fn services_start_without_the_bus() -> Result<()> {
+    let shop = shops::open("busless", |_| ()).await?;
+    let done = start_without_the_bus(&shop).await;
+    shops::close_after("busless", shop, done).await
 }
 
 async fn every_kill(shop: &Shop) -> Result<()> {
@@ -77,27 +78,32 @@ async fn one_kill(
     victim: &str,
 ) -> Result<Value> {
     held.hold(shop).await?;
-    let order = shopper.order(product, 1).await?;
+    let order = shopper.order_patiently(product).await?;
     // The state was reached, and is what it is at the moment of the kill.
     shopper.reaches(&order, state).await?;
-    let killed = shop.process(victim).context("not running")?;
+    let killed = shop.process(victim);
     shop.kill(victim, Signal::KILL)?;
     held.release(shop).await?;
     let settled = shopper.reaches(&order, "confirmed").await?;
-    eventually("it runs again", SETTLED, async || {
-        shop.process(victim).filter(|process| *process != killed).map(drop)
-    })
-    .await;
-    eventually("the shop answers", SETTLED, async || {
-        let body = json!({ "quantity": 1 });
-        let path = format!("/v1/cart/items/{product}");
-        let put =
-            shopper.api.call(http::Method::PUT, &path, Some(&shopper.token), Some(&body), &[]);
-        put.await.ok()?;
-        let path = format!("/v1/cart/items/{product}");
-        let call = shopper.api.call(http::Method::DELETE, &path, Some(&shopper.token), None, &[]);
-        call.await.ok().map(drop)
-    })
-    .await;
+    shop.ready_after(victim, killed).await?;
+    shopper.cart_is_empty().await;
     Ok(settled)
+}
+
+/// The bus is no part of what a service needs to start: the outbox holds what it has to say.
+async fn start_without_the_bus(shop: &Shop) -> Result<()> {
+    let (staff, shopper) = (Staff::new(shop).await?, Shopper::new(shop).await?);
+    let product = staff.product(10).await?;
+    shop.stop_store(Server::Nats).await?;
+    for service in SERVICES {
+        let killed = shop.process(service);
+        shop.kill(service, Signal::KILL)?;
+        shop.ready_after(service, killed).await.context("without NATS")?;
+    }
+    let order = shopper.order_patiently(&product).await?;
+    shop.start_store(Server::Nats).await?;
+    let order = shopper.reaches(&order, "confirmed").await?;
+    ensure!(booked(shop, &order).await? == (250, 0, 1), "{order}");
+    staff.stock_is(&product, 9, 0, 1).await;
+    Ok(())
 }

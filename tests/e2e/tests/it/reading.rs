@@ -4,15 +4,16 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use stores::Home;
+
+use crate::Skipped;
 
 pub const VARIABLE: &str = "SOUK_TEST_README";
 
 pub async fn readme_runs_as_it_is_printed() -> Result<()> {
     if std::env::var_os(VARIABLE).is_none_or(|value| value != "1") {
-        println!("README is not run: {VARIABLE} is not set");
-        return Ok(());
+        bail!(Skipped("it would wipe this checkout's shop: SOUK_TEST_README=1 allows that"));
     }
     let home = Home::find()?;
     let readme = std::fs::read_to_string(home.workspace().join("README.md"))?;

@@ -88,6 +88,26 @@ impl Shopper {
         Ok(order)
     }
 
+    /// The same while processes die: whoever gets no order tries again, with the same key.
+    pub async fn order_patiently(&self, product: &str) -> Result<Value> {
+        let key = fresh();
+        let what = format!("an order of {product}");
+        let answer = eventually(&what, SETTLED, async || {
+            self.put_in_cart(product, 1).await.ok()?;
+            self.checkout(&key).await.ok()
+        });
+        answer.await.json()
+    }
+
+    /// Waits until what was ordered has been taken out.
+    pub async fn cart_is_empty(&self) {
+        eventually("the cart is empty", SETTLED, async || {
+            let cart = self.get("/v1/cart").await.ok()?;
+            cart["items"].as_array()?.is_empty().then_some(())
+        })
+        .await;
+    }
+
     /// Waits until the order is in this state.
     pub async fn reaches(&self, order: &Value, state: &str) -> Result<Value> {
         let path = format!("/v1/orders/{}", text(order, "order_id"));

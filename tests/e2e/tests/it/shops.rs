@@ -30,6 +30,15 @@ pub async fn close(name: &str, shop: Shop) -> Result<()> {
     Ok(std::fs::remove_dir_all(folder)?)
 }
 
+/// The same after a scenario of its own; when that failed, with the logs.
+pub async fn close_after(name: &str, shop: Shop, done: Result<()>) -> Result<()> {
+    if done.is_err() {
+        print_logs(&shop);
+    }
+    close(name, shop).await?;
+    done
+}
+
 fn folder(name: &str) -> Result<PathBuf> {
     let folder = Home::find()?.path().join("e2e").join(name);
     std::fs::create_dir_all(&folder)?;
