@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Client, empty, full, is_success};
+use crate::http::{Answer, Body, Client, empty, full, is_success};
 
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+const TRIES_MAX: u32 = 5;
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
 
 /// An amount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +153,8 @@ impl Api {
         self.call(Method::POST, path, token, Some(body), &[]).await
     }
 
-    /// One request.
+    /// One request. While the shop says that it is busy (503 with `Retry-After`), what can be sent
+    /// twice is sent again.
     ///
     /// # Errors
     /// When there is no answer, or it is no success: then the error is a [`Refusal`].
@@ -163,6 +166,27 @@ impl Api {
         body: Option<&Value>,
         headers: &[(&'static str, &str)],
     ) -> Result<Answer> {
+        let keyed = headers.iter().any(|(name, _)| *name == "idempotency-key");
+        let mut tries = if method.is_idempotent() || keyed { TRIES_MAX } else { 1 };
+        loop {
+            let request = self.request(method.clone(), path, token, body, headers)?;
+            let answer = self.client.send(request, ANSWER_MAX).await?;
+            tries -= 1;
+            match retry_after(&answer) {
+                Some(wait) if tries > 0 => tokio::time::sleep(wait).await,
+                _ => return accepted(answer),
+            }
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<&Value>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Request<Body>> {
         let mut request = self.client.request(method, path);
         if let Some(token) = token {
             request = request.header(AUTHORIZATION, bearer(token)?);
@@ -170,14 +194,13 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = match body {
+        Ok(match body {
             Some(body) => {
                 let request = request.header(CONTENT_TYPE, "application/json");
                 request.body(full(serde_json::to_vec(body)?))?
             }
             None => request.body(empty())?,
-        };
-        accepted(self.client.send(request, ANSWER_MAX).await?)
+        })
     }
 
     /// Signs in; the access token.
@@ -193,6 +216,13 @@ impl Api {
         let session: Session = self.post("/v1/sessions", None, &body).await?.json()?;
         Ok(session.access_token)
     }
+}
+
+/// How long a busy shop asks to be left alone; no longer than is sensible here.
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let busy = answer.status == 503;
+    let seconds = answer.header("retry-after").filter(|_| busy)?.parse().ok()?;
+    Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
 /// The header of a signed-in client.
@@ -240,6 +270,21 @@ pub fn accepted(answer: Answer) -> Result<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_busy_shop_is_asked_again() {
+        let answer = |status, after: &'static str| Answer {
+            status,
+            headers: [(http::header::RETRY_AFTER, HeaderValue::from_static(after))]
+                .into_iter()
+                .collect(),
+            body: Default::default(),
+        };
+        assert_eq!(retry_after(&answer(503, "1")), Some(Duration::from_secs(1)));
+        assert_eq!(retry_after(&answer(503, "600")), Some(RETRY_AFTER_MAX));
+        assert_eq!(retry_after(&answer(503, "soon")), None);
+        assert_eq!(retry_after(&answer(429, "1")), None);
+    }
 
     #[test]
     fn amounts_are_written_as_people_write_them() {

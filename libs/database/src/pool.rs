@@ -5,6 +5,7 @@ use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use kernel::Shard;
 use secrecy::ExposeSecret as _;
 use sqlx::Row as _;
@@ -62,6 +63,7 @@ impl Database {
             reads.push(pool.map_err(|source| ConnectError { index, source })?);
             writes.push(checked(pool_of(options)).connect_lazy_with(session));
         }
+        join_all(reads.iter().chain(&writes).map(warm)).await;
         Ok(Self { reads: reads.into(), writes: writes.into(), units: TaskTracker::new() })
     }
 
@@ -126,9 +128,16 @@ fn pool_of(options: &Options) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(options.database_connections.get())
         // Opening one takes a while; a burst that met an empty pool would be refused.
-        .min_connections(options.database_connections.get().div_ceil(2))
+        .min_connections(options.database_connections.get().div_ceil(3))
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false) // the pool has done so at the release
+}
+
+/// Opens a pool's least connections before anybody is told that the process is ready. What does
+/// not open in time is opened when it is needed.
+async fn warm(pool: &PgPool) {
+    let least = pool.options().get_min_connections();
+    drop(join_all((0..least).map(|_| pool.acquire())).await);
 }
 
 /// Closes a connection that comes back with an open transaction (transact-rs/sqlx #4393).
