@@ -21,4 +21,8 @@ pub struct Options {
     /// Connections to each database for reading, and as many for writing, at most
     #[arg(long, env = "SOUK_DATABASE_CONNECTIONS", default_value = "12")]
     pub database_connections: NonZeroU32,
+
+    /// How long a request waits for a connection, in milliseconds; then it is refused
+    #[arg(long, env = "SOUK_DATABASE_ACQUIRE_MS", default_value = "500")]
+    pub database_acquire_ms: NonZeroU32,
 }

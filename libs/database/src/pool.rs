@@ -5,18 +5,17 @@ use std::panic;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryFutureExt as _;
 use futures_util::future::join_all;
 use kernel::Shard;
 use secrecy::ExposeSecret as _;
-use sqlx::Row as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Row as _};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::{Options, Tx};
-
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Limits of every session: a lost client or a wild statement lets go of its locks. And no plan
 /// that reads a whole table: tables start empty (partitions every day), and a plan made then
@@ -51,16 +50,17 @@ pub struct ConnectError {
 }
 
 impl Database {
-    /// Opens a connection to each database, to know that it is there.
-    /// `name` shows in `pg_stat_activity`.
+    /// Opens a connection to each database, to know that it is there and to hear what it says when
+    /// it is not: a pool would only say that it took too long. `name` shows in `pg_stat_activity`.
     pub async fn connect(options: &Options, name: &str) -> Result<Self, ConnectError> {
         let (mut reads, mut writes) = (Vec::new(), Vec::new());
         for (index, url) in options.database_urls.iter().enumerate() {
             let session: PgConnectOptions =
                 url.expose_secret().parse().map_err(|source| ConnectError { index, source })?;
             let session = session.application_name(name).options(SESSION);
-            let pool = pool_of(options).connect_with(session.clone()).await;
-            reads.push(pool.map_err(|source| ConnectError { index, source })?);
+            let first = PgConnection::connect_with(&session).and_then(Connection::close).await;
+            first.map_err(|source| ConnectError { index, source })?;
+            reads.push(pool_of(options).connect_lazy_with(session.clone()));
             writes.push(checked(pool_of(options)).connect_lazy_with(session));
         }
         join_all(reads.iter().chain(&writes).map(warm)).await;
@@ -129,7 +129,7 @@ fn pool_of(options: &Options) -> PgPoolOptions {
         .max_connections(options.database_connections.get())
         // Opening one takes a while; a burst that met an empty pool would be refused.
         .min_connections(options.database_connections.get().div_ceil(3))
-        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .acquire_timeout(Duration::from_millis(options.database_acquire_ms.get().into()))
         .test_before_acquire(false) // the pool has done so at the release
 }
 

@@ -82,7 +82,8 @@ fn sign_in(servers: &[ServerAddr]) -> ConnectOptions {
     }
 }
 
-fn stream_name(context: &str) -> String {
+/// The stream of a context.
+pub(crate) fn stream_name(context: &str) -> String {
     format!("SOUK_{}", context.to_uppercase())
 }
 

@@ -6,27 +6,22 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pu
 use async_nats::jetstream::{AckKind, Message};
 use database::Database;
 use futures_util::future::{BoxFuture, join_all};
-use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::Shard;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 use uuid::Uuid;
 
 use crate::batch::{Outcome, Processor};
+use crate::bus::stream_name;
 use crate::event::delivered;
+use crate::pulls::Pulls;
 use crate::{Bus, Delivered, Handler, metrics, store};
 
 /// Unacknowledged for so long, a message is delivered again.
 const ACK_WAIT: Duration = Duration::from_secs(10);
-/// One pull request stays open for so long when nothing arrives.
-const PULL: Duration = Duration::from_secs(5);
-const PULL_EVENTS: usize = 1024;
-const BATCH_EVENTS: usize = 256;
-const BATCH_BYTES: usize = 1 << 20;
-/// From so many waiting messages on, a batch waits a moment for more.
-const BUSY: usize = 8;
-const LINGER: Duration = Duration::from_millis(4);
+/// Nothing has come for so long: time to look why.
+const QUIET: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -76,30 +71,24 @@ impl Worker {
         Ok(())
     }
 
-    /// Pulls until something is wrong with the consumer. A pull that ended empty is the moment
-    /// to look whether the consumer still exists, and whether it should have delivered.
+    /// Pulls until something is wrong with the consumer. When nothing has come for a while it looks
+    /// whether the consumer still exists, and whether it should have delivered.
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut consumer = self.durable().await?;
-        while !stop.is_cancelled() {
-            let batch = consumer.batch().max_messages(PULL_EVENTS).expires(PULL);
-            let mut pull = batch.messages().await?;
-            let mut received = 0;
-            loop {
-                let messages = tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return give_back(&mut pull).await,
-                    messages = next_batch(&mut pull) => messages?,
-                };
-                if messages.is_empty() {
-                    break;
-                }
-                received += messages.len();
+        let mut pulls = Pulls::open(&self.bus, &stream_name(self.source), &self.name).await?;
+        loop {
+            let messages = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                messages = pulls.next_batch(Instant::now() + QUIET) => messages?,
+            };
+            if messages.is_empty() {
+                self.watch(&mut consumer).await?;
+            } else {
                 self.process(messages).await;
             }
-            if received == 0 {
-                self.watch(&mut consumer).await?;
-            }
         }
+        acknowledge(pulls.close().await, AckKind::Nak(None)).await;
         Ok(())
     }
 
@@ -217,37 +206,6 @@ impl Group {
         self.events.push(event);
         self.messages.push(message);
     }
-}
-
-/// Waits for one message, then takes what is there already. Empty when the pull has ended.
-async fn next_batch(pull: &mut pull::Batch) -> anyhow::Result<Vec<Message>> {
-    // The client does not notice every way in which a pull can die.
-    let Ok(first) = timeout(PULL + Duration::from_secs(2), pull.next()).await else {
-        return Ok(Vec::new());
-    };
-    let Some(first) = first.transpose().map_err(anyhow::Error::from_boxed)? else {
-        return Ok(Vec::new());
-    };
-    let mut bytes = first.payload.len();
-    let mut messages = vec![first];
-    while messages.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-        // Under load the wait fills the batch, which is cheaper than speed; alone, none is spent.
-        let wait = if messages.len() < BUSY { Duration::ZERO } else { LINGER };
-        let Ok(Some(Ok(message))) = timeout(wait, pull.next()).await else { break };
-        bytes += message.payload.len();
-        messages.push(message);
-    }
-    Ok(messages)
-}
-
-/// What was delivered and not begun would stay unseen until `ACK_WAIT` is over.
-async fn give_back(pull: &mut pull::Batch) -> anyhow::Result<()> {
-    let mut unseen = Vec::new();
-    while let Some(Some(Ok(message))) = pull.next().now_or_never() {
-        unseen.push(message);
-    }
-    acknowledge(unseen, AckKind::Nak(None)).await;
-    Ok(())
 }
 
 /// Gives each event a span that continues the trace of whoever caused it, linked with the batch.

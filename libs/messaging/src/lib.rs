@@ -11,6 +11,7 @@ mod event;
 mod store;
 mod outbox;
 mod relay;
+mod pulls;
 mod consumer;
 mod batch;
 mod metrics;

@@ -12,7 +12,7 @@ use proto::event::Event;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::World;
+use crate::{ACQUIRE_MS, World};
 
 /// Publishes in the name of a context, through an outbox and a relay of its own.
 pub struct Publisher {
@@ -27,6 +27,7 @@ impl Publisher {
         let options = database::Options {
             database_urls: world.databases(context, 1).into_iter().map(Into::into).collect(),
             database_connections: 4.try_into().expect("above zero"),
+            database_acquire_ms: ACQUIRE_MS.try_into().expect("above zero"),
         };
         let database = Database::connect(&options, "publisher").await.expect("PostgreSQL");
         database.migrate(messaging::migrator()).await.expect("the schema");

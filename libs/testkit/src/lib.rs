@@ -14,3 +14,7 @@ pub use bus::{Published, Publisher};
 pub use eventually::eventually;
 pub use running::{Builder, Running};
 pub use world::World;
+
+/// How long tests wait for a database connection, in milliseconds. What a service sheds by default
+/// when it is kept waiting would be a test's failure on a machine that is busy building.
+pub const ACQUIRE_MS: u32 = 15_000;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::{World, eventually};
+use crate::{ACQUIRE_MS, World, eventually};
 
 const READY_MAX: Duration = Duration::from_secs(30);
 
@@ -44,7 +44,7 @@ impl<'a> Builder<'a> {
 
     /// These databases.
     pub fn databases(self, urls: &[String]) -> Self {
-        self.arg("--database-urls", urls.join(","))
+        self.arg("--database-urls", urls.join(",")).arg("--database-acquire-ms", ACQUIRE_MS)
     }
 
     /// The test's bus.

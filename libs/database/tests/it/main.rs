@@ -18,6 +18,7 @@ async fn connect(urls: &[String], connections: u32) -> Database {
     let options = Options {
         database_urls: urls.iter().map(|url| url.clone().into()).collect(),
         database_connections: connections.try_into().unwrap(),
+        database_acquire_ms: testkit::ACQUIRE_MS.try_into().unwrap(),
     };
     Database::connect(&options, "database test").await.unwrap()
 }

@@ -159,6 +159,7 @@ async fn two_copies_that_meet_an_order_at_once_do_not_overwrite_each_other() {
     let options = database::Options {
         database_urls: vec![shop.url.clone().into()],
         database_connections: 1.try_into().unwrap(),
+        database_acquire_ms: testkit::ACQUIRE_MS.try_into().unwrap(),
     };
     let other = Database::connect(&options, "another copy").await.unwrap();
     let mut tx = other.begin(Shard(0)).await.unwrap();

@@ -16,6 +16,11 @@ pub async fn open(name: &str, change: impl FnOnce(&mut Options)) -> Result<Shop>
     let mut options = Options::in_folder(&folder, tools)?;
     options.shards = 2;
     options.checkout_deadline = Some(Duration::from_secs(45));
+    let patience = ["product", "user", "cart", "order", "payment"].map(|service| {
+        let ms = testkit::ACQUIRE_MS.to_string();
+        (service.to_owned(), "SOUK_DATABASE_ACQUIRE_MS".to_owned(), ms)
+    });
+    options.environment.extend(patience);
     let missing = "the services are not built: cargo build --workspace --bins";
     anyhow::ensure!(options.programs.join("gateway").is_file(), missing);
     change(&mut options);
