@@ -9,6 +9,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, kill_process};
 use serde::{Deserialize, Serialize};
 
+use stores::birth;
+
 pub use rustix::process::Signal;
 
 const POLL: Duration = Duration::from_millis(10);
@@ -84,25 +86,6 @@ pub fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> bool {
         std::thread::sleep(POLL);
     }
     true
-}
-
-/// Ticks since boot, with the boot's id, because machines that boot from an image repeat numbers.
-#[cfg(target_os = "linux")]
-fn birth(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may contain anything, even spaces and parentheses.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let started = fields.nth(18)?;
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    (state != "Z" && state != "X").then(|| format!("{started} {}", boot.trim()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn birth(pid: u32) -> Option<String> {
-    let text = ps("stat=,lstart=", pid)?;
-    let (state, started) = text.trim().split_once(' ')?;
-    (!state.starts_with('Z')).then(|| started.trim().to_owned())
 }
 
 #[cfg(target_os = "linux")]

@@ -60,8 +60,12 @@ async fn add(
         price: Some(new.price.into()),
         opening_stock: new.opening_stock,
     });
-    let product = required(app.product().add_product(request).await?.into_inner().product)?;
-    Ok(json(StatusCode::CREATED, &Product::from(&product)))
+    let reply = app.product().add_product(request).await?.into_inner();
+    rendered(StatusCode::CREATED, reply.product)
+}
+
+fn rendered(status: StatusCode, product: Option<product::Product>) -> Result<Response, Problem> {
+    Ok(json(status, &Product::from(&required(product)?)))
 }
 
 #[derive(Deserialize)]
@@ -86,8 +90,8 @@ async fn revise(
         description: revision.description,
         category: revision.category,
     });
-    let product = required(app.product().revise_product(request).await?.into_inner().product)?;
-    Ok(json(StatusCode::OK, &Product::from(&product)))
+    let reply = app.product().revise_product(request).await?.into_inner();
+    rendered(StatusCode::OK, reply.product)
 }
 
 async fn change_price(
@@ -98,8 +102,8 @@ async fn change_price(
 ) -> Result<Response, Problem> {
     let (product_id, price) = (id.to_string(), Some(price.into()));
     let request = token.request(product::ChangePriceRequest { product_id, price });
-    let product = required(app.product().change_price(request).await?.into_inner().product)?;
-    Ok(json(StatusCode::OK, &Product::from(&product)))
+    let reply = app.product().change_price(request).await?.into_inner();
+    rendered(StatusCode::OK, reply.product)
 }
 
 async fn retire(
@@ -108,8 +112,8 @@ async fn retire(
     Id(id): Id<ProductId>,
 ) -> Result<Response, Problem> {
     let request = token.request(product::RetireProductRequest { product_id: id.to_string() });
-    let product = required(app.product().retire_product(request).await?.into_inner().product)?;
-    Ok(json(StatusCode::OK, &Product::from(&product)))
+    let reply = app.product().retire_product(request).await?.into_inner();
+    rendered(StatusCode::OK, reply.product)
 }
 
 #[derive(Deserialize)]

@@ -32,6 +32,7 @@ pub use databases::Psql;
 pub use error::{Error, Result};
 pub use fetch::{can_fetch, fetch, provide};
 pub use home::Home;
+pub use process::birth;
 pub use run::{Endpoints, Options, Stores};
 pub use system::install_with_package_manager;
 pub use tools::{HIDE_VARIABLE, Program, Server, Source, Tools, machine_hidden, ways_out};

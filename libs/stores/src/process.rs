@@ -110,9 +110,11 @@ pub(crate) fn wait_until(patience: Duration, mut done: impl FnMut() -> bool) -> 
     true
 }
 
-/// Ticks since boot, with the boot's id because a machine that boots from an image repeats its numbers.
+/// When a live process was born, as the system tells it; none when there is none, or only a zombie.
+/// With the number it names the process for good: ticks since boot, and the boot's id because a
+/// machine that boots from an image repeats its numbers.
 #[cfg(target_os = "linux")]
-fn birth(pid: u32) -> Option<String> {
+pub fn birth(pid: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may contain anything, even spaces and parentheses.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
@@ -122,8 +124,9 @@ fn birth(pid: u32) -> Option<String> {
     (state != "Z" && state != "X").then(|| format!("{started} {}", boot.trim()))
 }
 
+/// When a live process was born, as the system tells it; none when there is none, or only a zombie.
 #[cfg(not(target_os = "linux"))]
-fn birth(pid: u32) -> Option<String> {
+pub fn birth(pid: u32) -> Option<String> {
     let pid = pid.to_string();
     let output = Command::new("ps").args(["-o", "stat=,lstart=", "-p", &pid]).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
