@@ -15,11 +15,13 @@ use uuid::Uuid;
 use crate::batch::{Outcome, Processor};
 use crate::bus::stream_name;
 use crate::event::delivered;
-use crate::pulls::Pulls;
+use crate::pulls::{BATCH_EVENTS, Pulls};
 use crate::{Bus, Delivered, Handler, metrics, store};
 
 /// Unacknowledged for so long, a message is delivered again.
 const ACK_WAIT: Duration = Duration::from_secs(10);
+/// So often it is looked for letters that are to be tried again.
+const LETTERS: Duration = Duration::from_secs(1);
 /// Nothing has come for so long: time to look why.
 const QUIET: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(200);
@@ -61,14 +63,43 @@ struct Worker {
 
 impl Worker {
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        tokio::join!(self.consume_for_ever(&stop), self.redrive_for_ever(&stop));
+        Ok(())
+    }
+
+    async fn consume_for_ever(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
-            if let Err(error) = self.consume(&stop).await {
+            if let Err(error) = self.consume(stop).await {
                 let consumer = &self.name;
                 tracing::warn!(consumer, error = format!("{error:#}"), "consuming again");
                 let _stopped = timeout(RECONNECT, stop.cancelled()).await;
             }
         }
-        Ok(())
+    }
+
+    /// Tries dead letters again that somebody has asked for.
+    async fn redrive_for_ever(&self, stop: &CancellationToken) {
+        while timeout(LETTERS, stop.cancelled()).await.is_err() {
+            for index in 0..self.database.pools().len() {
+                if let Err(error) = self.redrive(index).await {
+                    tracing::warn!(consumer = self.name, %error, "letters: will try again");
+                }
+            }
+        }
+    }
+
+    async fn redrive(&self, database: usize) -> Result<(), sqlx::Error> {
+        let pool = &self.database.pools()[database];
+        let letters = store::redriven(pool, &self.name, BATCH_EVENTS as i64).await?;
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Uuid> = letters.iter().map(|letter| letter.event_id).collect();
+        let events = letters.into_iter().map(Delivered::from).collect();
+        let outcomes = self.processed(database, events).await;
+        let done = ids.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Done);
+        let done: Vec<Uuid> = done.map(|(id, _)| id).collect();
+        store::forget_redriven(pool, &self.name, &done).await
     }
 
     /// Pulls until something is wrong with the consumer. When nothing has come for a while it looks
@@ -143,13 +174,7 @@ impl Worker {
         if group.events.is_empty() {
             return;
         }
-        let batch = info_span!("consume", consumer = self.name, events = group.events.len());
-        let events = trace(&batch, &self.name, group.events);
-        let processor =
-            Processor { consumer: &self.name, database: &self.database, handler: &*self.handler };
-        metrics::batch(&self.name, events.len());
-        let outcomes = processor.process(database, &events).instrument(batch).await;
-        drop(events); // the spans end with the commit
+        let outcomes = self.processed(database, group.events).await;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for (message, outcome) in group.messages.into_iter().zip(outcomes) {
             match outcome {
@@ -159,6 +184,15 @@ impl Worker {
         }
         acknowledge(done, AckKind::Ack).await;
         acknowledge(again, AckKind::Nak(Some(AGAIN))).await;
+    }
+
+    async fn processed(&self, database: usize, events: Vec<Delivered>) -> Vec<Outcome> {
+        let batch = info_span!("consume", consumer = self.name, events = events.len());
+        let events = trace(&batch, &self.name, events); // the spans end with the commit
+        let processor =
+            Processor { consumer: &self.name, database: &self.database, handler: &*self.handler };
+        metrics::batch(&self.name, events.len());
+        processor.process(database, &events).instrument(batch).await
     }
 
     /// A message that is no event of ours. It has no id that could be trusted: stream time and

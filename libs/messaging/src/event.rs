@@ -10,6 +10,8 @@ use time::format_description::well_known::Rfc3339;
 use tracing::Span;
 use uuid::Uuid;
 
+use crate::letters::Letter;
+
 /// An event to be written to the outbox.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
@@ -75,6 +77,21 @@ impl Delivered {
     /// The shard of the aggregate.
     pub fn shard(&self) -> Shard {
         Shard::of(self.aggregate_id)
+    }
+}
+
+impl From<Letter> for Delivered {
+    fn from(letter: Letter) -> Self {
+        Self {
+            event_id: letter.event_id,
+            kind: letter.kind,
+            aggregate_id: letter.aggregate_id,
+            occurred_at: letter.occurred_at,
+            span: Span::none(),
+            subject: letter.subject,
+            traceparent: letter.traceparent,
+            payload: letter.payload.into(),
+        }
     }
 }
 

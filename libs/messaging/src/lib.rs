@@ -14,6 +14,9 @@ mod relay;
 mod pulls;
 mod consumer;
 mod batch;
+mod letters;
+mod replay;
+mod operate;
 mod metrics;
 
 pub use batch::{Handler, HandlerError};
@@ -21,8 +24,11 @@ pub use bus::Bus;
 pub use config::Options;
 pub use consumer::Consumer;
 pub use event::{Delivered, Outgoing};
+pub use letters::{Letter, list as dead_letters, redrive};
+pub use operate::Verb;
 pub use outbox::Outbox;
 pub use relay::Relay;
+pub use replay::{OutboxStatus, ReplayError, outboxes, replay};
 
 /// The library's own schema, beside the tables of the service.
 pub fn migrator() -> sqlx::migrate::Migrator {

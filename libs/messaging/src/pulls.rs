@@ -21,7 +21,8 @@ const EXPIRES: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_secs(1);
 /// How many messages one pull asks for.
 const EVENTS: usize = 1024;
-const BATCH_EVENTS: usize = 256;
+/// No batch is larger.
+pub(crate) const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 /// From so many waiting messages on, a batch waits a moment for more.
 const BUSY: usize = 8;

@@ -34,7 +34,8 @@ const CHECK: Duration = Duration::from_secs(5);
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far below the newest position a fetch looks; only the sweep looks further.
 const FLOOR_DEPTH: i64 = 10_000;
-const OUTBOX_DAYS: i32 = 7;
+/// For so many days an outbox keeps what was published.
+pub(crate) const OUTBOX_DAYS: i32 = 7;
 const INBOX_DAYS: i32 = 30;
 
 /// Sends the events of one context from all its databases.

@@ -1,9 +1,11 @@
 //! Every SQL statement of messaging.
 
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::event::Stored;
+use crate::letters::Letter;
 use crate::outbox::shard;
 use crate::{Delivered, Outgoing};
 
@@ -235,7 +237,8 @@ pub(crate) async fn park(
          insert into messaging.dead_letters (shard, consumer, event_id, aggregate_id, type,
              subject, occurred_at, traceparent, payload, tries, error)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         on conflict do nothing",
+         on conflict (shard, consumer, event_id) do update
+         set tries = excluded.tries, error = excluded.error, parked_at = now(), redriven_at = null",
         event.shard().column(),
         consumer,
         event.event_id,
@@ -251,4 +254,79 @@ pub(crate) async fn park(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Dead letters, the latest first.
+pub(crate) async fn letters(pool: &PgPool, event: Option<Uuid>, limit: i64) -> Result<Vec<Letter>> {
+    sqlx::query_as!(
+        Letter,
+        "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
+             payload, tries, error, parked_at, redriven_at
+         from messaging.dead_letters where $1::uuid is null or event_id = $1
+         order by parked_at desc limit $2",
+        event,
+        limit
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Marks letters to be tried again, and takes back that they were dealt with.
+pub(crate) async fn redrive(connection: &mut PgConnection, event: Option<Uuid>) -> Result<u64> {
+    let redriven = sqlx::query_scalar!(
+        r#"with redriven as (
+             update messaging.dead_letters set redriven_at = now()
+             where redriven_at is null and type <> '' and ($1::uuid is null or event_id = $1)
+             returning shard, consumer, event_id, occurred_at
+         ), taken_back as (
+             delete from messaging.inbox i using redriven r
+             where i.consumer = r.consumer and i.event_id = r.event_id
+                 and i.occurred_at = r.occurred_at and i.shard = r.shard
+         )
+         select count(*) as "count!" from redriven"#,
+        event
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(redriven).unwrap_or_default())
+}
+
+/// The letters that this consumer is to try again, the oldest first.
+pub(crate) async fn redriven(pool: &PgPool, consumer: &str, limit: i64) -> Result<Vec<Letter>> {
+    sqlx::query_as!(
+        Letter,
+        "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
+             payload, tries, error, parked_at, redriven_at
+         from messaging.dead_letters where consumer = $1 and redriven_at is not null
+         order by occurred_at, event_id limit $2",
+        consumer,
+        limit
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// Forgets letters that have had their effect. One that was parked again meanwhile stays.
+pub(crate) async fn forget_redriven(pool: &PgPool, consumer: &str, ids: &[Uuid]) -> Result<()> {
+    sqlx::query!(
+        "delete from messaging.dead_letters
+         where consumer = $1 and event_id = any($2) and redriven_at is not null",
+        consumer,
+        ids
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Makes what was written since then unpublished again. Answers how many events that is.
+pub(crate) async fn send_again_since(pool: &PgPool, since: OffsetDateTime) -> Result<u64> {
+    let again = sqlx::query!(
+        "update messaging.outbox set published_at = null, stream_sequence = null
+         where occurred_at >= $1 and published_at is not null",
+        since
+    )
+    .execute(pool)
+    .await?;
+    Ok(again.rows_affected())
 }

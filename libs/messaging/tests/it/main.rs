@@ -6,3 +6,4 @@ mod bench;
 mod delivery;
 mod bus_loss;
 mod failure;
+mod redriving;

@@ -1,0 +1,146 @@
+//! The same verbs in every service's binary and in `cargo souk`: what an operator does about
+//! events that wait, or that were given up on.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+use database::Database;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use crate::letters::LIST_MAX;
+use crate::{Letter, OutboxStatus, dead_letters, outboxes, redrive, replay};
+
+/// What can be done about events.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Events on their way out
+    #[command(subcommand)]
+    Outbox(OutboxVerb),
+    /// Events that a consumer has given up on
+    #[command(subcommand)]
+    DeadLetters(LettersVerb),
+}
+
+/// What can be done about events on their way out.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OutboxVerb {
+    /// How many events wait, for how long, and what the stream acknowledged last
+    Status,
+    /// Publish again what was written since a time; whoever has seen it does nothing
+    Replay {
+        /// RFC 3339, for example 2026-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        since: OffsetDateTime,
+    },
+}
+
+/// What can be done about events that a consumer has given up on.
+#[derive(Clone, Debug, Subcommand)]
+pub enum LettersVerb {
+    /// The latest, a line each
+    List,
+    /// One event, with the reason and its bytes
+    Show {
+        /// The event's id
+        #[arg(value_name = "ID")]
+        event: Uuid,
+    },
+    /// Try again: one event, or all
+    Redrive(Redrive),
+}
+
+/// Which letters.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Redrive {
+    /// The event's id
+    #[arg(value_name = "ID")]
+    pub event: Option<Uuid>,
+    /// All of them
+    #[arg(long)]
+    pub all: bool,
+}
+
+fn time(text: &str) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::parse(text, &Rfc3339)
+        .map_err(|_| "not a time as RFC 3339 has it, for example 2026-01-31T12:00:00Z".into())
+}
+
+impl Verb {
+    /// Does it in the databases of one context; what there is to say, in whole lines.
+    ///
+    /// # Errors
+    /// When a database does not answer, or the outbox does not go back as far as is asked.
+    pub async fn run(&self, context: &str, database: &Database) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Outbox(OutboxVerb::Status) => {
+                outboxes(database).await?.iter().map(|outbox| status(context, outbox)).collect()
+            }
+            Self::Outbox(OutboxVerb::Replay { since }) => {
+                let again = replay(database, *since).await?;
+                format!("{context:<8} {again} events will be sent again\n")
+            }
+            Self::DeadLetters(LettersVerb::List) => {
+                let letters = dead_letters(database, None).await?;
+                let mut lines: String = letters.iter().map(line).collect();
+                if letters.len() == LIST_MAX as usize {
+                    lines.push_str("and more: these are the latest\n");
+                }
+                lines
+            }
+            Self::DeadLetters(LettersVerb::Show { event }) => {
+                dead_letters(database, Some(*event)).await?.iter().map(whole).collect()
+            }
+            Self::DeadLetters(LettersVerb::Redrive(which)) => {
+                let redriven = redrive(database, which.event).await?;
+                format!("{context:<8} {redriven} will be tried again\n")
+            }
+        })
+    }
+}
+
+fn status(context: &str, outbox: &OutboxStatus) -> String {
+    let OutboxStatus { database, waiting, oldest_seconds, acknowledged } = outbox;
+    let acknowledged = match acknowledged {
+        Some((sequence, event)) => format!("last acknowledged {sequence} ({event})"),
+        None => "nothing acknowledged yet".to_owned(),
+    };
+    format!(
+        "{context:<8} database {database}  {waiting} wait, the oldest for {oldest_seconds:.1} s  \
+         {acknowledged}\n"
+    )
+}
+
+fn line(letter: &Letter) -> String {
+    let Letter { consumer, event_id, tries, error, .. } = letter;
+    let kind = if letter.kind.is_empty() { "no event of ours" } else { &letter.kind };
+    let state = if letter.redriven_at.is_some() { "to be tried again" } else { "parked" };
+    let error = error.lines().next().unwrap_or_default();
+    format!("{event_id}  {consumer:<20} {kind}  {state} after {tries}: {error}\n")
+}
+
+fn whole(letter: &Letter) -> String {
+    let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+    let bytes = letter.payload.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a string takes everything
+        text
+    });
+    let rows = [
+        ("event", letter.event_id.to_string()),
+        ("type", letter.kind.clone()),
+        ("subject", letter.subject.clone()),
+        ("aggregate", letter.aggregate_id.to_string()),
+        ("occurred", time(letter.occurred_at)),
+        ("trace", letter.traceparent.clone().unwrap_or_default()),
+        ("consumer", letter.consumer.clone()),
+        ("parked", time(letter.parked_at)),
+        ("redriven", letter.redriven_at.map(time).unwrap_or_default()),
+        ("tries", letter.tries.to_string()),
+        ("error", letter.error.clone()),
+        ("payload", bytes),
+    ];
+    let lines = rows.iter().map(|(name, value)| format!("{name:<10} {value}\n"));
+    lines.chain(["\n".to_owned()]).collect()
+}

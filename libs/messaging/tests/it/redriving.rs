@@ -1,0 +1,86 @@
+//! What was given up on is sent again with one command.
+
+use kernel::{OrderId, Shard};
+use messaging::{dead_letters, outboxes, redrive, replay};
+use testkit::eventually;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::{Context, Effects, SOON};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_is_handled_once_the_handler_is_mended() {
+    let context = Context::new(2).await;
+    let broken = CancellationToken::new();
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    let (first, second) = (context.confirm(Shard(3)).await, context.confirm(Shard(200)).await);
+    let handler =
+        Effects { panics_at: Some(first), refuses_at: Some(second), ..Effects::default() };
+    context.consume(handler, &broken);
+    parked(&context, 2).await;
+
+    // Still broken: it is given up on again, and nothing is lost.
+    assert_eq!(redrive(&context.database, None).await.unwrap(), 2);
+    assert_eq!(redrive(&context.database, None).await.unwrap(), 0, "they are on their way");
+    parked(&context, 2).await;
+    broken.cancel();
+
+    context.consume(Effects::default(), &stop);
+    let letters = dead_letters(&context.database, None).await.unwrap();
+    let one = letters.iter().find(|letter| OrderId::from(letter.aggregate_id) == second).unwrap();
+    assert!(one.error.contains("told to refuse"), "{}", one.error);
+    assert_eq!(redrive(&context.database, Some(one.event_id)).await.unwrap(), 1);
+    context.settled(1).await;
+    assert_eq!(redrive(&context.database, None).await.unwrap(), 1);
+    context.settled(2).await;
+    eventually("no letters are left", SOON, async || {
+        (context.count("messaging.dead_letters") == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_is_seen_by_who_has_not_seen_it_and_changes_nothing_for_others() {
+    let context = Context::new(2).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    let before = kernel::clock::now() - time::Duration::minutes(1);
+    context.relay(&stop);
+    context.consume(Effects::default(), &stop);
+    for shard in [3, 200, 7] {
+        context.confirm(Shard(shard)).await;
+    }
+    context.settled(3).await;
+    published(&context).await;
+
+    // An inbox that was lost, and with it what it has seen.
+    for url in &context.urls {
+        context.world.sql(url, "delete from messaging.inbox; delete from effects");
+    }
+    // The server takes nothing twice within two minutes: as if they had passed.
+    let stream = async_nats::jetstream::new(context.bus.client().clone());
+    stream.delete_stream("SOUK_ORDER").await.unwrap();
+    assert_eq!(replay(&context.database, before).await.unwrap(), 3);
+    context.settled(3).await;
+    published(&context).await;
+
+    let refused = replay(&context.database, before - time::Duration::days(8)).await;
+    assert!(refused.unwrap_err().to_string().contains("keeps 7 days"));
+}
+
+async fn parked(context: &Context, letters: usize) {
+    eventually("parked", SOON, async || {
+        let parked = context.count("messaging.dead_letters where redriven_at is null");
+        (parked == letters).then_some(())
+    })
+    .await;
+}
+
+async fn published(context: &Context) {
+    eventually("nothing waits", SOON, async || {
+        let outboxes = outboxes(&context.database).await.ok()?;
+        outboxes.iter().all(|outbox| outbox.waiting == 0).then_some(())
+    })
+    .await;
+}
