@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use anyhow::{Result, anyhow, bail};
-use stores::Psql;
+use anyhow::{Context as _, Result, anyhow, bail};
+use stores::{Psql, Server};
 
 use crate::plan::{CONTEXTS, databases};
 use crate::secrets::Secrets;
+use crate::state::State;
 
 /// Makes what is missing; the URLs of each context, in the order of its shards.
 ///
@@ -33,6 +34,22 @@ pub fn provide(
         let made = making.map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
         made.into_iter().collect()
     })
+}
+
+/// The databases of a shop that runs, whoever runs it: the same URLs as [`provide`] gave.
+///
+/// # Errors
+/// When the state names no PostgreSQL, or a password cannot be read.
+pub fn urls(state: &State, secrets: &Secrets) -> Result<BTreeMap<String, Vec<String>>> {
+    let server = state.stores.iter().find(|store| store.name == Server::Postgres.key());
+    let server = &server.context("the shop's state names no PostgreSQL")?.url;
+    let context = |(context, sharded): (&str, bool)| -> Result<_> {
+        let (role, password) = (format!("souk_{context}"), secrets.database_password(context)?);
+        let names = databases(context, sharded, state.shards);
+        let urls = names.iter().map(|name| stores::url_as(server, &role, &password, name));
+        Ok((context.to_owned(), urls.collect::<Result<_, _>>()?))
+    };
+    CONTEXTS.into_iter().map(context).collect()
 }
 
 fn refuse_other_shards(psql: &Psql, admin_url: &str, shards: u16) -> Result<()> {

@@ -12,7 +12,16 @@ use crate::state::{Phase, State};
 /// When it is not up.
 pub fn shop(home: &Home) -> Result<(Layout, State)> {
     let layout = Layout::at(&home.run());
-    let Some(state) = State::read(&layout)? else {
+    let state = at(&layout)?;
+    Ok((layout, state))
+}
+
+/// The shop of this folder.
+///
+/// # Errors
+/// When it is not up.
+pub fn at(layout: &Layout) -> Result<State> {
+    let Some(state) = State::read(layout)? else {
         bail!("the shop is not up; start it with: cargo souk up");
     };
     if !state.is_up() {
@@ -20,7 +29,7 @@ pub fn shop(home: &Home) -> Result<(Layout, State)> {
     }
     match state.phase {
         Phase::Starting => bail!("the shop is just coming up; try again in a moment"),
-        Phase::Ready => Ok((layout, state)),
+        Phase::Ready => Ok(state),
         Phase::Stopping => bail!("the shop is just going down"),
     }
 }

@@ -22,6 +22,14 @@ pub fn check_url(server: Server, url: &str) -> Result<()> {
     Err(Error::Failed(format!("the URL must look like {form}")))
 }
 
+/// The URL of the same server for another user, at another database.
+///
+/// # Errors
+/// [`Error::Failed`] when it is no URL of a server.
+pub fn url_as(url: &str, user: &str, password: &str, database: &str) -> Result<String> {
+    Ok(Url::parse(url)?.with(user, password, database))
+}
+
 /// The parts of `scheme://user:password@host:port/path?query`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Url {

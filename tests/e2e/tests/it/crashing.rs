@@ -1,12 +1,12 @@
 //! kill -9 of every service at every state of the saga: the order still settles.
 
 use anyhow::{Context as _, Result, ensure};
+use e2e::shops;
 use operator::{Shop, Signal};
 use serde_json::Value;
 use stores::Server;
 
 use crate::shopper::{Shopper, Staff, booked};
-use crate::shops;
 
 const SERVICES: [&str; 6] = ["gateway", "product", "user", "cart", "order", "payment"];
 

@@ -7,7 +7,10 @@ use anyhow::{Context as _, Result};
 use operator::{Options, Shop};
 use stores::{Home, Server, Stores};
 
-/// Opens a shop in a folder of its own, with two shards.
+/// Opens a shop in a folder of its own, with two shards; `change` may want it otherwise.
+///
+/// # Errors
+/// When the processes are not built, or something does not come up.
 pub async fn open(name: &str, change: impl FnOnce(&mut Options)) -> Result<Shop> {
     let home = Home::find()?;
     let tools = stores::provide(&home, &Server::ALL, &|line| eprintln!("{line}"))?;
@@ -28,6 +31,9 @@ pub async fn open(name: &str, change: impl FnOnce(&mut Options)) -> Result<Shop>
 }
 
 /// Stops it and removes what it wrote.
+///
+/// # Errors
+/// When something does not end, or cannot be removed.
 pub async fn close(name: &str, shop: Shop) -> Result<()> {
     shop.stop().await?;
     let folder = folder(name)?;
@@ -36,6 +42,9 @@ pub async fn close(name: &str, shop: Shop) -> Result<()> {
 }
 
 /// The same after a scenario of its own; when that failed, with the logs.
+///
+/// # Errors
+/// What came of the scenario, or else as [`close`].
 pub async fn close_after(name: &str, shop: Shop, done: Result<()>) -> Result<()> {
     if done.is_err() {
         print_logs(&shop);

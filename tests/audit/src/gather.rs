@@ -1,0 +1,206 @@
+//! Reading the databases: the one place with SQL. Sums are made where the rows are; the rest comes
+//! as it was written.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use sqlx::postgres::PgRow;
+use sqlx::{Connection as _, FromRow, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::facts::{Balance, DeadLetter, Facts, Order, Repeated, Shelf, State, Unpublished};
+use crate::{Places, provider};
+
+/// Events that happen once in the life of their aggregate.
+const ONCE: [&str; 8] = [
+    "souk.order.v1.OrderPlaced",
+    "souk.order.v1.OrderStockHeld",
+    "souk.order.v1.OrderConfirmed",
+    "souk.order.v1.OrderCancelled",
+    "souk.product.v1.StockReserved",
+    "souk.product.v1.StockRejected",
+    "souk.payment.v1.PaymentCaptured",
+    "souk.payment.v1.PaymentDeclined",
+];
+
+/// Reads every record of the shop. Nothing is locked: what is under way may be seen by halves.
+///
+/// # Errors
+/// When a database or the provider cannot be read.
+pub async fn gather(places: &Places) -> Result<Facts> {
+    let mut facts = Facts::default();
+    for (context, urls) in &places.databases {
+        for (shard, url) in urls.iter().enumerate() {
+            let name = if urls.len() > 1 { format!("{context} {shard}") } else { context.clone() };
+            let mut database = open(url).await.with_context(|| name.clone())?;
+            let read = read(&mut database, context, &name, &mut facts).await;
+            read.with_context(|| format!("reading the database of {name}"))?;
+        }
+    }
+    provider::gather(&places.psp_url, &mut facts).await.context("reading the provider's ledger")?;
+    Ok(facts)
+}
+
+pub(crate) async fn open(url: &str) -> Result<PgConnection> {
+    Ok(PgConnection::connect(url).await?)
+}
+
+async fn read(
+    database: &mut PgConnection,
+    context: &str,
+    name: &str,
+    facts: &mut Facts,
+) -> Result<()> {
+    match context {
+        "order" => orders(database, facts).await?,
+        "product" => stock(database, facts).await?,
+        "payment" => payments(database, facts).await?,
+        _ => {}
+    }
+    events(database, name, facts).await
+}
+
+/// Not the checking macros: they look into one database for each crate, and these are five.
+#[expect(clippy::disallowed_methods, reason = "the macros check against one database per crate")]
+pub(crate) async fn rows<T>(database: &mut PgConnection, query: &'static str) -> Result<Vec<T>>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    Ok(sqlx::query_as(query).fetch_all(database).await?)
+}
+
+type OrderRow = (Uuid, String, String, i64, i64, OffsetDateTime, Option<OffsetDateTime>);
+
+async fn orders(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
+    let orders: Vec<OrderRow> = rows(
+        database,
+        "select order_id, state, currency, total_minor, refunded_minor, placed_at, ended_at
+         from orders",
+    )
+    .await?;
+    for (id, state, currency, total, refunded, placed_at, ended_at) in orders {
+        let state = match state.as_str() {
+            "confirmed" => State::Confirmed,
+            "cancelled" => State::Cancelled,
+            _ => State::Open,
+        };
+        let settled_after = ended_at.map(|ended_at| {
+            Duration::try_from(ended_at - placed_at).unwrap_or_default() // a clock set back: 0
+        });
+        let order = Order { state, currency, total, refunded, settled_after };
+        facts.orders.insert(id.into(), order);
+    }
+    let sold: Vec<(Uuid, i64)> = rows(
+        database,
+        "select l.product_id, sum(l.quantity - l.returned)::bigint
+         from order_lines l join orders o using (shard, order_id)
+         where o.state = 'confirmed' group by l.product_id",
+    )
+    .await?;
+    for (product, pieces) in sold {
+        shelf(facts, product).sold += pieces; // of every shard
+    }
+    Ok(())
+}
+
+fn shelf(facts: &mut Facts, product: Uuid) -> &mut Shelf {
+    facts.shelves.entry(product.into()).or_default()
+}
+
+async fn stock(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
+    let stock: Vec<(Uuid, i64, i64, i64, i64, i64)> = rows(
+        database,
+        "select product_id, received, on_hand, reserved, shipped,
+             coalesce((select sum(quantity)::bigint from receipts r
+                 where r.product_id = s.product_id), 0)
+         from stock s",
+    )
+    .await?;
+    for (product, received, on_hand, reserved, shipped, delivered) in stock {
+        let sold = shelf(facts, product).sold;
+        *shelf(facts, product) =
+            Shelf { received, on_hand, reserved, shipped, delivered, sold, ..Shelf::default() };
+    }
+    let reserved: Vec<(Uuid, i64, i64)> = rows(
+        database,
+        "select l.product_id, coalesce(sum(l.quantity) filter (where state = 'held'), 0)::bigint,
+             coalesce(sum(l.quantity) filter (where state = 'shipped'), 0)::bigint
+         from reservations, unnest(product_ids, quantities) l (product_id, quantity)
+         where state in ('held', 'shipped') group by l.product_id",
+    )
+    .await?;
+    for (product, held, sent) in reserved {
+        let shelf = shelf(facts, product);
+        (shelf.held, shelf.sent) = (held, sent);
+    }
+    // What came back before its order was placed is noted and not counted yet.
+    let returned: Vec<(Uuid, i64)> = rows(
+        database,
+        "select l.product_id, sum(l.quantity)::bigint
+         from returns t join reservations r using (order_id),
+             unnest(t.product_ids, t.quantities) l (product_id, quantity)
+         where r.state = 'shipped' group by l.product_id",
+    )
+    .await?;
+    for (product, pieces) in returned {
+        shelf(facts, product).returned = pieces;
+    }
+    let holding: Vec<(Uuid,)> =
+        rows(database, "select order_id from reservations where state = 'held'").await?;
+    facts.holding.extend(holding.into_iter().map(|(order,)| kernel::OrderId::from(order)));
+    Ok(())
+}
+
+async fn payments(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
+    let ledger: Vec<(Uuid, String, i64, i64, i64)> = rows(
+        database,
+        "select order_id, currency, count(*) filter (where debit_account = 'psp_clearing'),
+             coalesce(sum(amount_minor) filter (where debit_account = 'psp_clearing'), 0)::bigint,
+             coalesce(sum(amount_minor) filter (where credit_account = 'psp_clearing'), 0)::bigint
+         from ledger group by order_id, currency",
+    )
+    .await?;
+    for (order, currency, captures, captured, refunded) in ledger {
+        let booked = facts.booked.entry(order.into()).or_default();
+        booked.add(&currency, captures.unsigned_abs(), captured, refunded);
+    }
+    let balances: Vec<(String, String, i64)> =
+        rows(database, "select account, currency, balance_minor::bigint from balances").await?;
+    let balance = |(account, currency, minor)| Balance { account, currency, minor };
+    facts.balances.extend(balances.into_iter().map(balance));
+    Ok(())
+}
+
+async fn events(database: &mut PgConnection, name: &str, facts: &mut Facts) -> Result<()> {
+    facts.databases += 1;
+    let written: Vec<(i64, i64)> = rows(
+        database,
+        "select count(*), count(*) filter (where published_at is null) from messaging.outbox",
+    )
+    .await?;
+    for (all, waiting) in written {
+        facts.events += all.unsigned_abs();
+        if waiting > 0 {
+            let (database, events) = (name.to_owned(), waiting.unsigned_abs());
+            facts.unpublished.push(Unpublished { database, events });
+        }
+    }
+    let repeated: Vec<(String, Uuid, i64)> = rows(
+        database,
+        "select type, aggregate_id, count(*) from messaging.outbox
+         group by type, aggregate_id having count(*) > 1",
+    )
+    .await?;
+    let repeated = repeated.into_iter().filter(|(kind, ..)| ONCE.contains(&kind.as_str()));
+    facts.repeated.extend(repeated.map(|(kind, aggregate, times)| Repeated {
+        kind,
+        aggregate,
+        times: times.unsigned_abs(),
+    }));
+    let parked: Vec<(String, String)> =
+        rows(database, "select type, error from messaging.dead_letters order by parked_at").await?;
+    let letter = |(kind, error)| DeadLetter { database: name.to_owned(), kind, error };
+    facts.dead_letters.extend(parked.into_iter().map(letter));
+    Ok(())
+}
