@@ -44,7 +44,7 @@ async fn verb(home: &Home, verb: &Verb) -> Result<ExitCode> {
         Verb::Order(options) => order::run(home, options).await?,
         Verb::Import(options) => import::run(home, &options.file).await?,
         Verb::Sqlx(options) => sqlx::run(home, options.check)?,
-        Verb::Test(_) | Verb::Doctor | Verb::Fetch => {
+        Verb::Load(_) | Verb::Test(_) | Verb::Doctor | Verb::Fetch => {
             anyhow::bail!("this verb needs no operator: cargo souk does it by itself")
         }
     }

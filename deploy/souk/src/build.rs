@@ -1,6 +1,7 @@
 //! Building the shop with cargo, and handing over to it.
 
 use crate::{Result, style};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -78,7 +79,15 @@ pub fn target_dir() -> Result<PathBuf> {
 /// # Errors
 /// As [`target_dir`].
 pub fn operator(profile: Profile) -> Result<PathBuf> {
-    Ok(target_dir()?.join(profile.folder()).join("operator"))
+    program(profile, "operator")
+}
+
+/// Where a program of this profile is, or will be once built.
+///
+/// # Errors
+/// As [`target_dir`].
+pub fn program(profile: Profile, name: &str) -> Result<PathBuf> {
+    Ok(target_dir()?.join(profile.folder()).join(name))
 }
 
 /// Builds the shop, with cargo's own progress.
@@ -118,9 +127,21 @@ pub fn succeeded(status: ExitStatus, what: &str) -> Result {
 /// # Errors
 /// When the program cannot be run.
 pub fn become_operator(profile: Profile) -> Result {
-    let program = operator(profile)?;
+    become_program(profile, "operator", std::env::args_os().skip(1))
+}
+
+/// Becomes another program of the shop. Returns only when that fails.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn become_program(
+    profile: Profile,
+    name: &str,
+    arguments: impl Iterator<Item = OsString>,
+) -> Result {
+    let program = program(profile, name)?;
     let mut command = Command::new(&program);
-    command.args(std::env::args_os().skip(1));
+    command.args(arguments);
     forget_this_package(&mut command);
     let error = command.exec();
     Err(format!("cannot run {}: {error}", program.display()).into())

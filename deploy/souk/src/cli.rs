@@ -1,5 +1,9 @@
 //! All verbs of `cargo souk`. Both steps read their arguments with this.
 
+mod load;
+
+pub use load::{Class, Load, Scenario, Slo, Steps};
+
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use std::collections::BTreeMap;
@@ -46,6 +50,8 @@ pub enum Verb {
     Order(Order),
     /// Import a catalogue (UCI "Online Retail" format)
     Import(Import),
+    /// Put the shop under load and report how it bears it
+    Load(Load),
     /// Run the checks and the tests
     Test(Test),
     /// Say what was found on this machine and what would be done about the rest
@@ -315,6 +321,13 @@ mod tests {
             (vec!["import", "/"], "not a file"),
             (vec!["import"], "<FILE>"),
             (vec!["logs", "basket"], "'basket'"),
+            (vec!["load"], "--rate <N>"),
+            (vec!["load", "--rate", "0"], "'0' for '--rate <N>'"),
+            (vec!["load", "--rate", "9", "--steps", "1..2"], "'--steps <A..B>'"),
+            (vec!["load", "--steps", "9..1"], "the smaller one first"),
+            (vec!["load", "--rate", "9", "--slo", "p99=5"], "such as 500ms"),
+            (vec!["load", "--rate", "9", "--target", "https://x"], "http://host:port"),
+            (vec!["load", "--rate", "9", "--scenario", "riot"], "hot-product"),
             (vec!["dance"], "'dance'"),
         ] {
             let line = refusal(&arguments);

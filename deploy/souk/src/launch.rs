@@ -1,7 +1,7 @@
 //! From the command line to the step that does the work.
 
 use crate::build::{self, Profile};
-use crate::cli::{Cli, Sqlx, Test, Up, Verb};
+use crate::cli::{Cli, Load, Sqlx, Test, Up, Verb};
 use crate::port::{self, Port};
 use crate::{Result, doctor, machine, style, suites};
 use std::process::ExitCode;
@@ -28,6 +28,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Down(options) => down(home, options.wipe),
         Verb::Status | Verb::Order(_) | Verb::Import(_) => with_the_running_shop(home),
         Verb::Logs(_) => logs(home),
+        Verb::Load(options) => load(home, options),
         Verb::Test(Test { all }) => suites::run(home, *all),
         Verb::Doctor => doctor::run(home),
         Verb::Fetch => fetch(home),
@@ -102,6 +103,21 @@ fn logs(home: &Home) -> Result {
         }
     }
     with_the_running_shop(home)
+}
+
+/// The generator is a program of its own: it shares nothing with the shop but the machine.
+fn load(home: &Home, options: &Load) -> Result {
+    let running = operator_of_the_shop(home)?;
+    if running.is_none() && options.target.is_none() {
+        return Err(
+            "the shop is not up; start it with cargo souk up, or name one: --target URL".into()
+        );
+    }
+    let profile = running.unwrap_or(Profile::Release);
+    if !build::program(profile, "load")?.is_file() {
+        build::shop(home, profile)?;
+    }
+    build::become_program(profile, "load", std::env::args_os().skip(2))
 }
 
 fn sqlx(home: &Home) -> Result {

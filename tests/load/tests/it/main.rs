@@ -1,0 +1,7 @@
+//! A small load on a real shop and what is told of it; targets that are none; and the script for k6.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod small;
+mod wrong;
+mod k6;

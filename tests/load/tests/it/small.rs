@@ -1,0 +1,62 @@
+use std::path::Path;
+
+use clap::Parser as _;
+use e2e::shops;
+use load::Finished;
+use operator::layout::Layout;
+use souk::cli::Load;
+use stores::Home;
+
+const SHOP: &str = "load";
+
+#[derive(clap::Parser)]
+struct Options {
+    #[command(flatten)]
+    load: Load,
+}
+
+fn run(arguments: &str, out: &Path) -> Finished {
+    let out = out.display().to_string();
+    let all = ["load"].into_iter().chain(arguments.split(' ')).chain(["--out", &out]);
+    let options = Options::try_parse_from(all).unwrap().load;
+    let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
+    load::run(&options, Some(&Layout::at(&folder))).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_load_is_borne_reported_and_audited() {
+    let shop = shops::open(SHOP, |_| ()).await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_owned();
+    // A level that nothing can meet: five durable changes take longer.
+    let arguments = "--rate 60 --duration 3s --users 8 --slo settled:p50=1ms --slo errors=1%";
+    let measured = tokio::task::spawn_blocking(move || run(arguments, &folder)).await;
+    if measured.is_err() {
+        shops::print_logs(&shop);
+    }
+    shops::close(SHOP, shop).await.unwrap();
+    let Finished { report, failures, .. } = measured.unwrap();
+
+    let audit = report.audit.as_ref().unwrap();
+    assert!(audit.is_clean(), "\n{audit}");
+    let orders = &report.orders;
+    assert!(orders.accepted > 0, "{orders:?}");
+    assert_eq!((orders.confirmed, orders.open), (orders.accepted, 0), "{orders:?}");
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    let rate = report.total.offered;
+    assert!((40.0..80.0).contains(&rate), "{rate}");
+    let cost = report.cost.as_ref().unwrap();
+    assert!(cost.core_ms_per_request > 0.0 && cost.shop_resident > 10_000_000, "{cost:?}");
+    assert!(cost.processes.iter().any(|p| p.name == "postgres" && p.cpu_ms > 0), "{cost:?}");
+
+    assert!(failures.iter().any(|line| line.starts_with("settled p50 is")), "{failures:?}");
+    assert!(!failures.iter().any(|line| line.starts_with("errors")), "{failures:?}");
+
+    let read = |name: &str| std::fs::read_to_string(out.path().join(name)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&read("report.json")).unwrap();
+    assert_eq!(json["orders"]["accepted"], orders.accepted);
+    let (text, html) = (read("report.txt"), read("report.html"));
+    assert!(text.contains("nobody_is_charged_twice") && text.contains("settled p50"), "{text}");
+    assert!(html.matches("<svg").count() >= 4 && !html.contains("NaN"), "{html}");
+    assert!(!html.contains("<script") && !html.contains("src="), "nothing is fetched");
+}
