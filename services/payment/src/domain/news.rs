@@ -7,7 +7,7 @@ use super::payment::{Event, Signal, State, decide};
 use super::{Refund, RefundId, Rejection};
 
 /// What the order asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wish {
     /// Who pays.
     pub user: UserId,
@@ -18,7 +18,7 @@ pub struct Wish {
 }
 
 /// The payment of one order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Payment {
     /// Of which order. It is the provider's key for the capture.
     pub order: OrderId,

@@ -33,7 +33,7 @@ impl RefundId {
 }
 
 /// Money that is asked back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Refund {
     /// Which.
     pub id: RefundId,

@@ -7,7 +7,7 @@ use kernel::ProductId;
 /// The stock of one product, in pieces.
 ///
 /// Always `received = on_hand + shipped` and `0 <= reserved <= on_hand`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stock {
     /// Ever booked in.
     pub received: i64,

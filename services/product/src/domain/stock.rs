@@ -44,7 +44,7 @@ pub enum State {
 }
 
 /// So many pieces of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
     /// Of which product.
     pub product: ProductId,
@@ -63,7 +63,7 @@ pub fn lines(pairs: impl IntoIterator<Item = (ProductId, i64)>) -> Vec<Line> {
 }
 
 /// What is known of an order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reservation {
     /// Where it stands.
     pub state: State,

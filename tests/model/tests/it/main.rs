@@ -1,0 +1,55 @@
+//! Every order of events of a checkout, and mistakes that must be found.
+
+use model::{Action, Bug, Checkout};
+use stateright::{Checker as _, Model as _};
+
+/// Two pieces, of which one comes back; everything that can happen, again and again.
+fn one_order() -> Checkout {
+    Checkout { orders: vec![2], stock: 2, repeats: true, second_thoughts: true, bug: None }
+}
+
+/// Two orders want the only piece.
+fn two_orders() -> Checkout {
+    Checkout { orders: vec![1, 1], stock: 1, repeats: false, second_thoughts: false, bug: None }
+}
+
+fn holds(what: &str, model: Checkout) {
+    let checker = model.checker().threads(2).spawn_bfs().join();
+    let (states, depth) = (checker.unique_state_count(), checker.max_depth());
+    println!("{what}: {states} states, depth {depth}");
+    checker.assert_properties();
+    assert!(checker.is_done());
+}
+
+#[test]
+fn one_order_with_everything_that_can_happen() {
+    holds("one order", one_order());
+}
+
+#[test]
+fn two_orders_for_one_piece() {
+    holds("two orders for one piece", two_orders());
+}
+
+/// Each mistake with the claim that it breaks. A model in which it stays unseen proves nothing.
+const MISTAKES: [(Bug, &str); 7] = [
+    (Bug::BlindRetry, "nobody is charged twice"),
+    (Bug::NoTombstoneInStock, "nothing is held at the end"),
+    (Bug::NoTombstoneInPayment, "at the end the books agree"),
+    (Bug::LateCaptureIsKept, "at the end the books agree"),
+    (Bug::ReservationsExpire, "at the end the books agree"),
+    (Bug::PaidIsConfirmed, "at the end the books agree"),
+    (Bug::AckBeforeCommit, "nothing is held at the end"),
+];
+
+#[test]
+fn every_mistake_is_found() {
+    for (bug, claim) in MISTAKES {
+        let model = Checkout { repeats: false, bug: Some(bug), ..one_order() };
+        let checker = model.checker().threads(2).spawn_bfs().join();
+        let found = checker.discovery(claim);
+        let found = found.unwrap_or_else(|| panic!("{bug:?} was not seen to break: {claim}"));
+        let trace: Vec<Action> = found.into_actions();
+        println!("{bug:?} breaks \"{claim}\" in {} steps: {trace:?}", trace.len());
+    }
+}
