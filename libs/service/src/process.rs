@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
 use crate::command::{self, Action, EXIT_USAGE, UsageError};
@@ -33,6 +34,7 @@ where
     M: Future<Output = anyhow::Result<()>>,
     R: Future<Output = anyhow::Result<()>>,
 {
+    raise_open_files();
     // rustls asks for a default provider only where none was named; it fails if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match command::read::<C>(name) {
@@ -46,6 +48,13 @@ where
         }
     };
     result.map_or_else(|error| report(name, &error), |()| ExitCode::SUCCESS)
+}
+
+/// A server holds more sockets than the 1,024 files that a login shell, or a container runtime, gives by default. What
+/// the machine allows beyond is for the asking; if it is refused, the limit stays what it was.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// `migrate` of a process without a database.
