@@ -36,6 +36,7 @@ pub mod status;
 pub mod logs;
 pub mod order;
 pub mod import;
+pub mod events_of;
 pub mod sqlx;
 pub mod verbs;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use souk::cli::{Cli, Verb};
 use souk::style::red;
 use stores::Home;
 
-use crate::{detached, down, import, logs, order, sqlx, status, up};
+use crate::{detached, down, events_of, import, logs, order, sqlx, status, up};
 
 /// The whole program: what it is asked to do, and its exit code.
 pub fn main() -> ExitCode {
@@ -43,6 +43,10 @@ async fn verb(home: &Home, verb: &Verb) -> Result<ExitCode> {
         Verb::Logs(options) => logs::run(home, options)?,
         Verb::Order(options) => order::run(home, options).await?,
         Verb::Import(options) => import::run(home, &options.file).await?,
+        Verb::Outbox(passed) => return events_of::run(home, "outbox", &passed.arguments),
+        Verb::DeadLetters(passed) => {
+            return events_of::run(home, "dead-letters", &passed.arguments);
+        }
         Verb::Sqlx(options) => sqlx::run(home, options.check)?,
         Verb::Load(_) | Verb::Test(_) | Verb::Doctor | Verb::Fetch => {
             anyhow::bail!("this verb needs no operator: cargo souk does it by itself")

@@ -50,6 +50,12 @@ pub enum Verb {
     Order(Order),
     /// Import a catalogue (UCI "Online Retail" format)
     Import(Import),
+    /// Events on their way out: status, or replay --since TIME
+    #[command(disable_help_flag = true)]
+    Outbox(Passed),
+    /// Events that were given up on: list, show ID, or redrive ID|--all
+    #[command(disable_help_flag = true)]
+    DeadLetters(Passed),
     /// Put the shop under load and report how it bears it
     Load(Load),
     /// Run the checks and the tests
@@ -63,6 +69,14 @@ pub enum Verb {
     Fetch,
     /// Write or check the queries' metadata (.sqlx) against real databases
     Sqlx(Sqlx),
+}
+
+/// What the services' own commands of the same name are given.
+#[derive(Debug, Args)]
+pub struct Passed {
+    /// See --help
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    pub arguments: Vec<String>,
 }
 
 /// Options of `up`.

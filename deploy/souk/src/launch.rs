@@ -35,7 +35,11 @@ fn run(home: &Home, verb: &Verb) -> Result {
     match verb {
         Verb::Up(options) => up(home, options),
         Verb::Down(options) => down(home, options.wipe),
-        Verb::Status | Verb::Order(_) | Verb::Import(_) => with_the_running_shop(home),
+        Verb::Status
+        | Verb::Order(_)
+        | Verb::Import(_)
+        | Verb::Outbox(_)
+        | Verb::DeadLetters(_) => with_the_running_shop(home),
         Verb::Logs(_) => logs(home),
         Verb::Load(options) => load(home, options),
         Verb::Test(Test { all }) => suites::run(home, *all),

@@ -25,7 +25,7 @@ pub use config::Options;
 pub use consumer::Consumer;
 pub use event::{Delivered, Outgoing};
 pub use letters::{Letter, list as dead_letters, redrive};
-pub use operate::Verb;
+pub use operate::{Verb, operate};
 pub use outbox::Outbox;
 pub use relay::Relay;
 pub use replay::{OutboxStatus, ReplayError, outboxes, replay};

@@ -2,6 +2,7 @@
 //! events that wait, or that were given up on.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 use database::Database;
@@ -66,6 +67,18 @@ pub struct Redrive {
 fn time(text: &str) -> Result<OffsetDateTime, String> {
     OffsetDateTime::parse(text, &Rfc3339)
         .map_err(|_| "not a time as RFC 3339 has it, for example 2026-01-31T12:00:00Z".into())
+}
+
+/// The verb as a process of the context does it: in its databases, answered on standard output.
+///
+/// # Errors
+/// As [`Verb::run`], and when a database cannot be reached.
+pub async fn operate(context: &str, options: database::Options, verb: Verb) -> anyhow::Result<()> {
+    let database = Database::connect(&options, &format!("{context} operator")).await?;
+    let said = verb.run(context, &database).await?;
+    database.close().await;
+    std::io::stdout().write_all(said.as_bytes())?;
+    Ok(())
 }
 
 impl Verb {

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Command, FromArgMatches as _};
+use clap::{Args, Command, FromArgMatches as _, Subcommand};
 
 use crate::Options;
 
@@ -16,16 +16,21 @@ pub(crate) const EXIT_USAGE: u8 = 64;
 #[error("{0}")]
 pub struct UsageError(pub String);
 
+const MIGRATE: &str = "migrate";
+
 /// What the process is to do.
 #[derive(Debug)]
-pub(crate) enum Action<C> {
+pub(crate) enum Action<C, O, V> {
     Serve(C),
     Migrate(C),
+    Operate(O, V),
     Healthcheck(Options),
 }
 
 /// Reads the command line; help, version and complaints are printed here.
-pub(crate) fn read<C: Args>(name: &'static str) -> Result<Action<C>, ExitCode> {
+pub(crate) fn read<C: Args, O: Args, V: Subcommand>(
+    name: &'static str,
+) -> Result<Action<C, O, V>, ExitCode> {
     parse(name, std::env::args_os()).map_err(|error| {
         // Help goes to stdout, complaints to stderr. If neither can be written, nobody looks.
         let _ = error.print();
@@ -33,26 +38,28 @@ pub(crate) fn read<C: Args>(name: &'static str) -> Result<Action<C>, ExitCode> {
     })
 }
 
-fn parse<C: Args>(
+fn parse<C: Args, O: Args, V: Subcommand>(
     name: &'static str,
     args: impl Iterator<Item = impl Into<std::ffi::OsString> + Clone>,
-) -> Result<Action<C>, clap::Error> {
-    let matches = command::<C>(name).try_get_matches_from(args)?;
+) -> Result<Action<C, O, V>, clap::Error> {
+    let matches = command::<C, V>(name).try_get_matches_from(args)?;
     Ok(match matches.subcommand_name() {
         Some("healthcheck") => Action::Healthcheck(Options::from_arg_matches(&matches)?),
-        Some(_) => Action::Migrate(
-            C::from_arg_matches(&matches).map_err(|error| error.format(&mut command::<C>(name)))?,
+        Some(MIGRATE) => Action::Migrate(
+            C::from_arg_matches(&matches)
+                .map_err(|error| error.format(&mut command::<C, V>(name)))?,
         ),
+        Some(_) => Action::Operate(O::from_arg_matches(&matches)?, V::from_arg_matches(&matches)?),
         None => Action::Serve(C::from_arg_matches(&matches)?),
     })
 }
 
-fn command<C: Args>(name: &'static str) -> Command {
-    C::augment_args(Command::new(name))
+fn command<C: Args, V: Subcommand>(name: &'static str) -> Command {
+    V::augment_subcommands(C::augment_args(Command::new(name)))
         .about(format!("The {name} process of the shop. Without a command it serves."))
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(
-            Command::new("migrate").about("Bring the process's database up to date, and exit"),
+            Command::new(MIGRATE).about("Bring the process's database up to date, and exit"),
         )
         .subcommand(
             Command::new("healthcheck")

@@ -43,7 +43,7 @@ pub use command::UsageError;
 pub use health::{Component, Health};
 pub use net::{bind, reserve};
 pub use options::{HasOptions, Options};
-pub use process::{main, nothing_to_migrate};
+pub use process::{main, main_with, nothing_to_migrate};
 pub use shutdown::Shutdown;
 pub use tasks::Tasks;
 pub use wait::{Interrupted, wait_for};

@@ -1,10 +1,11 @@
 //! From `main` to the exit code.
 
+use std::convert::Infallible;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
@@ -12,18 +13,14 @@ use crate::command::{self, Action, EXIT_USAGE, UsageError};
 use crate::signals::Signals;
 use crate::tasks::caught;
 use crate::wait::Interrupted;
-use crate::{HasOptions, Shutdown, healthcheck};
+use crate::{HasOptions, Options, Shutdown, healthcheck};
 
 /// For what still runs on the runtime after the service has returned.
 const RUNTIME_END_MAX: Duration = Duration::from_millis(500);
 /// Threads for calls that block; tokio's own limit of 512 would be most of the memory of the process.
 const BLOCKING_THREADS_MAX: usize = 64;
 
-/// The whole of a process's `main`: reads the command line into `C`, then serves (`run`), migrates (`migrate`) or asks
-/// a running process for its health.
-///
-/// Exit codes: 0 after an orderly end, 64 when the command line or the environment is wrong, 1 for everything else,
-/// with one line on stderr that has the error and its sources.
+/// [`main_with`] for a process that has no further commands.
 pub fn main<C, M, R>(
     name: &'static str,
     migrate: impl FnOnce(C) -> M,
@@ -34,12 +31,39 @@ where
     M: Future<Output = anyhow::Result<()>>,
     R: Future<Output = anyhow::Result<()>>,
 {
+    let none = async |_: Options, none: Infallible| match none {};
+    main_with(name, migrate, none, run)
+}
+
+/// The whole of a process's `main`: reads the command line into `C`, then serves (`run`), migrates (`migrate`) or asks
+/// a running process for its health. `operate` does the process's own commands `V`, for which only the settings `O` are
+/// needed.
+///
+/// Exit codes: 0 after an orderly end, 64 when the command line or the environment is wrong, 1 for everything else,
+/// with one line on stderr that has the error and its sources.
+pub fn main_with<C, O, V, M, P, R>(
+    name: &'static str,
+    migrate: impl FnOnce(C) -> M,
+    operate: impl FnOnce(O, V) -> P,
+    run: impl FnOnce(C, Shutdown) -> R,
+) -> ExitCode
+where
+    C: Args + HasOptions,
+    O: Args,
+    V: Subcommand,
+    M: Future<Output = anyhow::Result<()>>,
+    P: Future<Output = anyhow::Result<()>>,
+    R: Future<Output = anyhow::Result<()>>,
+{
     raise_open_files();
     // rustls asks for a default provider only where none was named; it fails if one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let result = match command::read::<C>(name) {
+    let result = match command::read::<C, O, V>(name) {
         Err(code) => return code,
         Ok(Action::Healthcheck(options)) => healthcheck::ask(options.admin_listen),
+        Ok(Action::Operate(options, verb)) => runtime(name, None)
+            .map_err(Into::into)
+            .and_then(|runtime| runtime.block_on(caught(operate(options, verb)))),
         Ok(Action::Migrate(config)) => {
             with_runtime(name, config, async |config| caught(migrate(config)).await)
         }

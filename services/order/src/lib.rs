@@ -76,6 +76,14 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What an operator does about events: `order dead-letters list`.
+pub fn operate(
+    options: database::Options,
+    verb: messaging::Verb,
+) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(messaging::operate("order", options, verb))
+}
+
 /// Brings the databases to the newest version: `order migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {

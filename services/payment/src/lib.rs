@@ -76,6 +76,14 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What an operator does about events: `payment dead-letters list`.
+pub fn operate(
+    options: database::Options,
+    verb: messaging::Verb,
+) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(messaging::operate("payment", options, verb))
+}
+
 /// Brings the database to the newest version: `payment migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {

@@ -73,6 +73,14 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What an operator does about events: `user dead-letters list`.
+pub fn operate(
+    options: database::Options,
+    verb: messaging::Verb,
+) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(messaging::operate("user", options, verb))
+}
+
 /// Brings the database to the newest version: `user migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
