@@ -6,6 +6,7 @@ use operator::{Shop, Signal};
 use serde_json::Value;
 use stores::Server;
 
+use crate::operating;
 use crate::shopper::{Shopper, Staff, booked};
 
 const SERVICES: [&str; 6] = ["gateway", "product", "user", "cart", "order", "payment"];
@@ -101,8 +102,11 @@ async fn start_without_the_bus(shop: &Shop) -> Result<()> {
         shop.ready_after(service, killed).await.context("without NATS")?;
     }
     let order = shopper.order_patiently(&product).await?;
+    let waiting = operating::order(shop, &["outbox", "status"])?;
+    ensure!(waiting.contains(" 1 wait"), "the event is a row until then: {waiting}");
     shop.start_store(Server::Nats).await?;
     let order = shopper.reaches(&order, "confirmed").await?;
+    operating::what_operators_do(shop).await?;
     ensure!(booked(shop, &order).await? == (250, 0, 1), "{order}");
     staff.stock_is(&product, 9, 0, 1).await;
     Ok(())

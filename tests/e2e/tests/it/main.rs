@@ -11,6 +11,7 @@ mod returning;
 mod tracing;
 mod importing;
 mod reading;
+mod operating;
 mod crashing;
 
 use std::process::ExitCode;
