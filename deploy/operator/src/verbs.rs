@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use souk::cli::{Cli, Verb};
 use souk::style::red;
 use stores::Home;
@@ -12,6 +13,7 @@ use crate::{detached, down, events_of, import, logs, order, sqlx, status, up};
 
 /// The whole program: what it is asked to do, and its exit code.
 pub fn main() -> ExitCode {
+    raise_open_files();
     match run() {
         Ok(code) => code,
         Err(error) => {
@@ -19,6 +21,12 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The stores and the services inherit it. A login shell gives 1,024 files by default.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }); // refused: as it was
 }
 
 fn run() -> Result<ExitCode> {

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use stores::Home;
 
+/// Tests hold both ends of a thousand connections, and a login shell gives 1,024 files.
+const WITH_ALL_FILES: &str = r#"ulimit -n "$(ulimit -H -n)"; exec "$@""#;
+
 /// How the shop is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
@@ -38,7 +41,9 @@ impl Profile {
 /// # Errors
 /// As [`target_dir`].
 pub fn cargo(home: &Home) -> Result<Command> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new("sh");
+    command.args(["-c", WITH_ALL_FILES, "sh"]);
+    command.arg(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(home.workspace()).env("CARGO_TARGET_DIR", target_dir()?);
     forget_this_package(&mut command);
     Ok(command)

@@ -4,13 +4,11 @@ use crate::build::{self, Profile};
 use crate::cli::{Cli, Load, Sqlx, Test, Up, Verb};
 use crate::port::{self, Port};
 use crate::{Result, doctor, machine, style, suites};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::ExitCode;
 use stores::{Home, Options, Stores};
 
 /// The whole program.
 pub fn main() -> ExitCode {
-    raise_open_files();
     let cli = match Cli::read() {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -22,13 +20,6 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// All that is started from here inherits it: the stores and services of a shop, and tests that hold
-/// both ends of a thousand connections. A login shell gives 1,024 files by default.
-fn raise_open_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }); // refused: as it was
 }
 
 fn run(home: &Home, verb: &Verb) -> Result {

@@ -164,6 +164,26 @@ pub fn decisions_are_short(tree: &Tree) -> Complaints {
     complaints
 }
 
+/// The page of promises: a test that it names is one that is run.
+const PROMISES: &str = "docs/guarantees.md";
+
+/// Every test that the page of promises names exists.
+pub fn promised_tests_exist(tree: &Tree) -> Complaints {
+    let Some(page) = tree.file(PROMISES) else { return vec![format!("{PROMISES} is missing")] };
+    let sources: Vec<&File> = tree.files().filter(|file| file.path.ends_with(".rs")).collect();
+    let exists = |name: &str| {
+        let function = format!("fn {name}(");
+        sources.iter().any(|source| source.text.contains(&function))
+    };
+    let spans = prose(&page.text).into_iter().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let tests = spans.filter(|span| {
+        let word = span.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        word && span.contains('_')
+    });
+    let missing = tests.filter(|name| !exists(name));
+    missing.map(|name| format!("{PROMISES}: there is no test {name}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +207,15 @@ mod tests {
         for bad in ["[m](map.md)", "[m](../map.md#three)", "[m](#nothing) and [n](../map.md)"] {
             assert_eq!(with(bad), 1, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_promise_without_its_test_is_found() {
+        let source = ("libs/a/tests/it/main.rs", "#[test]\nfn it_is_kept() {}\n");
+        let with = |page: &str| promised_tests_exist(&Tree::of([source, (PROMISES, page)])).len();
+        assert_eq!(with("By `it_is_kept`, see `cargo test` and `tests/tidy`.\n"), 0);
+        assert_eq!(with("By `it_is_kept` and `it_was_never_written`.\n"), 1);
+        assert_eq!(promised_tests_exist(&Tree::of([source])).len(), 1);
     }
 
     #[test]

@@ -135,6 +135,11 @@ fn code_that_documents_name_exists() {
 }
 
 #[test]
+fn promises_have_their_tests() {
+    holds(documents::promised_tests_exist);
+}
+
+#[test]
 fn decisions_are_short() {
     holds(documents::decisions_are_short);
 }
