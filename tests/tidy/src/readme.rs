@@ -91,7 +91,10 @@ pub fn verbs_exist(tree: &Tree) -> Complaints {
     for document in tree.files().filter(|file| file.path.ends_with(".md")) {
         for (at, line) in document.text.lines().enumerate() {
             for (_, rest) in line.split('`').flat_map(|span| span.split_once("cargo souk ")) {
-                let verb = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+                let verb = rest
+                    .split(|c: char| !c.is_alphanumeric() && c != '-')
+                    .next()
+                    .unwrap_or_default();
                 if !verb.is_empty() && !verbs.contains(&verb.to_owned()) {
                     complaints.push(format!(
                         "{}:{}: there is no `cargo souk {verb}`",
@@ -110,7 +113,19 @@ fn verbs(cli: &str) -> Vec<String> {
     let lines = body.lines().take_while(|line| *line != "}").map(str::trim);
     let variants = lines.filter(|line| line.starts_with(char::is_uppercase));
     let names = variants.filter_map(|line| line.split(['(', ',']).next());
-    names.map(str::to_lowercase).collect()
+    names.map(kebab).collect()
+}
+
+/// `DeadLetters` is `dead-letters` on the command line.
+fn kebab(name: &str) -> String {
+    let mut verb = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !verb.is_empty() {
+            verb.push('-');
+        }
+        verb.extend(letter.to_lowercase());
+    }
+    verb
 }
 
 /// Figures that were to be measured have been.
