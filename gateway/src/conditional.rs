@@ -10,8 +10,9 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 
-/// How long anybody may show a product without asking again: its price and stock move.
-const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=1");
+/// How long anybody may show a product without asking again: its price and stock move. A cache for
+/// many (the edge) may show it for one second more while it asks, so that nobody waits for that.
+const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=1");
 
 /// What the client has already.
 pub(crate) struct IfNoneMatch(Option<HeaderValue>);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures_util::stream;
 use http::Method;
@@ -14,6 +14,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Api, Imported, Money, accepted, bearer};
+use crate::secrets::STAFF_EMAIL;
 
 /// Longer than the gateway allows for an import.
 const IMPORT_MAX: Duration = Duration::from_secs(150);
@@ -67,6 +68,19 @@ pub fn own() -> Result<Vec<Line>> {
         opening_stock: own.stock,
     };
     Ok(products.into_iter().map(line).collect())
+}
+
+/// Puts the shop's own products on the shelves, as staff; how many they are, and how many of them
+/// are new. Doing it again changes nothing.
+///
+/// # Errors
+/// When the shop refuses.
+pub async fn fill(api: &Api, staff_password: &str) -> Result<(usize, i64)> {
+    let lines = own()?;
+    let count = lines.len();
+    let token = api.sign_in(STAFF_EMAIL, staff_password).await.context("signing in as staff")?;
+    let imported = upload(api, &token, lines, |_| ()).await.context("filling the shelves")?;
+    Ok((count, imported.added))
 }
 
 /// An amount of GBP.

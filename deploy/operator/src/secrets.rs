@@ -76,6 +76,14 @@ impl Secrets {
     pub fn database_password(&self, context: &str) -> Result<String> {
         password(&self.folder.join(format!("database-{context}")))
     }
+
+    /// The password of a store, where stores do not make their own: in containers.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn store_password(&self, store: &str) -> Result<String> {
+        password(&self.folder.join(format!("store-{store}")))
+    }
 }
 
 fn password(path: &Path) -> Result<String> {

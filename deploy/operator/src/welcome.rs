@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use souk::style::{bold, dim, green};
 
 use crate::api::Api;
@@ -24,13 +24,8 @@ pub async fn welcome(layout: &Layout, state: &State, began: Instant) -> Result<(
     say!("{:<10} {} in {}", "processes", process_names(state), seconds_ms(state.processes_ms));
     let api = Api::new(&state.shop_url());
     let filling = Instant::now();
-    let lines = catalogue::own()?;
-    let count = lines.len();
     let password = Secrets::at(layout).staff_password()?;
-    let token = api.sign_in(STAFF_EMAIL, &password).await.context("signing in as staff")?;
-    let imported =
-        catalogue::upload(&api, &token, lines, |_| ()).await.context("filling the shelves")?;
-    let added = imported.added;
+    let (count, added) = catalogue::fill(&api, &password).await?;
     let took = seconds(filling.elapsed());
     say!("{:<10} {count} products of our own, {added} of them new, in {took}", "catalogue");
     say!("\n{}", bold("a customer buys something"));

@@ -13,6 +13,8 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use stores::Server;
 
+use crate::images;
+
 /// The exit code for a command line that makes no sense (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
 
@@ -69,6 +71,8 @@ pub enum Verb {
     Fetch,
     /// Write or check the queries' metadata (.sqlx) against real databases
     Sqlx(Sqlx),
+    /// Build the container images, and load or push them
+    Images(Images),
 }
 
 /// What the services' own commands of the same name are given.
@@ -208,6 +212,21 @@ pub struct Sqlx {
     pub check: bool,
 }
 
+/// Options of `images`.
+#[derive(Debug, Args)]
+pub struct Images {
+    /// Push them there: a registry's host and perhaps a path, for example registry.example.com/acme
+    #[arg(long, value_name = "REGISTRY", value_parser = images::registry)]
+    pub push: Option<String>,
+    /// Load them into this kind cluster
+    #[arg(long, value_name = "CLUSTER")]
+    pub kind: Option<String>,
+    /// Build for these, for example linux/amd64,linux/arm64; such images can only be pushed
+    #[arg(long, value_name = "PLATFORM,…", requires = "push", conflicts_with = "kind",
+          value_parser = images::platforms)]
+    pub platform: Option<String>,
+}
+
 /// How many of each service; one of those that are not named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replicas(BTreeMap<&'static str, u16>);
@@ -290,7 +309,7 @@ enum Refusal {
 }
 
 /// The message without the usage and the hints that follow it after an empty line.
-fn one_line(message: &str) -> String {
+pub fn one_line(message: &str) -> String {
     let lines = message.lines().map(str::trim).take_while(|line| !line.is_empty());
     format!("{} (--help tells more)", lines.collect::<Vec<_>>().join(" "))
 }
@@ -342,6 +361,8 @@ mod tests {
             (vec!["load", "--rate", "9", "--slo", "p99=5"], "such as 500ms"),
             (vec!["load", "--rate", "9", "--target", "https://x"], "http://host:port"),
             (vec!["load", "--rate", "9", "--scenario", "riot"], "hot-product"),
+            (vec!["images", "--push", "acme"], "names no registry"),
+            (vec!["images", "--platform", "linux/arm64"], "--push <REGISTRY>"),
             (vec!["dance"], "'dance'"),
         ] {
             let line = refusal(&arguments);

@@ -3,7 +3,7 @@
 use crate::build::{self, Profile};
 use crate::cli::{Cli, Load, Sqlx, Test, Up, Verb};
 use crate::port::{self, Port};
-use crate::{Result, doctor, machine, style, suites};
+use crate::{Result, doctor, images, machine, style, suites};
 use std::process::ExitCode;
 use stores::{Home, Options, Stores};
 
@@ -37,6 +37,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Doctor => doctor::run(home),
         Verb::Fetch => fetch(home),
         Verb::Sqlx(Sqlx { .. }) => sqlx(home),
+        Verb::Images(options) => images::run(home, options),
     }
 }
 

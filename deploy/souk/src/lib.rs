@@ -12,6 +12,7 @@ pub mod machine;
 pub mod build;
 pub mod doctor;
 pub mod suites;
+pub mod images;
 pub mod launch;
 
 /// What a step comes to; the error is one message for a person.

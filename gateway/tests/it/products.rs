@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::client::{call, get};
 use crate::world::World;
 
+const KEPT: &str = "public, max-age=1, stale-while-revalidate=1";
+
 #[tokio::test]
 async fn a_product_is_rendered_and_may_be_kept_for_a_second() {
     let (world, ids) = World::with_products(1).await;
@@ -14,7 +16,7 @@ async fn a_product_is_rendered_and_may_be_kept_for_a_second() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("etag"), "W/\"3-12\"");
-    assert_eq!(answer.header("cache-control"), "public, max-age=1");
+    assert_eq!(answer.header("cache-control"), KEPT);
     let expected = json!({"product_id": ids[0], "sku": "CUP-1", "name": "Cup 1",
         "description": "Holds tea.", "category": "kitchen",
         "price": {"currency": "GBP", "minor_units": 255},
@@ -30,7 +32,7 @@ async fn who_has_it_already_is_told_so() {
         let again = get(path).header("if-none-match", &tag).send(&world).await;
         assert_eq!((again.status.as_u16(), again.body.len()), (304, 0), "{path}");
         assert_eq!(again.header("etag"), tag);
-        assert_eq!(again.header("cache-control"), "public, max-age=1");
+        assert_eq!(again.header("cache-control"), KEPT);
 
         world.shop.state().products[0].available -= 1;
         let changed = get(path).header("if-none-match", &tag).send(&world).await;

@@ -42,7 +42,7 @@ struct Config {
     #[command(flatten)]
     telemetry: telemetry::Options,
     /// Required, as a database's URL would be.
-    #[arg(long, env = "SOUK_BEHAVIOUR", value_enum)]
+    #[arg(long, env = "SOUK_BEHAVIOUR", hide_env_values = true, value_enum)]
     behaviour: Behaviour,
 }
 

@@ -1,11 +1,12 @@
 //! The command line of a process. Put together by hand rather than derived, because `healthcheck` must work without
 //! the settings that serving requires.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches as _, Subcommand};
 
-use crate::Options;
+use crate::{Options, files};
 
 /// `EX_USAGE` of sysexits.h: the command line or the environment is wrong, and trying again will not help.
 pub(crate) const EXIT_USAGE: u8 = 64;
@@ -17,6 +18,7 @@ pub(crate) const EXIT_USAGE: u8 = 64;
 pub struct UsageError(pub String);
 
 const MIGRATE: &str = "migrate";
+const HEALTHCHECK: &str = "healthcheck";
 
 /// What the process is to do.
 #[derive(Debug)]
@@ -40,14 +42,19 @@ pub(crate) fn read<C: Args, O: Args, V: Subcommand>(
 
 fn parse<C: Args, O: Args, V: Subcommand>(
     name: &'static str,
-    args: impl Iterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    args: impl Iterator<Item = impl Into<OsString>>,
 ) -> Result<Action<C, O, V>, clap::Error> {
-    let matches = command::<C, V>(name).try_get_matches_from(args)?;
+    let mut command = command::<C, V>(name);
+    let mut args: Vec<OsString> = args.map(Into::into).collect();
+    if !args.iter().any(|arg| arg == HEALTHCHECK) {
+        let settings = C::augment_args(Command::new(name));
+        args = files::read(&settings, args, |name| std::env::var_os(name))?;
+    }
+    let matches = command.try_get_matches_from_mut(args)?;
     Ok(match matches.subcommand_name() {
-        Some("healthcheck") => Action::Healthcheck(Options::from_arg_matches(&matches)?),
+        Some(HEALTHCHECK) => Action::Healthcheck(Options::from_arg_matches(&matches)?),
         Some(MIGRATE) => Action::Migrate(
-            C::from_arg_matches(&matches)
-                .map_err(|error| error.format(&mut command::<C, V>(name)))?,
+            C::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?,
         ),
         Some(_) => Action::Operate(O::from_arg_matches(&matches)?, V::from_arg_matches(&matches)?),
         None => Action::Serve(C::from_arg_matches(&matches)?),
@@ -55,14 +62,14 @@ fn parse<C: Args, O: Args, V: Subcommand>(
 }
 
 fn command<C: Args, V: Subcommand>(name: &'static str) -> Command {
-    V::augment_subcommands(C::augment_args(Command::new(name)))
+    V::augment_subcommands(files::described(C::augment_args(Command::new(name))))
         .about(format!("The {name} process of the shop. Without a command it serves."))
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(
             Command::new(MIGRATE).about("Bring the process's database up to date, and exit"),
         )
         .subcommand(
-            Command::new("healthcheck")
+            Command::new(HEALTHCHECK)
                 .about("Exit 0 if the process on the admin port is ready, else 1"),
         )
         .subcommand_negates_reqs(true)

@@ -27,6 +27,7 @@
 //! ```
 
 mod options;
+mod files;
 mod command;
 mod process;
 mod signals;

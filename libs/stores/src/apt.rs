@@ -12,6 +12,9 @@ use std::{fs, io};
 /// The C runtime comes from the machine: it must match the machine's loader, and apt itself needs it.
 const RUNTIME: [&str; 3] = ["libc6", "libgcc-s1", "libstdc++6"];
 
+/// What the stores' programs may be in.
+const STORES: [&str; 4] = ["postgresql", "redis-server", "valkey-server", "nats-server"];
+
 /// PostgreSQL loads LLVM only for its JIT, which the shop's queries are too short for (24 MB saved).
 const UNUSED: &str = "libllvm";
 
@@ -100,26 +103,37 @@ impl Apt {
         servers: &[Server],
         complaint: Option<&str>,
     ) -> Result<Vec<String>> {
-        let depends = self.dependencies()?;
+        let depends = self.dependencies(&STORES)?;
         let mut packages = BTreeSet::new();
         for server in servers {
-            let roots = roots_of(*server, &depends).ok_or_else(|| {
-                let heard =
-                    complaint.map_or(String::new(), |text| format!("; apt-get update: {text}"));
-                Error::Missing(format!(
-                    "no package of {server} in the machine's package sources{heard}"
-                ))
-            })?;
+            let roots = roots_of(*server, &depends);
+            let roots = roots.ok_or_else(|| no_package(&format!("of {server}"), complaint))?;
             closure(roots, &depends, &mut packages);
         }
         Ok(packages.into_iter().collect())
     }
 
-    fn dependencies(&self) -> Result<BTreeMap<String, Vec<String>>> {
+    /// These packages, and the shared libraries that they need.
+    pub(crate) fn with_libraries(
+        &self,
+        names: &[&str],
+        complaint: Option<&str>,
+    ) -> Result<Vec<String>> {
+        let depends = self.dependencies(names)?;
+        let unknown = names.iter().find(|name| depends.get(**name).is_none_or(Vec::is_empty));
+        if let Some(name) = unknown {
+            return Err(no_package(name, complaint));
+        }
+        let mut packages = BTreeSet::new();
+        closure(names.iter().map(ToString::to_string).collect(), &depends, &mut packages);
+        Ok(packages.into_iter().collect())
+    }
+
+    fn dependencies(&self, roots: &[&str]) -> Result<BTreeMap<String, Vec<String>>> {
         let mut command = self.command("apt-cache");
         let hidden = ["suggests", "recommends", "conflicts", "breaks", "replaces", "enhances"];
         command.args(["depends", "--recurse"]).args(hidden.map(|kind| format!("--no-{kind}")));
-        command.args(["postgresql", "redis-server", "valkey-server", "nats-server"]);
+        command.args(roots);
         let output = command.output().doing("run", Path::new("apt-cache"))?;
         Ok(parse_depends(&String::from_utf8_lossy(&output.stdout)))
     }
@@ -149,6 +163,11 @@ impl Apt {
     pub(crate) fn clean(self) -> Result<()> {
         crate::fetch::remove_tree(&self.folder)
     }
+}
+
+fn no_package(which: &str, complaint: Option<&str>) -> Error {
+    let heard = complaint.map_or(String::new(), |text| format!("; apt-get update: {text}"));
+    Error::Missing(format!("no package {which} in the machine's package sources{heard}"))
 }
 
 fn read(command: &mut Command) -> Result<String> {

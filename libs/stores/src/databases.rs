@@ -76,16 +76,20 @@ impl Psql {
         owner: &str,
         password: &str,
     ) -> Result<String> {
-        [name, owner].into_iter().try_for_each(check_name)?;
-        self.run(admin_url, &statements(name, owner, password))?;
+        self.run(admin_url, &database_statements(name, owner, password)?)?;
         Ok(Url::parse(admin_url)?.with(owner, password, name))
     }
 }
 
-fn statements(name: &str, owner: &str, password: &str) -> String {
+/// What [`Psql::create_database`] says to PostgreSQL, for a `psql` that somebody else runs.
+///
+/// # Errors
+/// When a name is none for a database or a role.
+pub fn database_statements(name: &str, owner: &str, password: &str) -> Result<String> {
+    [name, owner].into_iter().try_for_each(check_name)?;
     let password = password.replace('\'', "''");
     // A failing statement is logged by the server, and one of these holds a password.
-    format!(
+    Ok(format!(
         "set log_min_error_statement = panic;\n\
          select 'create role {owner}' where not exists (select from pg_roles where rolname = '{owner}')\n\
          \\gexec\n\
@@ -95,7 +99,7 @@ fn statements(name: &str, owner: &str, password: &str) -> String {
          where not exists (select from pg_database where datname = '{name}')\n\
          \\gexec\n\
          revoke all on database {name} from public;\n"
-    )
+    ))
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -137,6 +141,7 @@ mod tests {
 
     #[test]
     fn a_quote_in_a_password_stays_in_it() {
-        assert!(statements("a", "a", "x'; drop").contains("password 'x''; drop'"));
+        let statements = database_statements("a", "a", "x'; drop").expect("names");
+        assert!(statements.contains("password 'x''; drop'"));
     }
 }

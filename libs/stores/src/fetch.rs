@@ -96,7 +96,7 @@ fn fetch_with(apt: &Apt, folder: &Path, wanted: &[Server], progress: Progress) -
 }
 
 /// Unpacks beside the final place and renames: an interrupted fetch leaves no half of a server.
-fn unpack(archives: &[std::path::PathBuf], folder: &Path) -> Result<()> {
+pub(crate) fn unpack(archives: &[std::path::PathBuf], folder: &Path) -> Result<()> {
     let (staging, root) = (folder.join("root.new"), folder.join("root"));
     remove_tree(&staging)?;
     for archive in archives {

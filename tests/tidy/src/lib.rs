@@ -9,6 +9,7 @@ pub mod skeleton;
 pub mod domain;
 pub mod sql;
 pub mod errors;
+pub mod containers;
 pub mod contracts;
 pub mod habits;
 pub mod documents;

@@ -1,5 +1,7 @@
 //! The command as a person calls it, in a workspace of its own where nothing was ever built.
 
+mod images;
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -70,8 +72,10 @@ fn a_senseless_command_line_ends_with_64_and_one_line() {
 #[test]
 fn every_verb_explains_itself() {
     let folder = workspace("help");
-    let verbs =
-        ["up", "down", "status", "logs", "order", "import", "test", "doctor", "fetch", "sqlx"];
+    let verbs = [
+        "up", "down", "status", "logs", "order", "import", "test", "doctor", "fetch", "sqlx",
+        "images",
+    ];
     for verb in verbs {
         let (code, out, _) = run(&mut souk(&folder, &[verb, "--help"]));
         assert_eq!(code, Some(0));

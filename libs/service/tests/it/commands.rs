@@ -82,6 +82,21 @@ fn a_taken_port_is_named() {
 }
 
 #[test]
+fn a_secret_may_be_in_a_file() {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    std::io::Write::write_all(&mut file, b"fails\n").expect("written");
+    let with = |path: &std::path::Path| {
+        let mut command = command(&["migrate"]);
+        let output = command.env("SOUK_BEHAVIOUR_FILE", path).output().expect("it runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    assert_eq!(with(file.path()), (Some(1), "idle: migration 2 failed\n".into()));
+    let (code, complaint) = with("/no/such/file".as_ref());
+    assert_eq!(code, Some(64), "{complaint}");
+    assert!(complaint.contains("/no/such/file (SOUK_BEHAVIOUR_FILE)"), "{complaint}");
+}
+
+#[test]
 fn migrate_runs_and_exits() {
     assert_eq!(run(&["--behaviour", "good", "migrate"]).code, Some(0));
     let end = run(&["--behaviour", "fails", "migrate"]);

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use tidy::{
-    Complaints, Tree, contracts, dependencies, documents, domain, errors, habits, readme, skeleton,
-    sql,
+    Complaints, Tree, containers, contracts, dependencies, documents, domain, errors, habits,
+    readme, skeleton, sql,
 };
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
@@ -57,6 +57,21 @@ fn contexts_have_contracts() {
 #[test]
 fn services_are_deployed() {
     holds(skeleton::services_are_deployed);
+}
+
+#[test]
+fn every_service_has_containers() {
+    holds(containers::every_service_has_containers);
+}
+
+#[test]
+fn images_have_versions() {
+    holds(containers::images_have_versions);
+}
+
+#[test]
+fn no_secret_is_written_down() {
+    holds(containers::no_secret_is_written_down);
 }
 
 #[test]

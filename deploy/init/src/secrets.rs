@@ -1,0 +1,141 @@
+//! Certificates and passwords: who gets what.
+//!
+//! Every process has a folder of its own, which is mounted into its container and into no other, so
+//! that whoever takes over one process has the secrets of that one. `authority/` keeps the
+//! originals and the authority's key, and is mounted nowhere else.
+//!
+//! ```text
+//! gateway/                  ca.pem cert.pem key.pem
+//! product/ cart/ order/     the same, database-urls nats-url token.pem
+//! user/                     the same as product, token-key.pem staff-password
+//! payment/                  the same as product, webhook-secret
+//! psp/                      webhook-secret
+//! staff/                    staff-password: for those who act as staff from outside
+//! postgres/                 password databases.sql
+//! nats/                     authorization.conf
+//! redis/                    password redis.conf
+//! ```
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use certs::Authority;
+use operator::layout::{Layout, replace};
+use operator::plan::{CONTEXTS, databases};
+use operator::secrets::Secrets;
+use souk::cli::SERVICES;
+use stores::database_statements;
+
+use crate::cli;
+
+const NATS_USER: &str = "souk";
+
+/// Writes what is missing, and issues the certificates anew; says what it did.
+///
+/// # Errors
+/// When a file cannot be read or written, or carts and orders are kept in another number of
+/// databases already.
+pub fn write(options: &cli::Secrets) -> Result<String> {
+    let layout = Layout::at(&options.dir.join("authority"));
+    folder(&layout.secrets())?;
+    let secrets = Secrets::open_or_create(&layout)?;
+    refuse_other_shards(&layout, options.shards)?;
+    let authority = Authority::open_or_create(layout.certs_of("authority"))?;
+    let giving = Giving { options, secrets: &secrets };
+    for service in SERVICES {
+        authority.issue(service, options.dir.join(service))?;
+    }
+    for (context, sharded) in CONTEXTS {
+        giving.context(context, sharded)?;
+    }
+    giving.of_single_processes()?;
+    giving.stores()?;
+    let (dir, shards) = (options.dir.display(), options.shards);
+    Ok(format!("certificates and passwords are in {dir}, for {shards} shard(s)"))
+}
+
+/// PostgreSQL reads `databases.sql` once, when it has no data.
+fn refuse_other_shards(layout: &Layout, shards: u16) -> Result<()> {
+    let file = layout.secrets().join("shards");
+    if let Ok(there) = fs::read_to_string(&file) {
+        ensure!(
+            there == shards.to_string(),
+            "the databases were made for {there} shard(s), not {shards}: keep SOUK_SHARDS={there}, \
+             or begin anew without the volumes"
+        );
+        return Ok(());
+    }
+    replace(&file, shards.to_string().as_bytes())
+}
+
+struct Giving<'a> {
+    options: &'a cli::Secrets,
+    secrets: &'a Secrets,
+}
+
+impl Giving<'_> {
+    fn give(&self, to: &str, file: &str, content: impl AsRef<[u8]>) -> Result<()> {
+        let folder_of = self.options.dir.join(to);
+        folder(&folder_of)?;
+        replace(&folder_of.join(file), content.as_ref())
+    }
+
+    fn copy(&self, to: &str, file: &str, original: &Path) -> Result<()> {
+        let content = fs::read(original).with_context(|| original.display().to_string())?;
+        self.give(to, file, content)
+    }
+
+    /// What a service with databases needs.
+    fn context(&self, context: &str, sharded: bool) -> Result<()> {
+        let cli::Secrets { shards, postgres, nats, .. } = self.options;
+        let password = self.secrets.database_password(context)?;
+        let url = |name| format!("postgres://souk_{context}:{password}@{postgres}/{name}");
+        let urls: Vec<String> = databases(context, sharded, *shards).into_iter().map(url).collect();
+        self.give(context, "database-urls", urls.join(","))?;
+        let password = self.secrets.store_password("nats")?;
+        self.give(context, "nats-url", format!("nats://{NATS_USER}:{password}@{nats}"))?;
+        self.copy(context, "token.pem", &self.secrets.token_key())
+    }
+
+    fn of_single_processes(&self) -> Result<()> {
+        let secrets = self.secrets;
+        self.copy("user", "token-key.pem", &secrets.token_signing_key())?;
+        self.copy("user", "staff-password", &secrets.staff_password_file())?;
+        self.copy("staff", "staff-password", &secrets.staff_password_file())?;
+        self.copy("payment", "webhook-secret", &secrets.webhook_secret_file())?;
+        self.copy("psp", "webhook-secret", &secrets.webhook_secret_file())
+    }
+
+    fn stores(&self) -> Result<()> {
+        self.give("postgres", "password", self.secrets.store_password("postgres")?)?;
+        self.give("postgres", "databases.sql", self.databases()?)?;
+        let nats = self.secrets.store_password("nats")?;
+        let authorization =
+            format!("authorization {{ user: {NATS_USER}, password: \"{nats}\" }}\n");
+        self.give("nats", "authorization.conf", authorization)?;
+        let redis = self.secrets.store_password("redis")?;
+        self.give("redis", "redis.conf", format!("requirepass {redis}\n"))?;
+        self.give("redis", "password", redis)
+    }
+
+    /// For `psql`: roles and databases of all contexts.
+    fn databases(&self) -> Result<String> {
+        let mut statements = String::new();
+        for (context, sharded) in CONTEXTS {
+            let password = self.secrets.database_password(context)?;
+            for name in databases(context, sharded, self.options.shards) {
+                let role = format!("souk_{context}");
+                statements.push_str(&database_statements(&name, &role, &password)?);
+            }
+        }
+        Ok(statements)
+    }
+}
+
+/// Makes a folder that only its owner may enter, unless it is there.
+fn folder(path: &PathBuf) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("cannot make {}", path.display()))
+}
