@@ -2,9 +2,10 @@
 
 use crate::build::{self, Profile};
 use crate::{Result, machine, style};
+use std::fmt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use stores::{Home, Options, Stores};
+use stores::{Home, Options, Packages, Stores};
 
 /// One thing that can fail.
 struct Suite {
@@ -28,7 +29,25 @@ const SUITES: [Suite; 4] = [
     Suite { name: "tests", run: tests, skip: |_| None },
 ];
 
-/// Runs the suites up to the first failure. `all` is for suites that take long; there are none yet.
+/// What `--all` adds: suites that take long, or fetch programs of their own.
+const LONG: [Suite; 2] = [
+    Suite { name: "edge", run: edge, skip: no_nginx },
+    Suite { name: "containers", run: containers, skip: |_| None },
+];
+
+/// What a suite answers that only finds out while it runs that this machine cannot run it.
+#[derive(Debug)]
+struct Skip(String);
+
+impl std::error::Error for Skip {}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Runs the suites up to the first failure; with `all` also the long ones.
 ///
 /// # Errors
 /// When one failed.
@@ -38,7 +57,7 @@ pub fn run(home: &Home, all: bool) -> Result {
     let mut outcomes = Vec::new();
     let mut failed = false;
     let readme = no_shop(home);
-    for suite in &SUITES {
+    for suite in SUITES.iter().chain(LONG.iter().filter(|_| all)) {
         let outcome =
             if failed { Outcome::Skipped("not reached".into()) } else { run_one(home, suite) };
         failed |= matches!(outcome, Outcome::Failed(..));
@@ -62,7 +81,10 @@ fn run_one(home: &Home, suite: &Suite) -> Outcome {
     let started = Instant::now();
     match (suite.run)(home) {
         Ok(()) => Outcome::Passed(started.elapsed()),
-        Err(error) => Outcome::Failed(started.elapsed(), error.to_string()),
+        Err(error) => match error.downcast::<Skip>() {
+            Ok(skip) => Outcome::Skipped(skip.0),
+            Err(error) => Outcome::Failed(started.elapsed(), error.to_string()),
+        },
     }
 }
 
@@ -78,10 +100,11 @@ fn list(outcomes: &[(&str, Outcome)], all: bool) {
             }
             Outcome::Skipped(why) => (style::yellow("skipped"), why.clone()),
         };
-        println!("  {name:<8} {word} {detail}");
+        println!("  {name:<10} {word} {detail}");
     }
-    if all {
-        println!("  --all adds nothing: there are no further suites");
+    if !all {
+        let names = LONG.map(|suite| suite.name).join(", ");
+        println!("  not run without --all: {names}");
     }
 }
 
@@ -129,4 +152,30 @@ fn tests(home: &Home) -> Result {
 /// README's commands, which are a test, start and wipe the shop of this checkout.
 fn no_shop(home: &Home) -> bool {
     !home.stores().exists() && !home.state_file().exists()
+}
+
+/// The edge's configuration in a real nginx, in front of real gateways.
+fn edge(home: &Home) -> Result {
+    let mut command = build::cargo(home)?;
+    command.args(["test", "--workspace", "--test", "edge"]).env("SOUK_TEST_EDGE", "1");
+    build::succeeded(command.status()?, "cargo test --workspace --test edge")
+}
+
+fn no_nginx(home: &Home) -> Option<String> {
+    let fetched = Packages::provide(home, "nginx", &["nginx"], &|line| println!("{line}"));
+    fetched.err().map(|error| format!("no nginx: {error}"))
+}
+
+/// The compose file's containers. The program's exit code 77 says that there is no engine to be had.
+fn containers(home: &Home) -> Result {
+    build::shop(home, Profile::Dev)?;
+    let program = build::operator(Profile::Dev)?.with_file_name("containers");
+    let mut command = Command::new(program);
+    let output = command.current_dir(home.workspace()).stderr(Stdio::inherit()).output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    print!("{said}");
+    if output.status.code() == Some(77) {
+        return Err(Skip(said.lines().last().unwrap_or_default().to_owned()).into());
+    }
+    build::succeeded(output.status, "containers")
 }

@@ -1,0 +1,133 @@
+//! One container: started as the compose file says, watched, looked at from outside, and stopped.
+
+use std::fs;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use operator::process::wait_until;
+
+use crate::compose::{NETWORK, Service};
+use crate::engine::Engine;
+
+const HEALTHY_MAX: Duration = Duration::from_secs(60);
+/// The user of every image.
+const USER: &str = "65532";
+
+/// A container that was started.
+pub(crate) struct Container<'a> {
+    engine: &'a Engine<'a>,
+    pub(crate) name: String,
+}
+
+/// How a container ended.
+pub(crate) struct Stopped {
+    pub(crate) took: Duration,
+    pub(crate) code: String,
+}
+
+/// Runs a container that does its work and ends; its log.
+pub(crate) fn once(engine: &Engine, service: &Service, hosts: &[String]) -> Result<String> {
+    let arguments = arguments(service, &service.name, &["--rm"], hosts)?;
+    engine.docker(&arguments).with_context(|| format!("the container {}", service.name))
+}
+
+fn arguments(
+    service: &Service,
+    name: &str,
+    options: &[&str],
+    hosts: &[String],
+) -> Result<Vec<String>> {
+    let mut arguments = vec!["run".to_owned(), format!("--name={name}")];
+    arguments.extend(options.iter().map(ToString::to_string));
+    arguments.extend(service.options()?);
+    arguments.extend(hosts.iter().cloned());
+    arguments.push(service.image()?.to_owned());
+    arguments.extend(service.command());
+    Ok(arguments)
+}
+
+impl<'a> Container<'a> {
+    pub(crate) fn start(
+        engine: &'a Engine<'a>,
+        service: &Service,
+        number: u64,
+        options: &[&str],
+        hosts: &[String],
+    ) -> Result<Self> {
+        let name = operator::plan::name(&service.name, usize::try_from(number)?);
+        let options = [&["--detach"], options].concat();
+        engine.docker(&arguments(service, &name, &options, hosts)?)?;
+        Ok(Self { engine, name })
+    }
+
+    fn inspect(&self, format: &str) -> Result<String> {
+        self.engine.docker(&["inspect", "--format", format, &self.name])
+    }
+
+    /// Waits until the image's own health check says that it is well.
+    pub(crate) fn healthy(&self) -> Result<()> {
+        let mut last = String::new();
+        let well = wait_until(HEALTHY_MAX, || {
+            last = self.inspect("{{.State.Status}} {{.State.Health.Status}}").unwrap_or_default();
+            last == "running healthy" || last.starts_with("exited")
+        });
+        if well && last == "running healthy" {
+            return Ok(());
+        }
+        bail!("{} is {last}; its log ends with:\n{}", self.name, self.engine.log(&self.name))
+    }
+
+    pub(crate) fn address(&self) -> Result<IpAddr> {
+        let format = format!("{{{{(index .NetworkSettings.Networks \"{NETWORK}\").IPAddress}}}}");
+        Ok(self.inspect(&format)?.parse()?)
+    }
+
+    /// What the kernel says of the process: who it is, what it may, and whether it could write.
+    pub(crate) fn is_hardened(&self) -> Result<()> {
+        let pid = self.inspect("{{.State.Pid}}")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let says = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            line.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let user = [USER; 4].join(" ");
+        ensure!(
+            says("Uid:") == user && says("Gid:") == user,
+            "{} runs as {}",
+            self.name,
+            says("Uid:")
+        );
+        for capabilities in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            let held = says(capabilities);
+            ensure!(held.trim_matches('0').is_empty(), "{}: {capabilities} {held}", self.name);
+        }
+        ensure!(says("NoNewPrivs:") == "1", "{} may gain privileges", self.name);
+        ensure!(says("Seccomp:") == "2", "{} may make any system call", self.name);
+        let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+        let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/"));
+        let options = root.and_then(|line| line.split(' ').nth(5)).context("no root")?;
+        ensure!(options.split(',').any(|option| option == "ro"), "{}: / is {options}", self.name);
+        Ok(())
+    }
+
+    /// Megabytes that its control group holds.
+    pub(crate) fn memory(&self) -> Result<String> {
+        let format = "{{.MemUsage}}";
+        let usage =
+            self.engine.docker(&["stats", "--no-stream", "--format", format, &self.name])?;
+        Ok(usage)
+    }
+
+    /// As `docker stop` and `docker compose stop` do it: SIGTERM, and SIGKILL after the grace period.
+    pub(crate) fn stop(&self) -> Result<Stopped> {
+        let began = Instant::now();
+        self.engine.docker(&["stop", &self.name])?;
+        let took = began.elapsed();
+        Ok(Stopped { took, code: self.inspect("{{.State.ExitCode}}")? })
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.engine.log(&self.name)
+    }
+}

@@ -1,0 +1,52 @@
+//! The compose file's application containers for real: their images are built by the last stage of
+//! `deploy/docker/Dockerfile`, and they run as `docker-compose.yml` says, by an engine that is started
+//! for this alone and leaves nothing. The stores are the private ones (`libs/stores`), since no
+//! registry is asked for images.
+//!
+//! Part of `cargo souk test --all`. Exit code 0: an order was confirmed, and every container drained;
+//! 1: not; [`SKIPPED`]: no engine can be had here, and the last line says why.
+
+mod compose;
+mod namespace;
+mod engine;
+mod image;
+mod container;
+mod around;
+mod proxy;
+mod story;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use stores::Home;
+
+use namespace::Entered;
+
+/// The exit code for "cannot be run on this machine", as test harnesses have it.
+pub const SKIPPED: u8 = 77;
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("containers: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<ExitCode> {
+    let home = Home::find()?;
+    match namespace::enter(&home)? {
+        Entered::Not(reason) => {
+            println!("{reason}");
+            Ok(ExitCode::from(SKIPPED))
+        }
+        Entered::Was(code) => Ok(code),
+        Entered::Inside(place) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(story::tell(&home, &place))
+        }
+    }
+}
