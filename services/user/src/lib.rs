@@ -56,7 +56,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let outbox = Outbox::new(&database);
     let app = App::new(&database, &outbox, Passwords::new().await?, tokens);
     if let Some(staff) = staff {
-        app.seed_staff(staff).await.context("seeding the staff account")?;
+        wait_for("the staff account", &shutdown, || app.seed_staff(staff.clone())).await?;
     }
 
     let stop = shutdown.token();
