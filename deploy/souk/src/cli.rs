@@ -68,7 +68,7 @@ pub enum Verb {
     ///
     /// Only what this machine lacks is fetched. With SOUK_HIDE_SYSTEM_TOOLS=1 in the environment (here and
     /// for every other verb) the machine's own servers do not count.
-    Fetch,
+    Fetch(Fetch),
     /// Write or check the queries' metadata (.sqlx) against real databases
     Sqlx(Sqlx),
     /// Build the container images, and load or push them
@@ -199,7 +199,15 @@ pub struct Import {
 /// Options of `test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Also the suites that take long
+    /// Also the suites whose judges come from outside: they are fetched into .souk/tools (about 400 MB)
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// Options of `fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// Also what `test --all` needs: kubectl, and validators written in Python (about 400 MB)
     #[arg(long)]
     pub all: bool,
 }

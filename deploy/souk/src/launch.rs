@@ -1,7 +1,7 @@
 //! From the command line to the step that does the work.
 
 use crate::build::{self, Profile};
-use crate::cli::{Cli, Load, Sqlx, Test, Up, Verb};
+use crate::cli::{Cli, Fetch, Load, Sqlx, Test, Up, Verb};
 use crate::port::{self, Port};
 use crate::{Result, doctor, images, machine, style, suites};
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Load(options) => load(home, options),
         Verb::Test(Test { all }) => suites::run(home, *all),
         Verb::Doctor => doctor::run(home),
-        Verb::Fetch => fetch(home),
+        Verb::Fetch(Fetch { all }) => fetch(home, *all),
         Verb::Sqlx(Sqlx { .. }) => sqlx(home),
         Verb::Images(options) => images::run(home, options),
     }
@@ -132,8 +132,11 @@ fn sqlx(home: &Home) -> Result {
     build::become_operator(Profile::Dev)
 }
 
-fn fetch(home: &Home) -> Result {
+fn fetch(home: &Home, all: bool) -> Result {
     machine::provide_stores(home, &Options::default(), false)?;
+    if all {
+        suites::fetch_judges(home)?;
+    }
     println!("all stores' programs are here:");
     doctor::stores(home)?;
     println!("for being offline fetch the crates too: cargo fetch --locked");

@@ -11,6 +11,7 @@ pub mod port;
 pub mod machine;
 pub mod build;
 pub mod doctor;
+pub mod validators;
 pub mod suites;
 pub mod images;
 pub mod launch;

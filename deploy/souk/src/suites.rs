@@ -1,9 +1,10 @@
 //! `cargo souk test`: every check, in order, with a list at the end of what was run and what was not.
 
 use crate::build::{self, Profile};
-use crate::{Result, machine, style};
+use crate::{Result, machine, style, validators};
 use std::fmt;
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 use stores::{Home, Options, Packages, Stores};
 
@@ -30,7 +31,11 @@ const SUITES: [Suite; 4] = [
 ];
 
 /// What `--all` adds: suites that take long, or fetch programs of their own.
-const LONG: [Suite; 2] = [
+const LONG: [Suite; 6] = [
+    Suite { name: "manifests", run: |home| manifests(home, "rules"), skip: without_kubectl },
+    Suite { name: "schemas", run: |home| manifests(home, "schemas"), skip: without_validators },
+    Suite { name: "checkov", run: |home| manifests(home, "checkov"), skip: without_validators },
+    Suite { name: "compose", run: |home| manifests(home, "compose"), skip: without_python },
     Suite { name: "edge", run: edge, skip: no_nginx },
     Suite { name: "containers", run: containers, skip: |_| None },
 ];
@@ -54,6 +59,9 @@ impl fmt::Display for Skip {
 pub fn run(home: &Home, all: bool) -> Result {
     machine::check_for_build(home)?;
     machine::provide_stores(home, &Options::default(), false)?;
+    if all {
+        fetch_meanwhile(home.clone());
+    }
     let mut outcomes = Vec::new();
     let mut failed = false;
     let readme = no_shop(home);
@@ -106,6 +114,43 @@ fn list(outcomes: &[(&str, Outcome)], all: bool) {
         let names = LONG.map(|suite| suite.name).join(", ");
         println!("  not run without --all: {names}");
     }
+}
+
+/// Fetches the outside judges: kubectl, and validators written in Python.
+///
+/// # Errors
+/// Why something cannot be had.
+pub fn fetch_judges(home: &Home) -> Result {
+    without_validators(home).map_or(Ok(()), |why| Err(why.into()))
+}
+
+/// While the compiler is busy the network is not. What fails here is tried again where it is needed,
+/// and then said.
+fn fetch_meanwhile(home: Home) {
+    thread::spawn(move || {
+        let _ = validators::provide_kubectl(&home, &|_| ());
+        let _ = validators::provide(&home, &|_| ());
+    });
+}
+
+fn without_kubectl(home: &Home) -> Option<String> {
+    provided(|progress| validators::provide_kubectl(home, progress))
+}
+
+fn without_python(home: &Home) -> Option<String> {
+    provided(|progress| validators::provide(home, progress))
+}
+
+fn without_validators(home: &Home) -> Option<String> {
+    without_kubectl(home).or_else(|| without_python(home))
+}
+
+/// Why something cannot be had.
+fn provided(provide: impl FnOnce(stores::Progress) -> Result) -> Option<String> {
+    let progress = style::Progress::new();
+    let result = provide(&|line| progress.show(line));
+    progress.end();
+    result.err().map(|error| error.to_string())
 }
 
 /// Without a component the rest is still worth running; the list says what was not.
@@ -178,4 +223,11 @@ fn containers(home: &Home) -> Result {
         return Err(Skip(said.lines().last().unwrap_or_default().to_owned()).into());
     }
     build::succeeded(output.status, "containers")
+}
+
+/// One check of the manifests. The program came with the suite `tests`.
+fn manifests(home: &Home, check: &str) -> Result {
+    let program = build::operator(Profile::Dev)?.with_file_name("manifests");
+    let status = Command::new(program).arg(check).current_dir(home.workspace()).status()?;
+    build::succeeded(status, &format!("manifests {check}"))
 }

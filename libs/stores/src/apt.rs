@@ -120,7 +120,7 @@ impl Apt {
         complaint: Option<&str>,
     ) -> Result<Vec<String>> {
         let depends = self.dependencies(names)?;
-        let unknown = names.iter().find(|name| depends.get(**name).is_none_or(Vec::is_empty));
+        let unknown = names.iter().find(|name| !depends.contains_key(**name));
         if let Some(name) = unknown {
             return Err(no_package(name, complaint));
         }
@@ -254,7 +254,8 @@ fn roots_of(server: Server, depends: &BTreeMap<String, Vec<String>>) -> Option<V
     }
 }
 
-/// The roots and, from there on, shared libraries only: no Perl, no service scripts, no user database.
+/// The roots and, from there on, shared libraries only: no Perl, no service scripts, no user database. And
+/// Python, whose packages lead to that of the version which the distribution has.
 fn closure(
     roots: Vec<String>,
     depends: &BTreeMap<String, Vec<String>>,
@@ -270,7 +271,7 @@ fn closure(
 }
 
 fn is_library(package: &str) -> bool {
-    (package.starts_with("lib") || package == "zlib1g")
+    (package.starts_with("lib") || package == "zlib1g" || package.starts_with("python3."))
         && !RUNTIME.contains(&package)
         && !package.starts_with(UNUSED)
 }
@@ -316,6 +317,15 @@ libssl3
             "postgresql-client-15",
         ];
         assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn python_is_followed_to_its_version() {
+        let depends = "python3-minimal\n  PreDepends: python3.11-minimal\n  Depends: dpkg\n";
+        let mut packages = BTreeSet::new();
+        closure(vec!["python3-minimal".into()], &parse_depends(depends), &mut packages);
+        let names: Vec<_> = packages.iter().map(String::as_str).collect();
+        assert_eq!(names, ["python3-minimal", "python3.11-minimal"]);
     }
 
     #[test]
