@@ -17,7 +17,7 @@ use service::Shutdown;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::shop::{Shop, money};
 use crate::spy::Spied;
@@ -138,9 +138,5 @@ fn telemetry() {
 
 /// Waits until `check` holds.
 pub async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(10);
-    while !check() {
-        assert!(Instant::now() < limit, "not within 10 s: {what}");
-        sleep(Duration::from_millis(5)).await;
-    }
+    testkit::eventually(what, Duration::from_secs(10), async || check().then_some(())).await;
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::connection::State;
 use async_nats::jetstream::stream::{Config, Stream};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
@@ -43,6 +44,12 @@ impl Bus {
             .await?;
         let jetstream = jetstream::new(client.clone());
         Ok(Self { client, jetstream, replicas: options.nats_replicas })
+    }
+
+    /// Whether the server hears us now. What nobody needs later is not even sent when it does not:
+    /// the client would keep it, and so would everybody who waits for room there.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     /// For what may get lost: wake-up calls and live views.

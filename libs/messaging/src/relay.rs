@@ -123,7 +123,7 @@ impl One {
     async fn woken(&mut self, holds: bool) {
         if holds {
             note(self.drain().await);
-        } else {
+        } else if self.bus.is_connected() {
             let poked = self.bus.client().publish(self.poke_subject(), "".into()).await;
             note(poked);
         }

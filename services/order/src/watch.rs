@@ -17,6 +17,9 @@ impl Watch {
 
     /// Wakes all watchers of the order, on every copy. Never fails the change that it tells of.
     pub(crate) fn changed(&self, order: OrderId) {
+        if !self.0.is_connected() {
+            return; // they poll
+        }
         let bus = self.0.clone();
         tokio::spawn(async move {
             let woken = bus.client().publish(subject(order), "".into()).await;

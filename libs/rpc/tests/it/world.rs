@@ -9,7 +9,6 @@ use rpc::{Channel, Identity, ServerOptions, Targets};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::callee::Callee;
@@ -97,9 +96,5 @@ impl Server {
 
 /// Waits until `check` holds.
 pub async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
-    let limit = Instant::now() + Duration::from_secs(10);
-    while !check().await {
-        assert!(Instant::now() < limit, "not within 10 s: {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
+    testkit::eventually(what, Duration::from_secs(10), async || check().await.then_some(())).await;
 }
