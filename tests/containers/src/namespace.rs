@@ -41,8 +41,10 @@ pub(crate) fn enter(home: &Home) -> Result<Entered> {
     if let Some(cgroup) = env::var(INSIDE).ok().filter(|name| !name.is_empty()) {
         let packages = provide(home)?;
         let place = Place { packages, folder, cgroup };
-        place.prepare()?;
-        return Ok(Entered::Inside(place));
+        return Ok(match place.prepare() {
+            Ok(()) => Entered::Inside(place),
+            Err(error) => Entered::Not(format!("no place for an engine: {error:#}")),
+        });
     }
     if let Some(reason) = missing(home) {
         return Ok(Entered::Not(reason));

@@ -89,6 +89,10 @@ fn start<'a>(
         server.healthy()?;
         server.is_hardened()?;
     }
+    let psp = ours.iter().find(|service| service.name == "psp").context("no psp")?;
+    let lax = Container::lax(engine, psp)?;
+    ensure!(lax.is_hardened().is_err(), "what is not hardened is not noticed");
+    lax.stop()?;
     let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
     println!("running    {}: read-only, user 65532, no capabilities", names.join(", "));
     Ok(servers)

@@ -12,7 +12,7 @@ use testkit::eventually;
 use tokio::task::JoinSet;
 
 use crate::Edge;
-use crate::counting::Dropping;
+use crate::counting::Counting;
 use crate::shop::{Front, GATEWAYS, LIMIT, get, send, sign_up};
 
 const CLIENTS: usize = 8;
@@ -20,10 +20,10 @@ const CLIENTS: usize = 8;
 pub async fn a_post_that_was_sent_is_not_sent_again(_: &Front) -> Result<()> {
     let body = json!({ "email": "a@example.com" });
     for (method, body, expected) in [(Method::POST, Some(&body), 1), (Method::GET, None, 2)] {
-        let gateways = [Dropping::start().await?, Dropping::start().await?];
+        let gateways = [Counting::dropping().await?, Counting::dropping().await?];
         let edge = Edge::start(&[gateways[0].address, gateways[1].address]).await?;
         let answer = send(&Client::new(&edge.url), method.clone(), "/v1/me", None, body).await?;
-        let sent: usize = gateways.iter().map(Dropping::requests).sum();
+        let sent: usize = gateways.iter().map(Counting::requests).sum();
         ensure!((answer.status, sent) == (503, expected), "{method}: {sent} {answer:?}");
     }
     Ok(())
@@ -133,7 +133,7 @@ pub async fn gateways_are_restarted_and_nobody_notices(front: &Front) -> Result<
 }
 
 pub async fn without_gateways_the_edge_says_so(_: &Front) -> Result<()> {
-    let nobody = Dropping::start().await?.address; // dropped at once: nobody listens there
+    let nobody = Counting::dropping().await?.address; // dropped at once: nobody listens there
     let edge = Edge::start(&[nobody]).await?;
     let answer = get(&Client::new(&edge.url), "/v1/products").await?;
     let problem: Value = answer.json()?;

@@ -70,16 +70,7 @@ impl Front {
         Api::new(&self.edge.url).sign_in(STAFF_EMAIL, &self.shop.staff_password()?).await
     }
 
-    /// How many requests of a route the gateways have answered, by their own count.
-    pub async fn answered(&self, method: &str, route: &str) -> Result<u64> {
-        let mut sum = 0;
-        for name in GATEWAYS {
-            sum += self.answered_by(name, method, route).await?;
-        }
-        Ok(sum)
-    }
-
-    /// The same of one gateway, since it was started.
+    /// How many requests of a route a gateway has answered since it was started, by its own count.
     pub async fn answered_by(&self, name: &str, method: &str, route: &str) -> Result<u64> {
         let entry = self.shop.processes().into_iter().find(|entry| entry.task.name == name);
         let admin = entry.context("no such gateway")?.task.admin;
