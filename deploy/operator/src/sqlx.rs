@@ -2,7 +2,8 @@
 //! PostgreSQL that is started for this alone, with the migrations of this checkout.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -12,8 +13,8 @@ use stores::{Home, Options, Psql, Stores, Tools};
 use crate::secrets::random_hex;
 use crate::speak::say;
 
-/// The crates with queries, those first that others depend on. `database` names no table, so it
-/// shares the database (and the variable) of `messaging`.
+/// The crates with queries. `database` names no table, so it shares the database (and the variable)
+/// of `messaging`.
 const CRATES: [(&str, &str, &str); 7] = [
     ("database", "libs/database", "messaging"),
     ("messaging", "libs/messaging", "messaging"),
@@ -23,6 +24,9 @@ const CRATES: [(&str, &str, &str); 7] = [
     ("order", "services/order", "order"),
     ("payment", "services/payment", "payment"),
 ];
+
+/// Stands before every compiler: the macros write what they learn into a folder for each crate.
+const WRAPPER: &str = "#!/bin/sh\nSQLX_OFFLINE_DIR=\"${0%/*}/$CARGO_PKG_NAME\" exec \"$@\"\n";
 
 /// The whole verb.
 ///
@@ -48,18 +52,13 @@ pub fn run(home: &Home, check: bool) -> Result<()> {
 /// What is out of date, when that is asked; otherwise it is written.
 fn all(home: &Home, folder: &Path, stores: &Stores, check: bool) -> Result<Vec<String>> {
     let urls = databases(home, stores)?;
+    let learnt = folder.join(random_hex());
+    learn(home, &urls, &learnt)?;
     let mut stale = Vec::new();
     for (package, path, _) in CRATES {
         say!("{} {}", bold(package), dim(path));
-        let fresh = folder.join(package);
-        fs::create_dir_all(&fresh)?;
-        prepare(home, package, &urls, &fresh)?;
-        if path.starts_with("libs/") {
-            // Whatever depends on it must find it compiled as usual, or it would write there too.
-            compile(home, package, &urls)?;
-        }
         let committed = home.workspace().join(path).join(".sqlx");
-        let (expected, found) = (files(&fresh)?, files(&committed)?);
+        let (expected, found) = (files(&learnt.join(package))?, files(&committed)?);
         if check {
             stale.extend(differences(path, &expected, &found));
         } else {
@@ -100,31 +99,21 @@ fn migrations(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Compiles one crate against its database; the macros write what they learn into `fresh`. An
-/// argument that was never used before makes cargo compile this crate, and it alone, again.
-fn prepare(home: &Home, package: &str, urls: &Urls, fresh: &Path) -> Result<()> {
-    compile(home, package, urls)?;
-    let once = format!("sqlx_{}", random_hex());
-    let mut cargo = souk_cargo(home, urls)?;
-    cargo.args(["rustc", "--quiet", "--profile", "check", "--lib", "--package", package]);
-    cargo.args(["--", "--cfg", &once]).env("SQLX_OFFLINE_DIR", fresh);
-    ensure!(cargo.status()?.success(), "{package} does not fit its migrations");
-    Ok(())
-}
-
-fn compile(home: &Home, package: &str, urls: &Urls) -> Result<()> {
-    let mut cargo = souk_cargo(home, urls)?;
-    cargo.args(["check", "--quiet", "--lib", "--package", package]);
-    ensure!(cargo.status()?.success(), "{package} does not compile against its migrations");
-    Ok(())
-}
-
-/// Every crate sees its database, and not what is committed.
-fn souk_cargo(home: &Home, urls: &Urls) -> Result<std::process::Command> {
+/// Checks the crates of the workspace, each against its database. For a wrapper that it has never
+/// seen cargo compiles all of them again, and none of what they depend on.
+fn learn(home: &Home, urls: &Urls, learnt: &Path) -> Result<()> {
+    for (package, ..) in CRATES {
+        fs::create_dir_all(learnt.join(package))?;
+    }
+    let wrapper = learnt.join("rustc");
+    fs::write(&wrapper, WRAPPER)?;
+    fs::set_permissions(&wrapper, Permissions::from_mode(0o755))?;
     let mut cargo = souk::build::cargo(home).map_err(|error| anyhow!("{error}"))?;
     cargo.envs(urls.iter().map(|(context, url)| (variable(context), url)));
-    cargo.env_remove("SQLX_OFFLINE").env_remove("SQLX_OFFLINE_DIR");
-    Ok(cargo)
+    cargo.env_remove("SQLX_OFFLINE").env("RUSTC_WORKSPACE_WRAPPER", wrapper);
+    cargo.args(["check", "--workspace", "--lib", "--quiet"]);
+    ensure!(cargo.status()?.success(), "a query does not fit the migrations");
+    Ok(())
 }
 
 fn variable(context: &str) -> String {

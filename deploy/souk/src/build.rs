@@ -95,6 +95,9 @@ pub fn program(profile: Profile, name: &str) -> Result<PathBuf> {
     Ok(target_dir()?.join(profile.folder()).join(name))
 }
 
+/// Checks with programs of their own, which only the tests run.
+const NEVER_RELEASED: [&str; 2] = ["containers", "manifests"];
+
 /// Builds the shop, with cargo's own progress.
 ///
 /// # Errors
@@ -102,7 +105,11 @@ pub fn program(profile: Profile, name: &str) -> Result<PathBuf> {
 pub fn shop(home: &Home, profile: Profile) -> Result {
     println!("{} ({} profile)", style::bold("building"), profile.name());
     // The whole workspace, so that features are those of the tests' build and nothing is built twice.
-    build(home, profile, &["--workspace", "--bins"])
+    let mut packages = vec!["--workspace", "--bins"];
+    if matches!(profile, Profile::Release) {
+        packages.extend(NEVER_RELEASED.iter().flat_map(|name| ["--exclude", name]));
+    }
+    build(home, profile, &packages)
 }
 
 /// Builds the operator alone.
