@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use database::Database;
 use futures_util::future::{BoxFuture, join_all};
@@ -63,6 +63,7 @@ struct Worker {
 
 impl Worker {
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        metrics::consumer(&self.name);
         tokio::join!(self.consume_for_ever(&stop), self.redrive_for_ever(&stop));
         Ok(())
     }
@@ -106,6 +107,7 @@ impl Worker {
     /// whether the consumer still exists, and whether it should have delivered.
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut consumer = self.durable().await?;
+        let mut measured = Instant::now();
         let mut pulls = Pulls::open(&self.bus, &stream_name(self.source), &self.name).await?;
         loop {
             let messages = tokio::select! {
@@ -115,8 +117,14 @@ impl Worker {
             };
             if messages.is_empty() {
                 self.watch(&mut consumer).await?;
-            } else {
-                self.process(messages).await;
+                measured = Instant::now();
+                continue;
+            }
+            self.process(messages).await;
+            // Where events never cease is where the lag is.
+            if measured.elapsed() >= QUIET {
+                self.measure(&mut consumer).await?;
+                measured = Instant::now();
             }
         }
         acknowledge(pulls.close().await, AckKind::Nak(None)).await;
@@ -142,8 +150,7 @@ impl Worker {
     /// Nothing came although something is pending, or its place lies beyond the stream's end
     /// (nats-server #5412): such a consumer is silent for ever, so it is made anew.
     async fn watch(&self, consumer: &mut PullConsumer) -> anyhow::Result<()> {
-        let info = consumer.info().await?.clone(); // an error when it has vanished
-        metrics::lag(&self.name, info.num_pending);
+        let info = self.measure(consumer).await?;
         let stream = self.bus.stream(self.source).await?;
         let last = stream.get_info().await?.state.last_sequence;
         let stuck = info.num_pending > 0 && info.num_ack_pending == 0;
@@ -154,7 +161,14 @@ impl Worker {
         Ok(())
     }
 
+    async fn measure(&self, consumer: &mut PullConsumer) -> anyhow::Result<Info> {
+        let info = consumer.info().await?.clone(); // an error when it has vanished
+        metrics::lag(&self.name, info.num_pending, info.num_ack_pending);
+        Ok(info)
+    }
+
     async fn process(&self, messages: Vec<Message>) {
+        metrics::delivered(&self.name, &messages);
         let mut groups: Vec<Group> =
             self.database.pools().iter().map(|_| Group::default()).collect();
         let mut done = Vec::new();

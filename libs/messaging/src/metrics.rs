@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use async_nats::jetstream::Message;
 use telemetry::metrics::prometheus::{Histogram, HistogramVec, IntCounterVec, IntGaugeVec};
 use telemetry::metrics::{counter_vec, gauge_vec, histogram_vec, histogram_vec_with};
 
@@ -18,12 +19,17 @@ static PUBLISH_LAG: LazyLock<HistogramVec> = LazyLock::new(|| {
     histogram_vec("souk_publish_lag_seconds", "From commit to acknowledgement", &["context"])
 });
 static LAG: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    gauge_vec("souk_consumer_lag_events", "Events that wait in the stream", &["consumer"])
+    let help = "Events of the stream that are not acknowledged yet";
+    gauge_vec("souk_consumer_lag_events", help, &["consumer"])
 });
 static BATCH: LazyLock<HistogramVec> = LazyLock::new(|| {
     let buckets = [1., 2., 4., 8., 16., 32., 64., 128., 256.];
     let help = "Events in one transaction";
     histogram_vec_with("souk_consumer_batch_events", help, &["consumer"], &buckets)
+});
+static REDELIVERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    let help = "Messages that had been delivered before";
+    counter_vec("souk_consumer_redeliveries_total", help, &["consumer"])
 });
 static PARKED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter_vec("souk_dead_letters_total", "Events that were given up on", &["consumer"])
@@ -41,8 +47,24 @@ pub(crate) fn published<'a>(context: &str, events: impl Iterator<Item = &'a Stor
     events.for_each(|event| lag.observe((now - event.occurred_at).as_seconds_f64().max(0.0)));
 }
 
-pub(crate) fn lag(consumer: &str, pending: u64) {
-    LAG.with_label_values(&[consumer]).set(i64::try_from(pending).unwrap_or(i64::MAX));
+/// A consumer begins: what it counts is there from the start, or the first of a kind would be no
+/// increase of anything.
+pub(crate) fn consumer(name: &str) {
+    REDELIVERED.with_label_values(&[name]);
+    PARKED.with_label_values(&[name]);
+}
+
+/// What waits in the stream, and what was delivered and is not acknowledged.
+pub(crate) fn lag(consumer: &str, pending: u64, unacknowledged: usize) {
+    let events = i64::try_from(pending).unwrap_or(i64::MAX);
+    let lag = events.saturating_add_unsigned(unacknowledged as u64);
+    LAG.with_label_values(&[consumer]).set(lag);
+}
+
+/// How many of these messages come again: a batch failed, an acknowledgement was lost, or a process died.
+pub(crate) fn delivered(consumer: &str, messages: &[Message]) {
+    let again = messages.iter().filter(|it| it.info().is_ok_and(|info| info.delivered > 1));
+    REDELIVERED.with_label_values(&[consumer]).inc_by(again.count() as u64);
 }
 
 pub(crate) fn batch(consumer: &str, events: usize) {

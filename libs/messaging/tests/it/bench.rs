@@ -55,7 +55,12 @@ impl Context {
     }
 
     pub fn consume(&self, handler: Effects, stop: &CancellationToken) {
-        let consumer = Consumer { context: "test", source: "order", handler };
+        self.consume_as("test", handler, stop);
+    }
+
+    /// As the context of this name. Metrics are the process's, so whoever looks at them needs one.
+    pub fn consume_as(&self, context: &'static str, handler: Effects, stop: &CancellationToken) {
+        let consumer = Consumer { context, source: "order", handler };
         tokio::spawn(consumer.run(self.bus.clone(), self.database.clone(), stop.clone()));
     }
 

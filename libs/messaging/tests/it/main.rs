@@ -7,3 +7,4 @@ mod delivery;
 mod bus_loss;
 mod failure;
 mod redriving;
+mod watching;
