@@ -57,6 +57,7 @@ fn server_line(server: Server, tools: &Tools, fetchable: bool, home: &Home) -> S
                 Source::Machine => "this machine",
                 Source::Fetched => "fetched",
                 Source::Homebrew => "Homebrew",
+                Source::Named => stores::NATS_VARIABLE,
             };
             format!("{:<8} {} ({source})", program.version, shorten(&program.path, home))
         }

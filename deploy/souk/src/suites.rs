@@ -31,11 +31,12 @@ const SUITES: [Suite; 4] = [
 ];
 
 /// What `--all` adds: suites that take long, or fetch programs of their own.
-const LONG: [Suite; 6] = [
+const LONG: [Suite; 7] = [
     Suite { name: "manifests", run: |home| manifests(home, "rules"), skip: without_kubectl },
     Suite { name: "schemas", run: |home| manifests(home, "schemas"), skip: without_validators },
     Suite { name: "checkov", run: |home| manifests(home, "checkov"), skip: without_validators },
     Suite { name: "compose", run: |home| manifests(home, "compose"), skip: without_python },
+    Suite { name: "nats", run: nats, skip: no_newest_nats },
     Suite { name: "edge", run: edge, skip: no_nginx },
     Suite { name: "containers", run: containers, skip: |_| None },
 ];
@@ -130,6 +131,7 @@ fn fetch_meanwhile(home: Home) {
     thread::spawn(move || {
         let _ = validators::provide_kubectl(&home, &|_| ());
         let _ = validators::provide(&home, &|_| ());
+        let _ = validators::provide_nats(&home, &|_| ());
     });
 }
 
@@ -210,6 +212,19 @@ fn edge(home: &Home) -> Result {
 fn no_nginx(home: &Home) -> Option<String> {
     let fetched = Packages::provide(home, "nginx", &["nginx"], &|line| println!("{line}"));
     fetched.err().map(|error| format!("no nginx: {error}"))
+}
+
+/// Messaging on the newest nats-server; `tests` tries it on the one that is found, Debian's old one say.
+fn nats(home: &Home) -> Result {
+    let program = validators::provide_nats(home, &|_| ())?;
+    let mut command = build::cargo(home)?;
+    command.args(["test", "--workspace", "--test", "messaging"]);
+    command.args(["--", "--test-threads", "8"]); // they wait more than they work
+    build::succeeded(command.env(stores::NATS_VARIABLE, program).status()?, "messaging")
+}
+
+fn no_newest_nats(home: &Home) -> Option<String> {
+    provided(|progress| validators::provide_nats(home, progress).map(drop))
 }
 
 /// The compose file's containers. The program's exit code 77 says that there is no engine to be had.

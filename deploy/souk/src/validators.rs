@@ -6,8 +6,38 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use stores::{Home, Packages, Progress};
 
-/// The versions of the Python packages, all of them.
-const REQUIREMENTS: &str = "tests/manifests/requirements.txt";
+/// Python packages that are fetched together.
+struct Set {
+    /// Below `.souk/tools`.
+    folder: &'static str,
+    /// The versions, all of them.
+    requirements: &'static str,
+    /// What it is to whoever waits for it.
+    about: &'static str,
+}
+
+const VALIDATORS: Set = Set {
+    folder: "validators",
+    requirements: "tests/manifests/requirements.txt",
+    about: "validators (about 300 MB)",
+};
+
+/// A package that is nothing but the program.
+const NATS: Set = Set {
+    folder: "nats-newest",
+    requirements: "libs/messaging/tests/nats-server.txt",
+    about: "the newest nats-server (20 MB)",
+};
+
+impl Set {
+    /// Its folder, when it holds the versions that are asked for now.
+    fn find(&self, home: &Home) -> Option<PathBuf> {
+        let folder = home.tools().join(self.folder);
+        let have = std::fs::read(folder.join(READY)).ok()?;
+        let want = std::fs::read(home.workspace().join(self.requirements)).ok()?;
+        (have == want).then_some(folder)
+    }
+}
 
 /// The oldest Python that they run with.
 const PYTHON_OLDEST: (u32, u32) = (3, 11);
@@ -31,27 +61,29 @@ pub struct Validators {
 impl Validators {
     /// Those that were fetched, in the versions that are asked for now.
     pub fn find(home: &Home) -> Option<Validators> {
-        let packages = packages_folder(home);
-        let have = std::fs::read(packages.join(READY)).ok()?;
-        let want = std::fs::read(home.workspace().join(REQUIREMENTS)).ok()?;
-        (have == want).then_some(())?;
+        let packages = VALIDATORS.find(home)?;
         Some(Validators { python: Python::find(home)?, packages })
     }
 
     /// A Python module of theirs, to be run: `kubernetes_validate`.
     pub fn command(&self, module: &str) -> Command {
+        self.run("-m", module)
+    }
+
+    /// Lines of Python that use them.
+    pub fn script(&self, lines: &str) -> Command {
+        self.run("-c", lines)
+    }
+
+    fn run(&self, how: &str, what: &str) -> Command {
         let mut command = self.python.command();
-        command.args(["-m", module]).env("PYTHONPATH", &self.packages);
+        command.args([how, what]).env("PYTHONPATH", &self.packages);
         command
     }
 }
 
 /// Written last, with what was asked for.
 const READY: &str = "requirements.txt";
-
-fn packages_folder(home: &Home) -> PathBuf {
-    home.tools().join("validators")
-}
 
 /// Fetches kubectl unless there is one.
 ///
@@ -69,22 +101,36 @@ pub fn provide_kubectl(home: &Home, progress: Progress) -> Result {
 /// # Errors
 /// Why there are none, in a few words.
 pub fn provide(home: &Home, progress: Progress) -> Result {
+    provide_set(home, &VALIDATORS, progress)
+}
+
+/// Fetches the newest nats-server that the shop is tried with, unless it is there. Where it is.
+///
+/// # Errors
+/// Why there is none, in a few words.
+pub fn provide_nats(home: &Home, progress: Progress) -> Result<PathBuf> {
+    provide_set(home, &NATS, progress)?;
+    Ok(home.tools().join(NATS.folder).join("bin/nats-server"))
+}
+
+fn provide_set(home: &Home, set: &Set, progress: Progress) -> Result {
     let lock = home.tools().join("validators.lock");
     std::fs::create_dir_all(home.tools())?;
     let lock = std::fs::File::create(lock)?;
     lock.lock()?; // another process, or our own thread, may be at it
-    if Validators::find(home).is_some() {
+    if set.find(home).is_some() {
         return Ok(());
     }
     let python = match Python::find(home) {
         Some(python) => python,
         None => Python::fetch(home, progress)?,
     };
-    let (folder, requirements) = (packages_folder(home), home.workspace().join(REQUIREMENTS));
+    let folder = home.tools().join(set.folder);
+    let requirements = home.workspace().join(set.requirements);
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    progress("validators (about 300 MB)");
+    progress(set.about);
     let mut pip = python.installer(home, progress)?;
     // Every version is in the list, so there is nothing to resolve; and nothing is built here.
     pip.args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--no-compile"]);

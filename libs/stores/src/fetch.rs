@@ -42,6 +42,10 @@ pub fn fetch(home: &Home, needed: &[Server], progress: Progress) -> Result<Tools
     if missing.is_empty() {
         return Ok(found);
     }
+    if missing.contains(&Server::Nats) && tools::named_nats().is_some() {
+        let why = rejections(&found);
+        return Err(Error::Missing(format!("{}: {why}", tools::NATS_VARIABLE)));
+    }
     let fetched =
         |server: &Server| found.get(*server).is_some_and(|tool| tool.source == Source::Fetched);
     let wanted: Vec<Server> = Server::ALL

@@ -37,7 +37,9 @@ pub use packages::Packages;
 pub use process::birth;
 pub use run::{Endpoints, Options, Stores};
 pub use system::install_with_package_manager;
-pub use tools::{HIDE_VARIABLE, Program, Server, Source, Tools, machine_hidden, ways_out};
+pub use tools::{
+    HIDE_VARIABLE, NATS_VARIABLE, Program, Server, Source, Tools, machine_hidden, ways_out,
+};
 pub use url::{check_url, url_as};
 
 /// Where progress goes: one short line at a time, without a line end.

@@ -128,6 +128,13 @@ impl Place {
     pub(crate) fn reachable(&self, program: &Program) -> Result<Program> {
         let out_of_reach = self.user.as_ref().filter(|user| !user.can_reach(&program.path));
         let Some(user) = out_of_reach else { return Ok(program.clone()) };
+        if program.source == Source::Named {
+            let copy = self.data.join("named");
+            make_dir(&copy, 0o755)?;
+            let path = copy.join(program.path.file_name().unwrap_or_default());
+            fs::copy(&program.path, &path).doing("copy", &program.path)?;
+            return Ok(Program { path, ..program.clone() });
+        }
         let root = program.path.ancestors().find(|folder| folder.ends_with("tools/root"));
         let Some(root) = root.filter(|_| program.source == Source::Fetched) else {
             let (path, name) = (program.path.display(), user.name);

@@ -13,6 +13,16 @@ pub fn machine_hidden() -> bool {
     std::env::var_os(HIDE_VARIABLE).is_some_and(|value| !value.is_empty() && value != "0")
 }
 
+/// When this variable names a program, it is the nats-server, and no other is looked for: how the shop
+/// is tried with another version.
+pub const NATS_VARIABLE: &str = "SOUK_NATS_SERVER";
+
+/// The program of [`NATS_VARIABLE`].
+pub(crate) fn named_nats() -> Option<PathBuf> {
+    let named = std::env::var_os(NATS_VARIABLE).filter(|value| !value.is_empty())?;
+    std::path::absolute(named).ok()
+}
+
 /// One of the three servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Server {
@@ -66,6 +76,8 @@ pub enum Source {
     Fetched,
     /// In a Homebrew prefix.
     Homebrew,
+    /// Named by [`NATS_VARIABLE`].
+    Named,
 }
 
 /// A server program that was run once with `--version` and is new enough.
@@ -109,9 +121,19 @@ impl Tools {
 
     /// As [`Tools::find`]; `machine` says whether the machine's own programs count.
     pub fn find_in(home: &Home, machine: bool) -> Tools {
+        Tools::find_with(home, machine, named_nats())
+    }
+
+    /// As [`Tools::find_in`], with the program that [`NATS_VARIABLE`] would name.
+    pub fn find_with(home: &Home, machine: bool, nats: Option<PathBuf>) -> Tools {
         let mut found = Tools::default();
         for server in Server::ALL {
-            let program = candidates(server, home, machine)
+            let named = nats.clone().filter(|_| server == Server::Nats);
+            let candidates = match named {
+                Some(program) => vec![(program, Source::Named)],
+                None => candidates(server, home, machine),
+            };
+            let program = candidates
                 .into_iter()
                 .find_map(|(path, source)| found.examine(server, path, source, home));
             *found.slot(server) = program;

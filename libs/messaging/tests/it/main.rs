@@ -8,3 +8,4 @@ mod bus_loss;
 mod failure;
 mod redriving;
 mod watching;
+mod servers;

@@ -27,6 +27,18 @@ fn what_is_found_tells_its_version() {
 }
 
 #[test]
+fn a_nats_server_that_is_named_is_the_only_one() {
+    let home = Home::find().expect("tests run inside the workspace");
+    let usual = crate::folder::programs().nats.expect("provided");
+    let named = Tools::find_with(&home, true, Some(usual.path.clone()));
+    let nats = named.nats.expect("it needs nothing but the C library");
+    assert_eq!((nats.path, nats.source), (usual.path, Source::Named));
+    let wrong = Tools::find_with(&home, true, Some("/bin/false".into()));
+    assert_eq!(wrong.missing(&Server::ALL), [Server::Nats]);
+    assert!(wrong.rejected[0].starts_with("/bin/false: cannot be run"), "{:?}", wrong.rejected);
+}
+
+#[test]
 fn the_workspace_is_found_from_a_folder_inside() {
     let home = Home::find().expect("tests run inside the workspace");
     assert!(home.workspace().join("libs/stores").is_dir());
