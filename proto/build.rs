@@ -60,15 +60,25 @@ fn repeatable_rpcs(set: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
     Ok(code)
 }
 
-/// `impl Event` for every top-level message of an `events.proto`.
+/// `impl Event` for every top-level message of an `events.proto`, and the list of them.
 fn events(set: &FileDescriptorSet) -> Result<String, Box<dyn std::error::Error>> {
-    let mut code = String::new();
+    let (mut code, mut list) = (String::new(), String::new());
     for file in set.file.iter().filter(|file| file.name().ends_with("/events.proto")) {
         for message in &file.message_type {
             event(&mut code, file, message)?;
+            let name = format!("<crate::{}::{}", module(file)?, message.name());
+            writeln!(list, "    ({name} as Event>::TYPE, {name} as Event>::SUBJECT),")?;
         }
     }
+    writeln!(code, "/// Type and subject of every event.")?;
+    writeln!(code, "pub const EVENTS: &[(&str, &str)] = &[\n{list}];")?;
     Ok(code)
+}
+
+/// The module of what a file declares: `order::v1`.
+fn module(file: &FileDescriptorProto) -> Result<String, Box<dyn std::error::Error>> {
+    let path = file.package().strip_prefix("souk.").ok_or("package is souk.<context>.v1")?;
+    Ok(path.replace('.', "::"))
 }
 
 fn event(
@@ -83,7 +93,6 @@ fn event(
         .ok_or_else(|| format!("{name}: the first field of an event is the id of its aggregate"))?;
     let package = file.package();
     let context = package.split('.').nth(1).ok_or("package is souk.<context>.v1")?;
-    let module = package.strip_prefix("souk.").ok_or("package is souk.<context>.v1")?;
     writeln!(
         code,
         r#"impl Event for crate::{module}::{name} {{
@@ -94,7 +103,7 @@ fn event(
         &self.{field}
     }}
 }}"#,
-        module = module.replace('.', "::"),
+        module = module(file)?,
         event = snake_case(name),
     )?;
     Ok(())

@@ -1,5 +1,6 @@
 //! Events on their way out and in: CloudEvents 1.0 in binary mode. The payload is protobuf and
-//! the attributes are NATS headers (`ce-*`), beside `traceparent` and `Nats-Msg-Id`.
+//! the attributes are NATS headers (`ce-*`), beside `traceparent` and `Nats-Msg-Id`. The catalogue,
+//! docs/events.md, says so to others.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;

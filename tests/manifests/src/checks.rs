@@ -61,8 +61,9 @@ pub fn everything(home: &Home) -> Result<Shop> {
 
 const COMPOSE: &str = "docker-compose.yml";
 const RESOURCES: &str = "k8s/resources.md";
+const EVENTS: &str = "docs/events/asyncapi.json";
 
-/// Every object fits its schema.
+/// Every object fits its schema, and the catalogue of events that of AsyncAPI documents.
 ///
 /// # Errors
 /// When something cannot be run or read.
@@ -74,11 +75,22 @@ pub fn schemas(home: &Home) -> Result<Complaints> {
         complaints.extend(fixture.complaint(&said));
     }
     complaints.extend(schemas::custom_fixtures(home, &validators)?);
+    complaints.extend(events(home, &validators)?);
     let tree = Tree::prepare(home)?;
     for overlay in tree.overlays()? {
         let said = schemas::complaints(home, &validators, &tree.render(&overlay)?)?;
         complaints.extend(said.into_iter().map(|complaint| format!("{overlay}: {complaint}")));
     }
+    Ok(complaints)
+}
+
+fn events(home: &Home, validators: &Validators) -> Result<Complaints> {
+    let mut complaints = Vec::new();
+    for fixture in fixtures::read(&fixtures::folder(home).join("asyncapi"))? {
+        complaints.extend(fixture.complaint(&schemas::of_asyncapi(validators, &fixture.path)?));
+    }
+    let said = schemas::of_asyncapi(validators, &home.workspace().join(EVENTS))?;
+    complaints.extend((!said.is_empty()).then(|| format!("{EVENTS}: {said}")));
     Ok(complaints)
 }
 

@@ -21,7 +21,8 @@ struct Cli {
 enum Check {
     /// Every kustomization renders, and what it renders keeps our own rules
     Rules,
-    /// Every object fits the schema of its kind, without a field more; unknown kinds are refused
+    /// Every object fits the schema of its kind, without a field more; unknown kinds are refused. The
+    /// catalogue of events is an AsyncAPI document
     Schemas,
     /// checkov finds nothing but what has a reason (k8s/checkov.yaml)
     Checkov,

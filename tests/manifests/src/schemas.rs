@@ -1,5 +1,5 @@
-//! Schemas: those of the API (`kubernetes-validate`), those of custom resources, and that of
-//! compose files (`check-jsonschema`).
+//! Schemas: those of the API (`kubernetes-validate`), those of custom resources, that of compose
+//! files (`check-jsonschema`), and the model of AsyncAPI documents (`asyncapi3`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -122,6 +122,29 @@ pub fn of_compose(validators: &Validators, file: &Path) -> Result<String> {
     let mut command = validators.command("check_jsonschema");
     let said = run(command.args(["--builtin-schema", "vendor.compose-spec"]).arg(file))?;
     Ok(if said.trim().ends_with("ok -- validation done") { String::new() } else { said })
+}
+
+/// Says what is wrong with a document, or nothing. JSON is YAML.
+const ASYNCAPI: &str = "
+import sys, warnings, yaml
+warnings.simplefilter('ignore')
+from asyncapi3.models import AsyncAPI3
+from pydantic import ValidationError
+try:
+    AsyncAPI3.model_validate(yaml.safe_load(open(sys.argv[1])))
+except ValidationError as error:
+    print('; '.join('.'.join(map(str, it['loc'])) + ': ' + it['msg'] for it in error.errors()))
+";
+
+/// What is wrong with an AsyncAPI document; nothing, if nothing is.
+///
+/// # Errors
+/// When the validator cannot be run.
+pub fn of_asyncapi(validators: &Validators, file: &Path) -> Result<String> {
+    let output = validators.script(ASYNCAPI).arg(file).output().context("cannot run Python")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {said}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn run(command: &mut Command) -> Result<String> {

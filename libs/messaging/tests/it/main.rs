@@ -8,4 +8,5 @@ mod bus_loss;
 mod failure;
 mod redriving;
 mod watching;
+mod wire;
 mod servers;
