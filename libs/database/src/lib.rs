@@ -3,12 +3,14 @@
 //! start at once.
 
 mod config;
+mod connections;
 mod error;
 mod migrate;
 mod pool;
 mod tx;
 
 pub use config::Options;
+pub use connections::{Lent, Pool};
 pub use error::{constraint, is_transient};
 pub use pool::{ConnectError, Database};
 pub use tx::Tx;

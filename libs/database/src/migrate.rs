@@ -22,7 +22,7 @@ impl Database {
         migrator.set_locking(false); // ours is below
         for (index, pool) in self.pools().iter().enumerate() {
             // Of its own: a pool gives up sooner than a start may, on a machine that starts everything.
-            let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
+            let mut connection = PgConnection::connect_with(pool.session()).await?;
             let done = locked(&mut connection, &migrator).await;
             done.with_context(|| format!("migrating database {index}"))?;
             connection.close().await?; // the session ends, and with it the lock

@@ -9,33 +9,34 @@ use futures_util::TryFutureExt as _;
 use futures_util::future::join_all;
 use kernel::Shard;
 use secrecy::ExposeSecret as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection, Row as _};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use thiserror::Error;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::{Options, Tx};
+use crate::{Options, Pool, Tx};
 
 /// Limits of every session: a lost client or a wild statement lets go of its locks. And no plan
 /// that reads a whole table: tables start empty (partitions every day), and a plan made then
-/// stays until there are statistics.
-const SESSION: [(&str, &str); 6] = [
+/// stays until there are statistics. A statement is planned once for a session and not for every
+/// array that it gets: planning took as long as doing (docs/performance.md).
+const SESSION: [(&str, &str); 7] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "2s"),
     ("idle_in_transaction_session_timeout", "5s"),
     ("timezone", "UTC"),
     ("enable_seqscan", "off"),
     ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
 ];
 
 /// The databases of one context: one, or one for each range of logical shards. Reading and
-/// writing have pools of their own: the connections of a writer are checked at every release,
-/// which would cost a single read more than the read itself.
+/// writing have pools of their own, so that neither waits for the other's connections.
 #[derive(Clone)]
 pub struct Database {
-    reads: Arc<[PgPool]>,
-    writes: Arc<[PgPool]>,
+    reads: Arc<[Pool]>,
+    writes: Arc<[Pool]>,
     units: TaskTracker,
 }
 
@@ -58,12 +59,13 @@ impl Database {
             let session: PgConnectOptions =
                 url.expose_secret().parse().map_err(|source| ConnectError { index, source })?;
             let session = session.application_name(name).options(SESSION);
-            let first = PgConnection::connect_with(&session).and_then(Connection::close).await;
+            let first = PgConnection::connect_with(&session).and_then(PgConnection::close).await;
             first.map_err(|source| ConnectError { index, source })?;
-            reads.push(pool_of(options).connect_lazy_with(session.clone()));
-            writes.push(checked(pool_of(options)).connect_lazy_with(session));
+            reads.push(pool_of(options, session.clone()));
+            writes.push(pool_of(options, session));
         }
-        join_all(reads.iter().chain(&writes).map(warm)).await;
+        // Before anybody is told that the process is ready.
+        join_all(reads.iter().chain(&writes).map(Pool::warm)).await;
         Ok(Self { reads: reads.into(), writes: writes.into(), units: TaskTracker::new() })
     }
 
@@ -74,17 +76,17 @@ impl Database {
 
     /// For single statements on one shard, outside of any transaction. Whatever takes more goes
     /// through [`Database::unit_of_work`].
-    pub fn shard(&self, shard: Shard) -> &PgPool {
+    pub fn shard(&self, shard: Shard) -> &Pool {
         &self.reads[self.index_of(shard)]
     }
 
     /// As [`Database::shard`], in a context that has one database.
-    pub fn sole(&self) -> &PgPool {
+    pub fn sole(&self) -> &Pool {
         &self.reads[0]
     }
 
     /// As [`Database::shard`], for all databases in the order of their shards.
-    pub fn pools(&self) -> &[PgPool] {
+    pub fn pools(&self) -> &[Pool] {
         &self.reads
     }
 
@@ -124,30 +126,7 @@ impl Database {
     }
 }
 
-fn pool_of(options: &Options) -> PgPoolOptions {
-    PgPoolOptions::new()
-        .max_connections(options.database_connections.get())
-        // Opening one takes a while; a burst that met an empty pool would be refused.
-        .min_connections(options.database_connections.get().div_ceil(3))
-        .acquire_timeout(Duration::from_millis(options.database_acquire_ms.get().into()))
-        .test_before_acquire(false) // the pool has done so at the release
-}
-
-/// Opens a pool's least connections before anybody is told that the process is ready. What does
-/// not open in time is opened when it is needed.
-async fn warm(pool: &PgPool) {
-    let least = pool.options().get_min_connections();
-    drop(join_all((0..least).map(|_| pool.acquire())).await);
-}
-
-/// Closes a connection that comes back with an open transaction (transact-rs/sqlx #4393).
-fn checked(pool: PgPoolOptions) -> PgPoolOptions {
-    pool.after_release(|connection, _| {
-        Box::pin(async move {
-            // In a transaction that somebody left open, now() is older than the statement. By
-            // the simple protocol: in the extended one the two always differ.
-            let clean = sqlx::raw_sql("select now() = statement_timestamp()");
-            clean.fetch_one(connection).await?.try_get(0)
-        })
-    })
+fn pool_of(options: &Options, session: PgConnectOptions) -> Pool {
+    let most = usize::try_from(options.database_connections.get()).unwrap_or(usize::MAX);
+    Pool::new(session, most, Duration::from_millis(options.database_acquire_ms.get().into()))
 }

@@ -3,20 +3,22 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use tokio::sync::Notify;
+
+use crate::Lent;
 
 /// A transaction on one database. Dropped without [`Tx::commit`], it rolls back.
 /// Only [`crate::Database::begin`] makes one, and only inside a unit of work.
 pub struct Tx {
-    inner: Transaction<'static, Postgres>,
+    lent: Lent,
     database: usize,
     wake: Option<Arc<Notify>>,
 }
 
 impl Tx {
-    pub(crate) fn new(inner: Transaction<'static, Postgres>, database: usize) -> Self {
-        Self { inner, database, wake: None }
+    pub(crate) fn new(lent: Lent, database: usize) -> Self {
+        Self { lent, database, wake: None }
     }
 
     /// Which of the context's databases this is: an index into its URLs.
@@ -30,8 +32,9 @@ impl Tx {
     }
 
     /// Makes it durable. After an error the outcome is unknown.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.inner.commit().await?;
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("commit").execute(&mut *self.lent).await?;
+        self.lent.release();
         if let Some(waiter) = self.wake {
             waiter.notify_one();
         }
@@ -42,12 +45,12 @@ impl Tx {
 impl Deref for Tx {
     type Target = PgConnection;
     fn deref(&self) -> &PgConnection {
-        &self.inner
+        &self.lent
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.inner
+        &mut self.lent
     }
 }

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use database::Database;
+use database::{Database, Pool};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::EventId;
-use sqlx::PgPool;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +67,7 @@ struct One {
     bus: Bus,
     woken: Arc<Notify>,
     index: usize,
-    pool: PgPool,
+    pool: Pool,
     holder: Uuid,
     held_until: Instant,
     starting: bool,

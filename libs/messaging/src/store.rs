@@ -1,6 +1,7 @@
 //! Every SQL statement of messaging.
 
-use sqlx::{PgConnection, PgPool};
+use database::Pool;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -41,7 +42,7 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &[Outgoing]) -
 /// Takes or renews the lease on relaying, by the database's clock; with `seize` even from
 /// another. False: another holds it.
 pub(crate) async fn hold_lease(
-    pool: &PgPool,
+    pool: &Pool,
     holder: Uuid,
     seconds: f64,
     seize: bool,
@@ -59,7 +60,7 @@ pub(crate) async fn hold_lease(
 }
 
 /// Lets another copy relay at once.
-pub(crate) async fn drop_lease(pool: &PgPool, holder: Uuid) -> Result<()> {
+pub(crate) async fn drop_lease(pool: &Pool, holder: Uuid) -> Result<()> {
     sqlx::query!("update messaging.relay set held_until = '-infinity' where holder = $1", holder)
         .execute(pool)
         .await?;
@@ -67,7 +68,7 @@ pub(crate) async fn drop_lease(pool: &PgPool, holder: Uuid) -> Result<()> {
 }
 
 /// What is not published yet, from `floor` on.
-pub(crate) async fn unpublished(pool: &PgPool, floor: i64, limit: i64) -> Result<Vec<Stored>> {
+pub(crate) async fn unpublished(pool: &Pool, floor: i64, limit: i64) -> Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
         r#"select position, event_id, aggregate_id, type as kind, subject, occurred_at,
@@ -89,7 +90,7 @@ pub(crate) struct Acknowledged<'a> {
 }
 
 /// Marks what the stream acknowledged, and remembers the last of it.
-pub(crate) async fn mark_published(pool: &PgPool, acks: &[Acknowledged<'_>]) -> Result<()> {
+pub(crate) async fn mark_published(pool: &Pool, acks: &[Acknowledged<'_>]) -> Result<()> {
     let Some(last) = acks.iter().max_by_key(|ack| ack.sequence) else { return Ok(()) };
     let positions: Vec<i64> = acks.iter().map(|ack| ack.event.position).collect();
     let sequences: Vec<i64> = acks.iter().map(|ack| ack.sequence).collect();
@@ -116,7 +117,7 @@ pub(crate) async fn mark_published(pool: &PgPool, acks: &[Acknowledged<'_>]) -> 
 }
 
 /// The last message that the stream acknowledged: sequence and event id.
-pub(crate) async fn last_acknowledged(pool: &PgPool) -> Result<Option<(i64, Uuid)>> {
+pub(crate) async fn last_acknowledged(pool: &Pool) -> Result<Option<(i64, Uuid)>> {
     let row = sqlx::query!("select last_sequence, last_event_id from messaging.relay")
         .fetch_one(pool)
         .await?;
@@ -124,7 +125,7 @@ pub(crate) async fn last_acknowledged(pool: &PgPool) -> Result<Option<(i64, Uuid
 }
 
 /// The highest published event at or below this stream sequence.
-pub(crate) async fn published_below(pool: &PgPool, sequence: i64) -> Result<Option<(i64, Uuid)>> {
+pub(crate) async fn published_below(pool: &Pool, sequence: i64) -> Result<Option<(i64, Uuid)>> {
     let row = sqlx::query!(
         r#"select stream_sequence as "sequence!", event_id from messaging.outbox
            where stream_sequence <= $1 order by stream_sequence desc limit 1"#,
@@ -136,7 +137,7 @@ pub(crate) async fn published_below(pool: &PgPool, sequence: i64) -> Result<Opti
 }
 
 /// Makes everything above a sequence unpublished again. Answers how many events that is.
-pub(crate) async fn send_again_above(pool: &PgPool, sequence: i64) -> Result<u64> {
+pub(crate) async fn send_again_above(pool: &Pool, sequence: i64) -> Result<u64> {
     let again = sqlx::query!(
         "update messaging.outbox set published_at = null, stream_sequence = null
          where stream_sequence > $1",
@@ -155,7 +156,7 @@ pub(crate) async fn send_again_above(pool: &PgPool, sequence: i64) -> Result<u64
 }
 
 /// How many events wait, and for how many seconds the oldest has.
-pub(crate) async fn depth(pool: &PgPool) -> Result<(i64, f64)> {
+pub(crate) async fn depth(pool: &Pool) -> Result<(i64, f64)> {
     let row = sqlx::query!(
         r#"select count(*) as "count!",
                coalesce(extract(epoch from now() - min(occurred_at)), 0)::float8 as "age!"
@@ -167,7 +168,7 @@ pub(crate) async fn depth(pool: &PgPool) -> Result<(i64, f64)> {
 }
 
 /// Creates the partitions to come and drops the ones that are done with.
-pub(crate) async fn upkeep(pool: &PgPool, outbox_days: i32, inbox_days: i32) -> Result<()> {
+pub(crate) async fn upkeep(pool: &Pool, outbox_days: i32, inbox_days: i32) -> Result<()> {
     sqlx::query!("select messaging.upkeep($1, $2)::text", outbox_days, inbox_days)
         .fetch_one(pool)
         .await?;
@@ -201,7 +202,7 @@ pub(crate) async fn claim(
 
 /// Counts a try that failed. Answers how many there were.
 pub(crate) async fn count_failure(
-    pool: &PgPool,
+    pool: &Pool,
     consumer: &str,
     event: &Delivered,
     error: &str,
@@ -257,7 +258,7 @@ pub(crate) async fn park(
 }
 
 /// Dead letters, the latest first.
-pub(crate) async fn letters(pool: &PgPool, event: Option<Uuid>, limit: i64) -> Result<Vec<Letter>> {
+pub(crate) async fn letters(pool: &Pool, event: Option<Uuid>, limit: i64) -> Result<Vec<Letter>> {
     sqlx::query_as!(
         Letter,
         "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
@@ -292,7 +293,7 @@ pub(crate) async fn redrive(connection: &mut PgConnection, event: Option<Uuid>) 
 }
 
 /// The letters that this consumer is to try again, the oldest first.
-pub(crate) async fn redriven(pool: &PgPool, consumer: &str, limit: i64) -> Result<Vec<Letter>> {
+pub(crate) async fn redriven(pool: &Pool, consumer: &str, limit: i64) -> Result<Vec<Letter>> {
     sqlx::query_as!(
         Letter,
         "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
@@ -307,7 +308,7 @@ pub(crate) async fn redriven(pool: &PgPool, consumer: &str, limit: i64) -> Resul
 }
 
 /// Forgets letters that have had their effect. One that was parked again meanwhile stays.
-pub(crate) async fn forget_redriven(pool: &PgPool, consumer: &str, ids: &[Uuid]) -> Result<()> {
+pub(crate) async fn forget_redriven(pool: &Pool, consumer: &str, ids: &[Uuid]) -> Result<()> {
     sqlx::query!(
         "delete from messaging.dead_letters
          where consumer = $1 and event_id = any($2) and redriven_at is not null",
@@ -320,7 +321,7 @@ pub(crate) async fn forget_redriven(pool: &PgPool, consumer: &str, ids: &[Uuid])
 }
 
 /// Makes what was written since then unpublished again. Answers how many events that is.
-pub(crate) async fn send_again_since(pool: &PgPool, since: OffsetDateTime) -> Result<u64> {
+pub(crate) async fn send_again_since(pool: &Pool, since: OffsetDateTime) -> Result<u64> {
     let again = sqlx::query!(
         "update messaging.outbox set published_at = null, stream_sequence = null
          where occurred_at >= $1 and published_at is not null",

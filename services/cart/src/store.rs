@@ -1,7 +1,8 @@
 //! Every SQL statement of carts.
 
+use database::Pool;
 use kernel::{CartId, UserId};
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use crate::domain::{Cart, Change, Key, Line, State};
@@ -80,7 +81,7 @@ pub(crate) async fn swap(
 }
 
 /// Closes a guest's cart that has lines: from now on they belong to the user.
-pub(crate) async fn close_for_merge(pool: &PgPool, guest: Key, into: UserId) -> Result<()> {
+pub(crate) async fn close_for_merge(pool: &Pool, guest: Key, into: UserId) -> Result<()> {
     sqlx::query!(
         "update carts c set state = 'merging', merging_into = $3, version = version + 1,
              changed_at = now()
@@ -117,7 +118,7 @@ pub(crate) async fn record_merge(
 }
 
 /// Opens a guest's cart again, empty, once its lines are where they belong.
-pub(crate) async fn reopen(pool: &PgPool, guest: Key, closed_at: i64) -> Result<()> {
+pub(crate) async fn reopen(pool: &Pool, guest: Key, closed_at: i64) -> Result<()> {
     sqlx::query!(
         "with opened as (
              update carts set state = 'open', merging_into = null, version = version + 1,
@@ -138,7 +139,7 @@ pub(crate) async fn reopen(pool: &PgPool, guest: Key, closed_at: i64) -> Result<
 }
 
 /// Guests' carts that were closed a while ago and not opened again: a merge that was cut off.
-pub(crate) async fn unfinished_merges(pool: &PgPool, limit: i64) -> Result<Vec<CartId>> {
+pub(crate) async fn unfinished_merges(pool: &Pool, limit: i64) -> Result<Vec<CartId>> {
     let carts = sqlx::query_scalar!(
         "select cart_id from carts
          where state = 'merging' and owner = 'guest' and changed_at < now() - interval '10 s'

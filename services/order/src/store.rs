@@ -2,8 +2,9 @@
 
 pub(crate) mod returns;
 
+use database::Pool;
 use kernel::{Currency, Money, OrderId, Shard, UserId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -25,11 +26,7 @@ pub(crate) struct KeptReply {
 }
 
 /// Looks for the answer that an idempotency key has already.
-pub(crate) async fn kept_reply(
-    pool: &PgPool,
-    user: UserId,
-    key: &str,
-) -> Result<Option<KeptReply>> {
+pub(crate) async fn kept_reply(pool: &Pool, user: UserId, key: &str) -> Result<Option<KeptReply>> {
     sqlx::query_as!(
         KeptReply,
         "select fingerprint, reply from idempotency_keys
@@ -295,7 +292,7 @@ async fn lines(connection: &mut PgConnection, order: &Order) -> Result<Vec<Line>
 
 /// A user's orders below `before` (the last id of the page before), newest first, without lines.
 pub(crate) async fn list(
-    pool: &PgPool,
+    pool: &Pool,
     user: UserId,
     before: Option<OrderId>,
     limit: i64,
@@ -336,7 +333,7 @@ pub(crate) async fn anonymise(tx: &mut PgConnection, users: &[UserId]) -> Result
 }
 
 /// Forgets keys that are older than two days; callers are promised one.
-pub(crate) async fn forget_old_keys(pool: &PgPool) -> Result<()> {
+pub(crate) async fn forget_old_keys(pool: &Pool) -> Result<()> {
     sqlx::query!("delete from idempotency_keys where created_at < now() - interval '48 hours'")
         .execute(pool)
         .await?;

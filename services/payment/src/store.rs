@@ -4,8 +4,9 @@ mod work;
 
 use std::collections::{BTreeMap, HashSet};
 
+use database::Pool;
 use kernel::{Currency, Money, OrderId, PaymentMethodId, Shard, UserId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::payment::State;
@@ -38,7 +39,7 @@ pub(crate) struct Method {
 
 /// Keeps a card, or renames it when the user has it already. `None`: the user has too many.
 pub(crate) async fn add_method(
-    pool: &PgPool,
+    pool: &Pool,
     user: UserId,
     card: &CardToken,
     label: &Label,
@@ -62,7 +63,7 @@ pub(crate) async fn add_method(
 }
 
 /// The user's cards, newest first.
-pub(crate) async fn methods(pool: &PgPool, user: UserId) -> Result<Vec<Method>> {
+pub(crate) async fn methods(pool: &Pool, user: UserId) -> Result<Vec<Method>> {
     let rows = sqlx::query!(
         "select payment_method_id, label from payment_methods
          where user_id = $1 order by created_at desc, payment_method_id",
@@ -165,7 +166,7 @@ pub(crate) async fn load_refunds(tx: &mut PgConnection, payments: &mut Payments)
 }
 
 /// One payment with its refunds, if it exists.
-pub(crate) async fn payment(pool: &PgPool, order: OrderId) -> Result<Option<Payment>> {
+pub(crate) async fn payment(pool: &Pool, order: OrderId) -> Result<Option<Payment>> {
     let mut connection = pool.acquire().await?;
     let row = sqlx::query_as!(
         Row,
@@ -319,7 +320,7 @@ pub(crate) async fn insert_refunds(tx: &mut PgConnection, refunds: &[NewRefund])
 
 /// Makes what waits for its next try due now, unless this notice did so before. Answers whether
 /// anything waited: usually the answer was here before the notice, and nothing is written.
-pub(crate) async fn hint(pool: &PgPool, webhook: &str, order: OrderId) -> Result<bool> {
+pub(crate) async fn hint(pool: &Pool, webhook: &str, order: OrderId) -> Result<bool> {
     sqlx::query_scalar!(
         r#"with payment as (
                update payments set leased_until = now()
@@ -347,7 +348,7 @@ pub(crate) async fn hint(pool: &PgPool, webhook: &str, order: OrderId) -> Result
 }
 
 /// Forgets old notices; what they could hint at is long decided.
-pub(crate) async fn forget_old_webhooks(pool: &PgPool) -> Result<()> {
+pub(crate) async fn forget_old_webhooks(pool: &Pool) -> Result<()> {
     sqlx::query!("delete from webhooks where received_at < now() - interval '7 days'")
         .execute(pool)
         .await?;
@@ -355,7 +356,7 @@ pub(crate) async fn forget_old_webhooks(pool: &PgPool) -> Result<()> {
 }
 
 /// How many payments and refunds wait for the provider.
-pub(crate) async fn waiting(pool: &PgPool) -> Result<(i64, i64)> {
+pub(crate) async fn waiting(pool: &Pool) -> Result<(i64, i64)> {
     let row = sqlx::query!(
         r#"select (select count(*) from payments where state in ('pending', 'cancelling'))
                    as "payments!",

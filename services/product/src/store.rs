@@ -5,8 +5,9 @@
 
 pub(crate) mod stock;
 
+use database::Pool;
 use kernel::{Currency, Money, ProductId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{Listing, Product};
@@ -73,13 +74,13 @@ fn all(rows: Vec<Row>) -> Result<Vec<Offered>> {
 }
 
 /// These products, retired ones included; unknown ids are left out.
-pub(crate) async fn products(pool: &PgPool, ids: &[ProductId]) -> Result<Vec<Offered>> {
+pub(crate) async fn products(pool: &Pool, ids: &[ProductId]) -> Result<Vec<Offered>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     all(products!("where p.product_id = any($1)", &ids).fetch_all(pool).await?)
 }
 
 /// One product.
-pub(crate) async fn product(pool: &PgPool, id: ProductId) -> Result<Option<Offered>> {
+pub(crate) async fn product(pool: &Pool, id: ProductId) -> Result<Option<Offered>> {
     let row = products!("where p.product_id = $1", id.uuid()).fetch_optional(pool).await?;
     row.map(Row::offered).transpose()
 }
@@ -101,7 +102,7 @@ pub(crate) async fn lock_by_sku(tx: &mut PgConnection, skus: &[&str]) -> Result<
 pub(crate) type Place = (String, Uuid);
 
 /// Products on sale after `place`, by name.
-pub(crate) async fn list(pool: &PgPool, place: &Place, limit: i64) -> Result<Vec<Offered>> {
+pub(crate) async fn list(pool: &Pool, place: &Place, limit: i64) -> Result<Vec<Offered>> {
     let rows = products!(
         "where p.retired_at is null and (p.name, p.product_id) > ($1, $2)
          order by p.name, p.product_id limit $3",
@@ -114,7 +115,7 @@ pub(crate) async fn list(pool: &PgPool, place: &Place, limit: i64) -> Result<Vec
 
 /// The same, of one category.
 pub(crate) async fn list_category(
-    pool: &PgPool,
+    pool: &Pool,
     category: &str,
     place: &Place,
     limit: i64,
@@ -131,13 +132,13 @@ pub(crate) async fn list_category(
 }
 
 /// The product on sale with this SKU.
-pub(crate) async fn by_sku(pool: &PgPool, sku: &str) -> Result<Vec<Offered>> {
+pub(crate) async fn by_sku(pool: &Pool, sku: &str) -> Result<Vec<Offered>> {
     let rows = products!("where p.retired_at is null and p.sku = $1", sku);
     all(rows.fetch_all(pool).await?)
 }
 
 /// Products on sale that match, best first. Stock is read for the page only.
-pub(crate) async fn search(pool: &PgPool, query: &str, limit: i64) -> Result<Vec<Offered>> {
+pub(crate) async fn search(pool: &Pool, query: &str, limit: i64) -> Result<Vec<Offered>> {
     let rows = sqlx::query_as!(
         Row,
         r#"select p.product_id, p.sku, p.name, p.description, p.category, p.price_minor,

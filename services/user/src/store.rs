@@ -1,9 +1,9 @@
 //! Every SQL statement of accounts.
 
-use database::constraint;
+use database::{Pool, constraint};
 use kernel::{AddressId, FamilyId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{PgConnection, PgExecutor, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use crate::domain::refresh::{self, Token};
@@ -47,7 +47,7 @@ pub(crate) struct Credentials {
 }
 
 /// The account with this e-mail.
-pub(crate) async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<Credentials>> {
+pub(crate) async fn credentials(pool: &Pool, email: &Email) -> Result<Option<Credentials>> {
     let row = sqlx::query!(
         r#"select user_id, role, password_hash as "password_hash!" from users where email = $1"#,
         email.expose()
@@ -62,7 +62,7 @@ pub(crate) async fn credentials(pool: &PgPool, email: &Email) -> Result<Option<C
 }
 
 /// An account that is not erased, with its addresses in the order in which they were added.
-pub(crate) async fn user(pool: &PgPool, id: UserId) -> Result<Option<User>> {
+pub(crate) async fn user(pool: &Pool, id: UserId) -> Result<Option<User>> {
     let row = sqlx::query!(
         r#"select email as "email!", name as "name!", role from users
            where user_id = $1 and erased_at is null"#,
@@ -112,7 +112,7 @@ impl From<AddressRow> for Address {
     }
 }
 
-async fn addresses(pool: &PgPool, user: UserId) -> Result<Vec<Address>> {
+async fn addresses(pool: &Pool, user: UserId) -> Result<Vec<Address>> {
     let rows = sqlx::query_as!(
         AddressRow,
         "select address_id, recipient, line1, line2, city, postcode, country from addresses
@@ -126,7 +126,7 @@ async fn addresses(pool: &PgPool, user: UserId) -> Result<Vec<Address>> {
 
 /// One address of a user, or without an id the first.
 pub(crate) async fn address(
-    pool: &PgPool,
+    pool: &Pool,
     user: UserId,
     id: Option<AddressId>,
 ) -> Result<Option<Address>> {

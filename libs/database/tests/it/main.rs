@@ -68,6 +68,61 @@ async fn a_cancelled_begin_poisons_nobody() {
     assert!(count.contains("100"), "what was acknowledged is there: {count}");
 }
 
+#[tokio::test]
+async fn a_cancelled_read_leaves_nothing_for_the_next_one() {
+    let world = World::new();
+    let database = connect(&world.databases("database", 1), 1).await;
+    for n in 0..100_i32 {
+        // Dropped at its n-th wait: before its answer, in the middle of it, or after it.
+        let mut read = Box::pin(async {
+            let rows = sqlx::raw_sql("select -1 from generate_series(1, 5000)");
+            rows.fetch_all(database.sole()).await.map(drop)
+        });
+        for _ in 0..n % 20 {
+            let polled = poll_fn(|context| Poll::Ready(read.as_mut().poll(context).is_ready()));
+            if polled.await {
+                break;
+            }
+            tokio::time::sleep(Duration::from_micros(50)).await; // the fault itself
+        }
+        drop(read);
+        let row = sqlx::raw_sql("select 7").fetch_one(database.sole()).await.unwrap();
+        assert_eq!(row.get::<i32, _>(0), 7, "the answer is to this question");
+    }
+}
+
+#[tokio::test]
+async fn an_error_costs_no_connection() {
+    let world = World::new();
+    let database = connect(&world.databases("database", 1), 1).await;
+    let first = backend(&database).await;
+    for _ in 0..10 {
+        let refused = sqlx::raw_sql("select 1 / 0").fetch_one(database.sole()).await;
+        assert!(refused.is_err());
+        let mut tx = database.begin(Shard(0)).await.unwrap();
+        assert!(sqlx::raw_sql("select 1 / 0").execute(&mut *tx).await.is_err());
+        drop(tx);
+        assert_eq!(backend(&database).await, first);
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_the_server_ended_meanwhile_cost_no_transaction() {
+    let world = World::new();
+    let urls = world.databases("database", 1);
+    let database = connect(&urls, 6).await;
+    let six = join_all((0..6).map(|_| database.begin(Shard(0)))).await;
+    for tx in six {
+        tx.unwrap().commit().await.unwrap();
+    }
+    let end = "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
+               where datname = current_database() and pid <> pg_backend_pid()";
+    world.sql(&urls[0], end);
+    for _ in 0..6 {
+        database.begin(Shard(0)).await.unwrap().commit().await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unit_of_work_outlives_its_caller() {
     let world = World::new();

@@ -1,7 +1,8 @@
 //! What the worker reads and writes: leases, and what calls came to.
 
+use database::Pool;
 use kernel::{Money, OrderId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Result, decode, money};
@@ -54,7 +55,7 @@ impl OpenRow {
 
 /// Leases again what waited long here, if nobody else has it by now. As with [`claim`], the
 /// commit does not wait for the disk.
-pub(crate) async fn renew(pool: &PgPool, orders: &[OrderId], lease: Lease) -> Result<()> {
+pub(crate) async fn renew(pool: &Pool, orders: &[OrderId], lease: Lease) -> Result<()> {
     let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
     sqlx::query!(
         "with renewed as (
@@ -73,7 +74,7 @@ pub(crate) async fn renew(pool: &PgPool, orders: &[OrderId], lease: Lease) -> Re
 }
 
 /// Reads payments that this process has written and leased, as they stand now.
-pub(crate) async fn handed(pool: &PgPool, orders: &[OrderId], holder: Uuid) -> Result<Vec<Open>> {
+pub(crate) async fn handed(pool: &Pool, orders: &[OrderId], holder: Uuid) -> Result<Vec<Open>> {
     let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
     sqlx::query_as!(
         OpenRow,
@@ -96,7 +97,7 @@ pub(crate) async fn handed(pool: &PgPool, orders: &[OrderId], holder: Uuid) -> R
 /// crash of the database takes back costs nothing, so the commit does not wait for the disk.
 /// `but_own`: leaves out what this process has leased itself.
 pub(crate) async fn claim(
-    pool: &PgPool,
+    pool: &Pool,
     lease: Lease,
     but_own: bool,
     limit: i64,
@@ -164,7 +165,7 @@ impl OwedRow {
 }
 
 /// Leases up to `limit` refunds that are due, of payments that were captured.
-pub(crate) async fn claim_refunds(pool: &PgPool, lease: Lease, limit: i64) -> Result<Vec<Owed>> {
+pub(crate) async fn claim_refunds(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<Owed>> {
     sqlx::query_as!(
         OwedRow,
         r#"with claimed as (
@@ -194,7 +195,7 @@ pub(crate) async fn claim_refunds(pool: &PgPool, lease: Lease, limit: i64) -> Re
 }
 
 /// Lets other copies go on with what this one has leased.
-pub(crate) async fn release(pool: &PgPool, holder: Uuid) -> Result<()> {
+pub(crate) async fn release(pool: &Pool, holder: Uuid) -> Result<()> {
     sqlx::query!(
         "with payments as (
              update payments set leased_by = null, leased_until = now()

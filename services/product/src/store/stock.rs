@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use database::Pool;
 use kernel::{OrderId, ProductId, ReturnId};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -52,7 +53,7 @@ pub(crate) async fn receipt(tx: &mut PgConnection, name: &str) -> Result<Option<
 }
 
 /// The stock of one product.
-pub(crate) async fn read(pool: &PgPool, id: ProductId) -> Result<Option<Stock>> {
+pub(crate) async fn read(pool: &Pool, id: ProductId) -> Result<Option<Stock>> {
     sqlx::query_as!(
         Stock,
         "select received, on_hand, reserved, shipped from stock where product_id = $1",
@@ -162,7 +163,7 @@ fn lines(products: Vec<Uuid>, quantities: Vec<i64>) -> Vec<Line> {
 /// Counts the reservations that were made between `since` (one hour ago when it is none) and ten
 /// minutes ago, and are still held. Answers also where the next look begins.
 pub(crate) async fn overdue(
-    pool: &PgPool,
+    pool: &Pool,
     since: Option<OffsetDateTime>,
 ) -> Result<(i64, OffsetDateTime)> {
     let row = sqlx::query!(
