@@ -101,6 +101,7 @@ impl One {
                 biased;
                 () = stop.cancelled() => break,
                 _ = check.tick() => {
+                    note(self.measure().await);
                     note(self.check_and_sweep(holds).await);
                 }
                 _ = upkeep.tick() => {
@@ -174,6 +175,11 @@ impl One {
         let stream = self.bus.stream(self.context).await?;
         self.check_identity(&stream).await?;
         while self.pass(0).await? == BATCH as usize && self.hold_lease().await? {}
+        Ok(())
+    }
+
+    /// In every copy, and first of all: what waits is to be seen above all while nothing can be sent.
+    async fn measure(&self) -> Result<(), sqlx::Error> {
         metrics::outbox(self.context, self.index, store::depth(&self.pool).await?);
         Ok(())
     }

@@ -1,8 +1,11 @@
-//! What an operator sees of consumers at `/metrics`.
+//! What an operator sees of events at `/metrics`.
 
 use std::sync::atomic::Ordering;
 
-use kernel::Shard;
+use kernel::{Shard, UserId};
+use messaging::{Outgoing, Relay};
+use proto::user::v1::UserErased;
+use stores::Server;
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +48,38 @@ async fn what_an_outage_leaves_undone_is_lag() {
     lags(0).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_the_outbox_is_seen_while_the_bus_is_away() {
+    let mut context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.world.nats().stop_server(Server::Nats).unwrap();
+    // Of a context that no other test publishes for.
+    let relay = Relay::new("user", &context.bus, &context.database, &context.outbox);
+    tokio::spawn(relay.run(stop.clone()));
+    for _ in 0..3 {
+        let id = UserId::mint_on(Shard(3));
+        let mut tx = context.database.begin(id.shard()).await.unwrap();
+        let event = UserErased { user_id: id.to_string() };
+        context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let waiting = || value("souk_outbox_events", r#"context="user",database="0""#);
+    let oldest = || value("souk_outbox_oldest_seconds", r#"context="user",database="0""#);
+    let published = || value("souk_publish_lag_seconds_count", r#"context="user""#);
+    eventually("three wait", SOON, async || {
+        (waiting() == Some(3) && oldest() >= Some(1)).then_some(())
+    })
+    .await;
+    assert_eq!(published(), None);
+    context.world.nats().start_server(Server::Nats).unwrap();
+    eventually("nothing waits", SOON, async || {
+        (waiting() == Some(0) && oldest() == Some(0)).then_some(())
+    })
+    .await;
+    assert_eq!(published(), Some(3));
+}
+
 async fn lags(events: u64) {
     eventually("the lag is seen", SOON, async || {
         (metric("souk_consumer_lag_events", "lagging") == Some(events)).then_some(())
@@ -54,7 +89,11 @@ async fn lags(events: u64) {
 
 /// The value of a metric of the consumer that this context has of order's events.
 fn metric(name: &str, context: &str) -> Option<u64> {
-    let series = format!("{name}{{consumer=\"{context}-from-order\"}} ");
+    value(name, &format!("consumer=\"{context}-from-order\""))
+}
+
+fn value(name: &str, labels: &str) -> Option<u64> {
+    let series = format!("{name}{{{labels}}} ");
     let metrics = telemetry::metrics::render();
     metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
 }
