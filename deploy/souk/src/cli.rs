@@ -199,7 +199,7 @@ pub struct Import {
 /// Options of `test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Also the suites whose judges come from outside: they are fetched into .souk/tools (about 400 MB)
+    /// Also the suites whose judges come from outside: they are fetched into .souk/tools (about 420 MB)
     #[arg(long)]
     pub all: bool,
 }
@@ -207,7 +207,7 @@ pub struct Test {
 /// Options of `fetch`.
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Also what `test --all` needs: kubectl, and validators written in Python (about 400 MB)
+    /// Also what `test --all` needs: kubectl, validators written in Python, the newest nats-server (about 420 MB)
     #[arg(long)]
     pub all: bool,
 }

@@ -117,12 +117,12 @@ fn list(outcomes: &[(&str, Outcome)], all: bool) {
     }
 }
 
-/// Fetches the outside judges: kubectl, and validators written in Python.
+/// Fetches the outside judges: kubectl, validators written in Python, and another nats-server.
 ///
 /// # Errors
 /// Why something cannot be had.
 pub fn fetch_judges(home: &Home) -> Result {
-    without_validators(home).map_or(Ok(()), |why| Err(why.into()))
+    without_validators(home).or_else(|| no_newest_nats(home)).map_or(Ok(()), |why| Err(why.into()))
 }
 
 /// While the compiler is busy the network is not. What fails here is tried again where it is needed,
