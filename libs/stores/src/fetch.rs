@@ -42,10 +42,7 @@ pub fn fetch(home: &Home, needed: &[Server], progress: Progress) -> Result<Tools
     if missing.is_empty() {
         return Ok(found);
     }
-    if missing.contains(&Server::Nats) && tools::named_nats().is_some() {
-        let why = rejections(&found);
-        return Err(Error::Missing(format!("{}: {why}", tools::NATS_VARIABLE)));
-    }
+    named_is_usable(&found)?;
     let fetched =
         |server: &Server| found.get(*server).is_some_and(|tool| tool.source == Source::Fetched);
     let wanted: Vec<Server> = Server::ALL
@@ -60,12 +57,22 @@ pub fn fetch(home: &Home, needed: &[Server], progress: Progress) -> Result<Tools
     }
 }
 
-/// Whether [`fetch()`] has what it needs: `apt-get`, and a network. Answers within a second.
+/// Whether [`fetch()`] could do it: it has `apt-get` and a network, and nobody has named a program that
+/// cannot be run. Answers within a second.
 ///
 /// # Errors
 /// [`Error::Missing`] with the reason, in a few words.
 pub fn can_fetch(home: &Home) -> Result<()> {
+    named_is_usable(&Tools::find(home))?;
     Apt::prepare(&home.tools()).and_then(Apt::clean)
+}
+
+/// Whoever names a program wants no other in its place.
+fn named_is_usable(found: &Tools) -> Result<()> {
+    if found.nats.is_some() || tools::named_nats().is_none() {
+        return Ok(());
+    }
+    Err(Error::Missing(format!("{}: {}", tools::NATS_VARIABLE, rejections(found))))
 }
 
 fn explain(error: Error, missing: &[Server]) -> Error {

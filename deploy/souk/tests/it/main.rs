@@ -138,6 +138,17 @@ fn without_programs_and_without_apt_the_ways_out_are_named_at_once() {
     }
 }
 
+#[test]
+fn a_nats_server_that_cannot_be_run_is_not_replaced_by_another() {
+    let folder = workspace("named");
+    for verb in ["fetch", "doctor"] {
+        let mut command = souk(&folder, &[verb]);
+        let (code, _, err) = run(command.env("SOUK_NATS_SERVER", "/bin/false"));
+        assert_eq!(code, Some(1), "{verb}: {err}");
+        assert!(err.contains("SOUK_NATS_SERVER: /bin/false: cannot be run"), "{verb}: {err}");
+    }
+}
+
 fn free_port() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("bound").port().to_string()
