@@ -119,7 +119,7 @@ impl Pool {
             let mut lent = self.acquire().await?;
             match sqlx::raw_sql("begin").execute(&mut *lent).await {
                 Ok(_) => return Ok(lent),
-                Err(error) if lent.used && is_transient(&error) => lent.is_lost(),
+                Err(error) if lent.used && is_transient(&error) => lent.lose(),
                 Err(error) => return Err(error),
             }
         }
@@ -200,7 +200,7 @@ impl Lent {
         }
     }
 
-    fn is_lost(mut self) {
+    fn lose(mut self) {
         if let Some(held) = self.held.take() {
             self.home.lost(held.era);
         }
