@@ -1,5 +1,6 @@
 //! The connection to NATS, and the streams on it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
@@ -50,6 +51,12 @@ impl Bus {
     /// the client would keep it, and so would everybody who waits for room there.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// How many connections there have been. Two equal answers: whatever was sent and acknowledged
+    /// between them was of one connection, and so of a server that did not start again.
+    pub(crate) fn connections(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::SeqCst)
     }
 
     /// For what may get lost: wake-up calls and live views.

@@ -72,6 +72,8 @@ struct One {
     held_until: Instant,
     starting: bool,
     floor: i64,
+    /// The connection on which the stream was last seen to hold what it had acknowledged.
+    checked: Option<u64>,
 }
 
 impl One {
@@ -86,6 +88,7 @@ impl One {
             held_until: Instant::now(),
             starting: true,
             floor: 0,
+            checked: None,
         }
     }
 
@@ -172,8 +175,7 @@ impl One {
         if !holds {
             return Ok(());
         }
-        let stream = self.bus.stream(self.context).await?;
-        self.check_identity(&stream).await?;
+        self.check_identity().await?;
         while self.pass(0).await? == BATCH as usize && self.hold_lease().await? {}
         Ok(())
     }
@@ -185,7 +187,16 @@ impl One {
     }
 
     /// One batch: fetch, publish pipelined, mark. Answers how many were fetched.
+    ///
+    /// A server that comes back may have forgotten what it acknowledged. What is published then
+    /// takes the places of the lost, and once the stream is as long as it was nothing tells. So on
+    /// a new connection the stream is looked at before anything is sent, and acknowledgements that
+    /// may have come over another connection than the one that was looked at count for nothing.
     async fn pass(&mut self, floor: i64) -> anyhow::Result<usize> {
+        let connection = self.bus.connections();
+        if self.checked != Some(connection) {
+            self.check_identity().await?;
+        }
         let events = store::unpublished(&self.pool, floor, BATCH).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
         let mut sends = Vec::with_capacity(events.len());
@@ -193,6 +204,7 @@ impl One {
             sends.push(self.send(event));
         }
         let acks = join_all(sends).await;
+        anyhow::ensure!(self.bus.connections() == connection, "another connection: sending again");
         let (mut acknowledged, mut held_back) = (Vec::with_capacity(events.len()), HashSet::new());
         for (event, ack) in events.iter().zip(acks) {
             match ack {
@@ -222,15 +234,21 @@ impl One {
         Ok(i64::try_from(ack.sequence)?)
     }
 
-    /// Whether the stream still holds the last message that it acknowledged. If not, sends
-    /// again back to the last one that it holds, and lets every consumer start over.
-    async fn check_identity(&mut self, stream: &Stream) -> anyhow::Result<()> {
-        let Some((sequence, id)) = store::last_acknowledged(&self.pool).await? else {
-            return Ok(());
-        };
-        if holds(stream, sequence, id).await? {
-            return Ok(());
+    /// Whether the stream still holds the last message that it acknowledged. If not, what came
+    /// after the last one that it holds is to be sent again, and every consumer starts over.
+    async fn check_identity(&mut self) -> anyhow::Result<()> {
+        let connection = self.bus.connections();
+        let stream = self.bus.stream(self.context).await?;
+        if let Some((sequence, id)) = store::last_acknowledged(&self.pool).await?
+            && !holds(&stream, sequence, id).await?
+        {
+            self.fill_again(&stream, sequence).await?;
         }
+        self.checked = Some(connection);
+        Ok(())
+    }
+
+    async fn fill_again(&mut self, stream: &Stream, sequence: i64) -> anyhow::Result<()> {
         let kept = self.last_match(stream, sequence).await?;
         let again = store::send_again_above(&self.pool, kept).await?;
         self.floor = 0;

@@ -64,6 +64,39 @@ async fn a_store_directory_that_was_rolled_back_is_noticed() {
     published(&context, 60).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rolled_back_stream_lost_is_sent_again_however_much_is_published_at_once() {
+    let mut context = Context::new(2).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    for shard in 0..20u8 {
+        context.confirm(Shard(shard * 12)).await;
+    }
+    published(&context, 20).await;
+    let data = Stores::data_folder_of(&context.world.folder().join("nats")).unwrap().0;
+    let old = context.world.folder().join("old");
+    context.world.nats().stop_server(Server::Nats).unwrap();
+    copy(&data.join("nats"), &old);
+    context.world.nats().start_server(Server::Nats).unwrap();
+    for shard in 0..10u8 {
+        context.confirm(Shard(shard * 25)).await;
+    }
+    published(&context, 30).await;
+    // Nobody had read these ten. More than they are wait for the server that forgot them: at once
+    // the stream is longer than it ever was, and the places of the lost are taken.
+    context.world.nats().stop_server(Server::Nats).unwrap();
+    for shard in 0..60u8 {
+        context.confirm(Shard(shard * 4)).await;
+    }
+    std::fs::remove_dir_all(data.join("nats")).unwrap();
+    copy(&old, &data.join("nats"));
+    context.world.nats().start_server(Server::Nats).unwrap();
+    published(&context, 90).await;
+    context.consume(Effects::default(), &stop);
+    context.settled(90).await;
+}
+
 async fn published(context: &Context, events: usize) {
     eventually("everything is published", SOON, async || {
         let done = context.count("messaging.outbox where published_at is not null");
