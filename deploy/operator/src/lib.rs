@@ -43,4 +43,4 @@ pub mod verbs;
 mod plain;
 
 pub use process::{Process, Signal};
-pub use shop::{Options, Shop};
+pub use shop::{Detour, Options, Shop};

@@ -6,8 +6,9 @@ mod options;
 mod provision;
 mod handles;
 
-pub use options::{Options, profile_of_this, programs_beside_this};
+pub use options::{Detour, Lead, Options, profile_of_this, programs_beside_this};
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ pub struct Shop {
     board: Board,
     journal: Journal,
     stores: SharedStores,
+    stores_dir: PathBuf,
     endpoints: Endpoints,
     database_urls: Databases,
     kept: Vec<Kept>,
@@ -125,6 +127,7 @@ impl Shop {
             board,
             journal,
             stores,
+            stores_dir: options.stores_dir.clone(),
             endpoints,
             database_urls,
             collector,
@@ -140,7 +143,7 @@ impl Shop {
             state.collector = places.collector.clone();
         })?;
         shop.watch(options.restart);
-        shop.start_processes(&options, &plan, &places);
+        shop.start_processes(&options, &plan, &places)?;
         let began = Instant::now();
         if let Err(error) = shop.ready(&plan).await {
             let _ = shop.stop().await; // the first error is the one to tell
@@ -153,13 +156,19 @@ impl Shop {
         Ok(shop)
     }
 
-    fn start_processes(&mut self, options: &Options, plan: &Plan, places: &Places) {
+    fn start_processes(&mut self, options: &Options, plan: &Plan, places: &Places) -> Result<()> {
         for task in &plan.tasks {
             let extra = options.environment.iter().filter(|(name, ..)| *name == task.service);
             let extra = extra.map(|(_, name, value)| (name.clone(), value.clone()));
+            let environment = extra.chain(plan.environment(task, places));
+            let led = |(name, value): (String, String)| {
+                let Some(detour) = &options.detour else { return Ok((name, value)) };
+                let value = (detour.0)(task, &name, value)?;
+                anyhow::Ok((name, value))
+            };
             let program = Program {
                 path: options.programs.join(&task.service),
-                environment: extra.chain(plan.environment(task, places)).collect(),
+                environment: environment.map(led).collect::<Result<_>>()?,
                 log: self.layout.log_of(&task.name),
                 mark: self.layout.run().display().to_string(),
                 task: task.clone(),
@@ -174,6 +183,7 @@ impl Shop {
                 task: tokio::spawn(keeping),
             });
         }
+        Ok(())
     }
 
     async fn ready(&self, plan: &Plan) -> Result<()> {

@@ -104,6 +104,7 @@ fn options(home: &Home, up: &Up) -> Result<Options> {
         collector: collector.filter(|url| !url.is_empty()),
         environment: Vec::new(),
         aloud: std::io::stdout().is_terminal() && !up.detach,
+        detour: None,
     })
 }
 

@@ -56,7 +56,12 @@ async fn verb(home: &Home, verb: &Verb) -> Result<ExitCode> {
             return events_of::run(home, "dead-letters", &passed.arguments);
         }
         Verb::Sqlx(options) => sqlx::run(home, options.check)?,
-        Verb::Load(_) | Verb::Test(_) | Verb::Doctor | Verb::Fetch(_) | Verb::Images(_) => {
+        Verb::Load(_)
+        | Verb::Chaos(_)
+        | Verb::Test(_)
+        | Verb::Doctor
+        | Verb::Fetch(_)
+        | Verb::Images(_) => {
             anyhow::bail!("this verb needs no operator: cargo souk does it by itself")
         }
     }

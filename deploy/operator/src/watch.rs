@@ -100,7 +100,11 @@ impl SharedStores {
         .await
     }
 
-    async fn endpoints(&self) -> Result<Option<Endpoints>> {
+    /// Where they are now; none once they are stopped.
+    ///
+    /// # Errors
+    /// When the runtime is about to end.
+    pub async fn endpoints(&self) -> Result<Option<Endpoints>> {
         self.blocking(|inner| inner.stores.as_ref().and_then(|stores| stores.endpoints().ok()))
             .await
     }

@@ -1,7 +1,9 @@
 //! All verbs of `cargo souk`. Both steps read their arguments with this.
 
+mod chaos;
 mod load;
 
+pub use chaos::{Chaos, Fault};
 pub use load::{Class, Load, Scenario, Slo, Steps};
 
 use clap::builder::PossibleValuesParser;
@@ -60,6 +62,8 @@ pub enum Verb {
     DeadLetters(Passed),
     /// Put the shop under load and report how it bears it
     Load(Load),
+    /// Break the shop on purpose while customers buy, and audit what is left
+    Chaos(Chaos),
     /// Run the checks and the tests
     Test(Test),
     /// Say what was found on this machine and what would be done about the rest
@@ -369,6 +373,8 @@ mod tests {
             (vec!["load", "--rate", "9", "--slo", "p99=5"], "such as 500ms"),
             (vec!["load", "--rate", "9", "--target", "https://x"], "http://host:port"),
             (vec!["load", "--rate", "9", "--scenario", "riot"], "hot-product"),
+            (vec!["chaos", "--minutes", "0"], "'0' for '--minutes <M>'"),
+            (vec!["chaos", "--faults", "kill,flood"], "'flood' for '--faults <LIST>'"),
             (vec!["images", "--push", "acme"], "names no registry"),
             (vec!["images", "--platform", "linux/arm64"], "--push <REGISTRY>"),
             (vec!["dance"], "'dance'"),

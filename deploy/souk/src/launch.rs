@@ -1,7 +1,7 @@
 //! From the command line to the step that does the work.
 
 use crate::build::{self, Profile};
-use crate::cli::{Cli, Fetch, Load, Sqlx, Test, Up, Verb};
+use crate::cli::{Chaos, Cli, Fetch, Load, Sqlx, Test, Up, Verb};
 use crate::port::{self, Port};
 use crate::{Result, doctor, images, machine, style, suites};
 use std::process::ExitCode;
@@ -33,6 +33,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         | Verb::DeadLetters(_) => with_the_running_shop(home),
         Verb::Logs(_) => logs(home),
         Verb::Load(options) => load(home, options),
+        Verb::Chaos(options) => chaos(home, options),
         Verb::Test(Test { all }) => suites::run(home, *all),
         Verb::Doctor => doctor::run(home),
         Verb::Fetch(Fetch { all }) => fetch(home, *all),
@@ -123,6 +124,16 @@ fn load(home: &Home, options: &Load) -> Result {
         build::shop(home, profile)?;
     }
     build::become_program(profile, "load", std::env::args_os().skip(2))
+}
+
+/// Built as the tests are: with what debug builds check beside.
+fn chaos(home: &Home, options: &Chaos) -> Result {
+    machine::check_for_build(home)?;
+    if !options.dry_run {
+        machine::provide_stores(home, &Options::default(), false)?;
+    }
+    build::shop(home, Profile::Dev)?;
+    build::become_program(Profile::Dev, "chaos", std::env::args_os().skip(2))
 }
 
 fn sqlx(home: &Home) -> Result {

@@ -31,12 +31,13 @@ const SUITES: [Suite; 4] = [
 ];
 
 /// What `--all` adds: suites that take long, or fetch programs of their own.
-const LONG: [Suite; 7] = [
+const LONG: [Suite; 8] = [
     Suite { name: "manifests", run: |home| manifests(home, "rules"), skip: without_kubectl },
     Suite { name: "schemas", run: |home| manifests(home, "schemas"), skip: without_validators },
     Suite { name: "checkov", run: |home| manifests(home, "checkov"), skip: without_validators },
     Suite { name: "compose", run: |home| manifests(home, "compose"), skip: without_python },
     Suite { name: "nats", run: nats, skip: no_newest_nats },
+    Suite { name: "chaos", run: chaos, skip: |_| None },
     Suite { name: "edge", run: edge, skip: no_nginx },
     Suite { name: "containers", run: containers, skip: |_| None },
 ];
@@ -200,6 +201,15 @@ fn tests(home: &Home) -> Result {
 /// README's commands, which are a test, start and wipe the shop of this checkout.
 fn no_shop(home: &Home) -> bool {
     !home.stores().exists() && !home.state_file().exists()
+}
+
+/// A minute of faults, drawn from a seed that it prints: what fails here can be run again.
+fn chaos(home: &Home) -> Result {
+    build::shop(home, Profile::Dev)?;
+    let program = build::operator(Profile::Dev)?.with_file_name("chaos");
+    let status =
+        Command::new(program).args(["--minutes", "1"]).current_dir(home.workspace()).status()?;
+    build::succeeded(status, "chaos")
 }
 
 /// The edge's configuration in a real nginx, in front of real gateways.

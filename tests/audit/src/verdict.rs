@@ -24,7 +24,7 @@ pub struct Check {
 
 impl Check {
     /// Counts: one item for each thing that is looked at, with what is wrong with it.
-    pub(crate) fn of(
+    pub fn of(
         name: &'static str,
         promise: &'static str,
         things: impl IntoIterator<Item = Option<String>>,

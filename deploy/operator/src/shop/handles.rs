@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
-use stores::{Endpoints, Server};
+use stores::{Endpoints, Server, Stores};
 
 use super::{READY_MAX, Shop, lock};
 use crate::board::Entry;
@@ -94,6 +94,13 @@ impl Shop {
         self.database_urls.get(context).map_or(&[], Vec::as_slice)
     }
 
+    /// The process of a store, while it runs.
+    pub async fn store_process(&self, server: Server) -> Option<Process> {
+        let endpoints = self.stores.endpoints().await.ok()??;
+        let pid = endpoints.pids.iter().find(|(of, _)| *of == server).map(|(_, pid)| *pid);
+        pid.and_then(Process::of)
+    }
+
     /// Ends one store and leaves it so: an outage.
     ///
     /// # Errors
@@ -116,6 +123,14 @@ impl Shop {
     /// When it cannot be read.
     pub fn staff_password(&self) -> Result<String> {
         self.secrets.staff_password()
+    }
+
+    /// The folder with the data of the stores that run here.
+    ///
+    /// # Errors
+    /// When the system tells nothing about the user that they run as.
+    pub fn stores_data(&self) -> Result<PathBuf> {
+        Ok(Stores::data_folder_of(&self.stores_dir)?.0)
     }
 
     /// The log file of a process.

@@ -1,11 +1,15 @@
 //! What kind of shop.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use souk::cli::Replicas;
 use stores::Tools;
+
+use crate::plan::Task;
 
 /// What kind of shop.
 #[derive(Clone, Debug)]
@@ -39,6 +43,22 @@ pub struct Options {
     pub environment: Vec<(String, String, String)>,
     /// Whether what happens is told on standard error.
     pub aloud: bool,
+    /// Leads processes to others by a way of its own.
+    pub detour: Option<Detour>,
+}
+
+/// Changes what processes are told of each other and of the stores: for a proxy between them. Gets
+/// the process, the name of a setting, and its value.
+#[derive(Clone)]
+pub struct Detour(pub Arc<Lead>);
+
+/// What a [`Detour`] does to a value.
+pub type Lead = dyn Fn(&Task, &str, String) -> Result<String> + Send + Sync;
+
+impl fmt::Debug for Detour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Detour")
+    }
 }
 
 impl Options {
@@ -63,6 +83,7 @@ impl Options {
             collector: None,
             environment: Vec::new(),
             aloud: false,
+            detour: None,
         })
     }
 }

@@ -1,0 +1,92 @@
+//! Options of `chaos`: which faults, when, for how long.
+
+use clap::{Args, ValueEnum};
+
+/// Options of `chaos`.
+#[derive(Debug, Clone, Args)]
+pub struct Chaos {
+    /// Decides which faults strike what, and when; without it a random one, which is printed
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// How long faults go on
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub minutes: u32,
+    /// Only these kinds of faults, for example kill,nats-wipe
+    #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
+    pub faults: Vec<Fault>,
+    /// Print what would strike when, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Test the harness: plant the mistakes of tests/chaos/planted (or these), one at a time, into a
+    /// copy of the tree; each must be found
+    #[arg(long, value_name = "NAME,…", num_args = 0.., value_delimiter = ',',
+          conflicts_with_all = ["dry_run", "faults"])]
+    pub planted: Option<Vec<String>>,
+}
+
+impl Chaos {
+    /// The kinds of faults that were asked for, or all, each once and in a fixed order.
+    pub fn kinds(&self) -> Vec<Fault> {
+        let wanted = |fault: &Fault| self.faults.is_empty() || self.faults.contains(fault);
+        Fault::value_variants().iter().copied().filter(wanted).collect()
+    }
+}
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Fault {
+    /// A process dies at once (SIGKILL); it is started again
+    Kill,
+    /// A process stands still for seconds (SIGSTOP) and goes on (SIGCONT)
+    Pause,
+    /// PostgreSQL ends without a checkpoint (SIGQUIT, `immediate`) and recovers
+    PostgresImmediate,
+    /// NATS comes back with nothing of what it had
+    NatsWipe,
+    /// NATS comes back with what it had some seconds before
+    NatsRollback,
+    /// Redis forgets everything
+    RedisFlush,
+    /// The disk of PostgreSQL is full for seconds (a small one, in memory: only as root)
+    DiskFull,
+    /// What passes between two processes comes late
+    HopDelay,
+    /// The connections between two processes are reset
+    HopReset,
+    /// Nothing passes between two processes, on connections that stay open
+    HopBlackHole,
+    /// The connections between two processes are reset after some more bytes
+    HopCut,
+}
+
+impl Fault {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::Kill => "kill",
+            Fault::Pause => "pause",
+            Fault::PostgresImmediate => "postgres-immediate",
+            Fault::NatsWipe => "nats-wipe",
+            Fault::NatsRollback => "nats-rollback",
+            Fault::RedisFlush => "redis-flush",
+            Fault::DiskFull => "disk-full",
+            Fault::HopDelay => "hop-delay",
+            Fault::HopReset => "hop-reset",
+            Fault::HopBlackHole => "hop-black-hole",
+            Fault::HopCut => "hop-cut",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_called_what_the_command_line_calls_it() {
+        for fault in Fault::value_variants() {
+            let value = fault.to_possible_value().expect("none is hidden");
+            assert_eq!(value.get_name(), fault.name());
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! One run, from an empty shop to the verdict.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use audit::{Audit, Places, audit};
+use clap::ValueEnum as _;
+use futures_util::future::join_all;
+use http::Method;
+use operator::http::{Client, full};
+use operator::signals::Signals;
+use operator::{Options, Shop};
+use serde_json::json;
+use souk::cli::{Chaos, Fault};
+use stores::{Home, Psql, Server, Stores};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::buyers::Buyer;
+use crate::calls::{self, Calls};
+use crate::disk::{Disk, SHORT_LOG};
+use crate::judge::{ENDED_MAX, judge};
+use crate::nemesis::{self, Nemesis, Struck};
+use crate::proxy::{self, Proxy};
+use crate::report::Report;
+use crate::schedule::{self, COPIES, Strike, strikes};
+use crate::{detour, planted, seed};
+
+const CUSTOMERS: usize = 24;
+/// Shorter than the service's own, so that deadlines are among what happens.
+const CHECKOUT_DEADLINE: Duration = Duration::from_secs(10);
+/// The provider is started again with good manners, and is told again to have bad ones.
+const REMIND: Duration = Duration::from_millis(500);
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Decides what strikes when.
+    pub seed: u64,
+    /// How long it goes on.
+    pub minutes: u32,
+    /// The kinds of faults.
+    pub kinds: Vec<Fault>,
+    /// Where the shop has its things; what is there is removed first.
+    pub folder: PathBuf,
+    /// The folder of the processes' executables; without it, that of this program.
+    pub programs: Option<PathBuf>,
+}
+
+impl Run {
+    fn strikes(&self) -> Vec<Strike> {
+        strikes(self.seed, Duration::from_secs(60) * self.minutes, &self.kinds)
+    }
+
+    fn without(&self, kind: Fault) -> Self {
+        let kinds = self.kinds.iter().copied().filter(|other| *other != kind).collect();
+        Self { kinds, ..self.clone() }
+    }
+
+    /// The command that strikes the same again.
+    pub(crate) fn again(&self) -> String {
+        let Self { seed, minutes, kinds, .. } = self;
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        let some = kinds.len() < Fault::value_variants().len();
+        let faults = if some { format!(" --faults {}", names.join(",")) } else { String::new() };
+        format!("cargo souk chaos --seed {seed} --minutes {minutes}{faults}")
+    }
+}
+
+/// The whole verb; whether all is well.
+///
+/// # Errors
+/// When there is no verdict: the shop does not come up, or a record cannot be read.
+pub fn verb(options: &Chaos) -> Result<bool> {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    if let Some(names) = &options.planted {
+        return runtime()?.block_on(planted::verb(options, names));
+    }
+    let home = Home::find()?;
+    let run = Run {
+        seed: options.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)),
+        minutes: options.minutes,
+        kinds: options.kinds(),
+        folder: home.path().join("chaos"),
+        programs: None,
+    };
+    say(&format!("seed       {}", run.seed));
+    if options.dry_run {
+        run.strikes().iter().for_each(|strike| say(&strike.to_string()));
+        return Ok(true);
+    }
+    let report = runtime()?.block_on(crate::run::run(&run))?;
+    say(&report.to_string());
+    Ok(report.failures().is_empty())
+}
+
+/// Runs it, and leaves `report.json` and `calls.json` in its folder; after a failure the shop's logs
+/// and data, too.
+///
+/// # Errors
+/// As [`verb`].
+pub async fn run(run: &Run) -> Result<Report> {
+    let mut signals = Signals::catch()?;
+    let stores = run.folder.join("stores");
+    clear(run)?;
+    let disk = run.kinds.contains(&Fault::DiskFull).then(|| Disk::mount(&stores)).transpose();
+    let (run, disk) = match disk {
+        Ok(disk) => (run.clone(), disk),
+        Err(error) => {
+            say(&format!("skipped    disk-full: {error:#}"));
+            (run.without(Fault::DiskFull), None)
+        }
+    };
+    let proxy = Arc::new(Proxy::default());
+    let shop = Arc::new(open(&run, &proxy).await.context("starting the shop")?);
+    if disk.is_some() {
+        shorten_the_log(&shop).await?;
+    }
+    let finished = tokio::select! {
+        finished = broken(&run, &shop, &proxy) => finished,
+        name = signals.next() => Err(anyhow::anyhow!("stopped by {name}")),
+    };
+    // A strike that was broken off may still hold it; then it is killed with the last of them.
+    let Some(shop) = Arc::into_inner(shop) else { return finished };
+    let stopped = shop.stop().await;
+    drop(disk);
+    let report = finished?;
+    stopped?;
+    if report.failures().is_empty() {
+        Stores::wipe(&stores)?;
+        std::fs::remove_dir_all(run.folder.join("run"))?;
+    }
+    Ok(report)
+}
+
+/// Removes what an earlier run left.
+fn clear(run: &Run) -> Result<()> {
+    let stores = run.folder.join("stores");
+    Stores::stop_at(&stores)?;
+    Disk::clear(&stores)?;
+    Stores::wipe(&stores)?;
+    if run.folder.is_dir() {
+        std::fs::remove_dir_all(&run.folder)?;
+    }
+    Ok(std::fs::create_dir_all(&run.folder)?)
+}
+
+async fn shorten_the_log(shop: &Shop) -> Result<()> {
+    let tools = stores::provide(&Home::find()?, &[Server::Postgres], &say)?;
+    let psql = Psql::of(&tools).context("no psql on this machine")?;
+    let url = shop.endpoints().postgres_url.clone();
+    spawn_blocking(move || psql.run(&url, SHORT_LOG)).await??;
+    Ok(())
+}
+
+async fn open(run: &Run, proxy: &Arc<Proxy>) -> Result<Shop> {
+    let home = Home::find()?;
+    let tools = stores::provide(&home, &Server::ALL, &say)?;
+    let mut options = Options::in_folder(&run.folder, tools)?;
+    let two = souk::cli::SERVICES.map(|service| format!("{service}={COPIES}"));
+    options.replicas = two.join(",").parse().map_err(anyhow::Error::msg)?;
+    options.shards = 2;
+    options.checkout_deadline = Some(CHECKOUT_DEADLINE);
+    options.programs = run.programs.clone().unwrap_or(options.programs);
+    options.detour = Some(detour::through(proxy));
+    Shop::start(options).await
+}
+
+async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Report> {
+    let calls = Arc::new(Calls::default());
+    let gateways = gateways(shop, proxy)?;
+    let goods = Arc::new(seed::goods(shop, run.minutes).await?);
+    let customers = seed::customers(shop, CUSTOMERS, &gateways, &calls).await?;
+    let strikes = run.strikes();
+    let planned = strikes.len();
+    say(&format!(
+        "strikes    {planned} in {} min; {CUSTOMERS} customers buy meanwhile",
+        run.minutes
+    ));
+    let nemesis = Nemesis {
+        shop: Arc::clone(shop),
+        proxy: Arc::clone(proxy),
+        folder: run.folder.clone(),
+        nats: tokio::sync::Mutex::default(),
+    };
+    let (close, closes) = watch::channel(false);
+    let buying = customers.into_iter().map(|customer| {
+        tokio::spawn(Buyer::new(customer, Arc::clone(&goods), run.seed).buy(closes.clone()))
+    });
+    let buying: Vec<_> = buying.collect();
+    let struck = tokio::select! {
+        struck = nemesis.run(strikes) => struck,
+        never = misbehave(shop) => never,
+    };
+    close.send_replace(true);
+    let began = Instant::now();
+    say("faults     are over; waiting for the last orders");
+    behave(shop).await;
+    let places = Places::of(shop);
+    nemesis::all_back(shop, &places).await?;
+    let buyers = join_all(buying).await;
+    let patience = ENDED_MAX.saturating_sub(began.elapsed());
+    let rest = audit::until_quiet(&places, patience).await?.then(|| began.elapsed());
+    let looking = buyers.into_iter().collect::<Result<Vec<_>, _>>()?;
+    join_all(looking.into_iter().map(Buyer::look_at_all)).await;
+    judged(run, planned, struck, &calls, &places, rest).await
+}
+
+/// The gateways as customers reach them. A fault that is on the schedule must have its hop, and a hop
+/// its faults.
+fn gateways(shop: &Shop, proxy: &Proxy) -> Result<Vec<Client>> {
+    let hop = proxy::name(schedule::CUSTOMERS, "gateway");
+    let through = |url: &String| {
+        let address = url.trim_start_matches("http://").parse()?;
+        let address = proxy.through(&hop, address)?;
+        anyhow::Ok(Client::new(&format!("http://{address}")))
+    };
+    let gateways = shop.urls().iter().map(through).collect::<Result<_>>()?;
+    let there: BTreeSet<String> = proxy.names().into_iter().collect();
+    let wanted: BTreeSet<String> = schedule::hops().into_iter().collect();
+    let differ: Vec<_> = there.symmetric_difference(&wanted).collect();
+    ensure!(
+        differ.is_empty(),
+        "hops() in schedule.rs and the processes' settings differ: {differ:?}"
+    );
+    Ok(gateways)
+}
+
+async fn judged(
+    run: &Run,
+    planned: usize,
+    struck: Struck,
+    calls: &Calls,
+    places: &Places,
+    rest: Option<Duration>,
+) -> Result<Report> {
+    let calls = calls.all();
+    let acknowledged: Vec<_> = calls::acknowledged(&calls).into_iter().collect();
+    let Audit { facts, verdict } =
+        audit(places, &acknowledged, Duration::from_secs(2)).await.context("auditing")?;
+    let verdict = judge(verdict, &facts, &calls, rest);
+    let report = Report::new(run, planned, struck, &facts, &calls, verdict, rest);
+    std::fs::write(run.folder.join("calls.json"), serde_json::to_vec_pretty(&calls)?)?;
+    std::fs::write(run.folder.join("report.json"), serde_json::to_vec_pretty(&report)?)?;
+    Ok(report)
+}
+
+/// One answer of the provider in nine is bad, and every fifth webhook comes twice.
+async fn misbehave(shop: &Shop) -> ! {
+    let mut remind = interval(REMIND);
+    remind.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        remind.tick().await;
+        let manners = json!({ "decline": 0.03, "hang": 0.01, "error_after_charge": 0.04,
+            "drop_after_charge": 0.04, "duplicate_webhook": 0.2,
+            "delay_ms": { "min": 0, "max": 60 }, "webhook_delay_ms": 20 });
+        teach(shop, &manners.to_string()).await;
+    }
+}
+
+async fn behave(shop: &Shop) {
+    teach(shop, "{}").await;
+}
+
+/// A provider that is down or stands still learns nothing now, and is told again.
+async fn teach(shop: &Shop, manners: &str) {
+    let provider = Client::new(&shop.psp_url());
+    let request = provider.request(Method::PUT, "/v1/behaviour");
+    let request = request.header("content-type", "application/json");
+    if let Ok(request) = request.body(full(manners.to_owned())) {
+        let _ = provider.send(request, Duration::from_secs(1)).await;
+    }
+}
+
+pub(crate) fn say(text: &str) {
+    operator::speak::line(format_args!("{text}"));
+}

@@ -1,0 +1,207 @@
+//! What strikes when: a pure function of the seed, the time, and the kinds of faults.
+//!
+//! Kinds are dealt like cards, a deck after the other, so that each of them comes in every minute;
+//! what dies or stands still most often in real life is in the deck more than once. Gaps, targets
+//! and durations are drawn. Nothing is drawn while the run goes on.
+
+use std::fmt;
+use std::time::Duration;
+
+use operator::plan::{self, PSP};
+use rand::rngs::StdRng;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
+use rand::{Rng as _, SeedableRng as _};
+use souk::cli::{Fault, SERVICES};
+use stores::Server;
+
+use crate::proxy;
+
+/// Who stands before the gateways.
+pub const CUSTOMERS: &str = "customers";
+
+/// Copies of each service.
+pub const COPIES: usize = 2;
+
+/// Customers buy undisturbed at first.
+const CALM: Duration = Duration::from_secs(3);
+const GAP_MS: std::ops::Range<u64> = 500..3_000;
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// When, counted from the beginning.
+    pub at: Duration,
+    /// What.
+    pub fault: Fault,
+    /// A process or a store.
+    pub target: String,
+    /// For how long, where it is something that lasts.
+    pub lasts: Duration,
+    /// Where there is more to say.
+    pub how: How,
+}
+
+/// What else decides about a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Nothing.
+    Whole,
+    /// So much later comes what passes.
+    Later(Duration),
+    /// So many bytes pass before a connection is cut.
+    After(u64),
+}
+
+impl fmt::Display for Strike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, fault, target, lasts, how } = self;
+        write!(f, "{:>8.3} s  {:<18} {target}", at.as_secs_f64(), fault.name())?;
+        match how {
+            How::Whole => {}
+            How::Later(time) => write!(f, ", {} ms later,", time.as_millis())?,
+            How::After(bytes) => write!(f, ", after {bytes} bytes,")?,
+        }
+        match lasts.is_zero() {
+            true => Ok(()),
+            false => write!(f, " for {:.1} s", lasts.as_secs_f64()),
+        }
+    }
+}
+
+/// All strikes of a run, in their order.
+pub fn strikes(seed: u64, lasting: Duration, kinds: &[Fault]) -> Vec<Strike> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let (mut deck, mut strikes) = (Vec::new(), Vec::new());
+    let mut at = CALM;
+    while at < lasting && !kinds.is_empty() {
+        if deck.is_empty() {
+            deck = full_deck(kinds);
+            deck.shuffle(&mut random);
+        }
+        let Some(fault) = deck.pop() else { break };
+        strikes.push(strike(&mut random, at, fault));
+        at += Duration::from_millis(random.random_range(GAP_MS));
+    }
+    strikes
+}
+
+fn full_deck(kinds: &[Fault]) -> Vec<Fault> {
+    let times = |fault| match fault {
+        Fault::Kill => 4,
+        Fault::Pause => 3,
+        Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => 2,
+        Fault::PostgresImmediate
+        | Fault::NatsWipe
+        | Fault::NatsRollback
+        | Fault::RedisFlush
+        | Fault::DiskFull
+        | Fault::HopDelay => 1,
+    };
+    kinds.iter().flat_map(|kind| std::iter::repeat_n(*kind, times(*kind))).collect()
+}
+
+fn strike(random: &mut StdRng, at: Duration, fault: Fault) -> Strike {
+    let mut one = |of: Vec<String>| of.choose(random).cloned().unwrap_or_default();
+    let store = |server: Server| server.key().to_owned();
+    let target = match fault {
+        Fault::Kill | Fault::Pause => one(mortals()),
+        Fault::PostgresImmediate | Fault::DiskFull => store(Server::Postgres),
+        Fault::NatsWipe | Fault::NatsRollback => store(Server::Nats),
+        Fault::RedisFlush => store(Server::Redis),
+        Fault::HopDelay | Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => one(hops()),
+    };
+    let lasts_ms = match fault {
+        // Longer than every deadline of a call, and than a relay's lease.
+        Fault::Pause | Fault::HopBlackHole | Fault::DiskFull => random.random_range(1_000..9_000),
+        Fault::HopDelay | Fault::HopReset | Fault::HopCut => random.random_range(500..4_000),
+        // So old is the copy that comes back.
+        Fault::NatsRollback => random.random_range(2_000..6_000),
+        Fault::Kill | Fault::PostgresImmediate | Fault::NatsWipe | Fault::RedisFlush => 0,
+    };
+    let how = match fault {
+        Fault::HopDelay => How::Later(Duration::from_millis(random.random_range(20..800))),
+        // As often within the first hundred bytes as between a thousand and ten thousand.
+        Fault::HopCut => How::After(10_f64.powf(random.random_range(0.0..4.0)) as u64),
+        _ => How::Whole,
+    };
+    Strike { at, fault, target, lasts: Duration::from_millis(lasts_ms), how }
+}
+
+/// What can be killed and held still: the shop's processes, the provider, and stores. PostgreSQL is
+/// many processes, and has a fault of its own.
+pub fn mortals() -> Vec<String> {
+    let copies = |service| (0..COPIES).map(move |number| plan::name(service, number));
+    let stores = [Server::Redis, Server::Nats].map(|server| server.key().to_owned());
+    SERVICES.into_iter().flat_map(copies).chain([PSP.to_owned()]).chain(stores).collect()
+}
+
+/// Who calls whom, and what: each is a hop with a proxy in it.
+pub fn hops() -> Vec<String> {
+    let stores = ["postgres", "redis", "nats"];
+    let callees = |service: &str| -> Vec<&str> {
+        match service {
+            "gateway" => vec!["product", "user", "cart", "order", "payment"],
+            "order" => stores.into_iter().chain(["product", "user", "cart"]).collect(),
+            "payment" => stores.into_iter().chain([PSP]).collect(),
+            _ => stores.to_vec(),
+        }
+    };
+    let of = |service: &'static str| {
+        (0..COPIES).flat_map(move |number| {
+            let caller = plan::name(service, number);
+            callees(service).into_iter().map(move |callee| proxy::name(&caller, callee))
+        })
+    };
+    let outside = [(PSP, "gateway"), (CUSTOMERS, "gateway")];
+    let outside = outside.map(|(caller, callee)| proxy::name(caller, callee));
+    SERVICES.into_iter().flat_map(of).chain(outside).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn the_same_seed_strikes_the_same_at_the_same_times() {
+        let all = Fault::value_variants();
+        for seed in 0..20 {
+            let first = strikes(seed, 3 * MINUTE, all);
+            assert_eq!(first, strikes(seed, 3 * MINUTE, all));
+            assert_ne!(first, strikes(seed + 1, 3 * MINUTE, all));
+        }
+    }
+
+    #[test]
+    fn a_longer_run_begins_as_a_shorter_one() {
+        let all = Fault::value_variants();
+        let (short, long) = (strikes(7, MINUTE, all), strikes(7, 2 * MINUTE, all));
+        assert_eq!(short[..], long[..short.len()]);
+    }
+
+    #[test]
+    fn every_kind_that_is_wanted_strikes_in_a_minute_and_no_other() {
+        for seed in 0..200 {
+            let all = Fault::value_variants();
+            let struck = strikes(seed, MINUTE, all);
+            for kind in all {
+                let struck = struck.iter().any(|strike| strike.fault == *kind);
+                assert!(struck, "{kind:?}, {seed}");
+            }
+            assert!(struck.is_sorted_by_key(|strike| strike.at) && struck[0].at == CALM);
+            assert!(struck.iter().all(|strike| strike.at < MINUTE));
+            let kills = strikes(seed, MINUTE, &[Fault::Kill]);
+            assert!(kills.iter().all(|strike| strike.fault == Fault::Kill) && kills.len() > 15);
+        }
+    }
+
+    #[test]
+    fn in_an_hour_everything_that_can_die_does() {
+        let struck = strikes(1, 60 * MINUTE, &[Fault::Kill]);
+        for name in mortals() {
+            assert!(struck.iter().any(|strike| strike.target == name), "{name}");
+        }
+    }
+}
