@@ -214,9 +214,12 @@ impl Stores {
         let Some(managed) = self.servers.iter_mut().find(|managed| managed.server == server) else {
             return false;
         };
-        // Reaps it if it ended.
-        let _ = managed.child.as_mut().map(Child::try_wait);
-        managed.running.alive()
+        // Reaps it if it ended. A killed process of several threads is a zombie before the last of them
+        // has let go of the port, and would be started again on another, where nobody looks for it.
+        match managed.child.as_mut().map(Child::try_wait) {
+            Some(Ok(ended)) => ended.is_none(),
+            Some(Err(_)) | None => managed.running.alive(),
+        }
     }
 
     /// Ends one server and leaves the others: an outage, on purpose.
