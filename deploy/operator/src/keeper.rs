@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -60,7 +60,7 @@ pub struct Program {
 
 impl Program {
     /// Starts it in a process group of its own, so that a terminal's Ctrl-C does not reach it.
-    fn spawn(&self) -> Result<Child> {
+    fn spawn(&self, controls: &Controls) -> Result<Child> {
         let output = log_file(&self.log)?;
         let errors = output.try_clone()?;
         let mut command = Command::new(&self.path);
@@ -68,6 +68,7 @@ impl Program {
             INHERITED.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))),
         );
         command.envs(self.environment.iter().cloned()).env(MARK, &self.mark);
+        command.envs(controls.settings.lock().unwrap_or_else(PoisonError::into_inner).clone());
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         command.process_group(0).kill_on_drop(true);
         command.spawn().with_context(|| format!("cannot run {}", self.path.display()))
@@ -89,6 +90,8 @@ pub struct Controls {
     pub stop: CancellationToken,
     /// Starts it, when it is down and nothing else would.
     pub start: Arc<Notify>,
+    /// What its next lives are told beside and instead of its own settings.
+    pub settings: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 /// Keeps the process until it is stopped. With `restart` it is started again whenever it dies,
@@ -135,7 +138,7 @@ fn epitaph(name: &str, end: &Result<ExitStatus>, again: Option<Duration>) -> Str
 
 /// One life of the process.
 async fn run(program: &Program, controls: &Controls, board: &Board) -> Result<ExitStatus> {
-    let mut child = program.spawn()?;
+    let mut child = program.spawn(controls)?;
     let process = child.id().and_then(Process::of);
     board.started(&program.task.name, process.clone());
     tokio::select! {
@@ -265,6 +268,23 @@ mod tests {
         let log = bench.log();
         assert!(log.contains("SETTING=value") && log.contains("SOUK_SHOP=test"), "{log}");
         assert!(!log.contains("CARGO_MANIFEST_DIR"), "{log}");
+    }
+
+    #[tokio::test]
+    async fn its_next_life_is_told_something_else() {
+        let bench = bench("env; exec sleep 1000", false);
+        bench.runs().await.signal(Signal::KILL).expect("ours");
+        bench.until("it is down", |process, _| process.is_none()).await;
+        let told = ("SETTING".to_owned(), "another".to_owned());
+        bench.controls.settings.lock().expect("no panic").push(told);
+        bench.controls.start.notify_one();
+        let said = async {
+            while !bench.log().contains("SETTING=another") {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), said).await.expect("it speaks");
+        assert!(bench.log().contains("SETTING=value"), "its first life was told as ever");
     }
 
     #[tokio::test]

@@ -31,7 +31,8 @@ const SUITES: [Suite; 4] = [
 ];
 
 /// What `--all` adds: suites that take long, or fetch programs of their own.
-const LONG: [Suite; 8] = [
+const LONG: [Suite; 9] = [
+    Suite { name: "crashes", run: crashes, skip: |_| None },
     Suite { name: "manifests", run: |home| manifests(home, "rules"), skip: without_kubectl },
     Suite { name: "schemas", run: |home| manifests(home, "schemas"), skip: without_validators },
     Suite { name: "checkov", run: |home| manifests(home, "checkov"), skip: without_validators },
@@ -196,6 +197,15 @@ fn tests(home: &Home) -> Result {
         command.env("SOUK_TEST_README", "1");
     }
     build::succeeded(command.status()?, "cargo test --workspace")
+}
+
+/// Services with crash points, built beside those without: only what is ours is compiled once more.
+fn crashes(home: &Home) -> Result {
+    let points = ["--bin", "crashing-shop", "--features", "crashes/failpoints"];
+    cargo(home, &[&["build", "--workspace"][..], &points].concat())?;
+    let mut command = build::cargo(home)?;
+    command.args(["test", "--workspace", "--test", "crashes"]).env("SOUK_TEST_CRASHES", "1");
+    build::succeeded(command.status()?, "cargo test --workspace --test crashes")
 }
 
 /// README's commands, which are a test, start and wipe the shop of this checkout.

@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use crash::Point;
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 
@@ -33,7 +34,9 @@ impl Tx {
 
     /// Makes it durable. After an error the outcome is unknown.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        crash::point(Point::CommitBefore);
         sqlx::raw_sql("commit").execute(&mut *self.lent).await?;
+        crash::point(Point::CommitAfter);
         self.lent.release();
         if let Some(waiter) = self.wake {
             waiter.notify_one();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
+use crash::Point;
 use database::Database;
 use futures_util::future::{BoxFuture, join_all};
 use kernel::Shard;
@@ -196,7 +197,9 @@ impl Worker {
                 Outcome::Again => again.push(message),
             }
         }
+        crash::point(Point::ConsumerHandled);
         acknowledge(done, AckKind::Ack).await;
+        crash::point(Point::ConsumerAcknowledged);
         acknowledge(again, AckKind::Nak(Some(AGAIN))).await;
     }
 

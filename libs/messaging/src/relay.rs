@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use crash::Point;
 use database::{Database, Pool};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::BoxStream;
@@ -199,6 +200,7 @@ impl One {
         }
         let events = store::unpublished(&self.pool, floor, BATCH).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
+        crash::point(Point::RelayFetched);
         let mut sends = Vec::with_capacity(events.len());
         for event in &events {
             sends.push(self.send(event));
@@ -217,7 +219,9 @@ impl One {
                 }
             }
         }
+        crash::point(Point::RelayPublished);
         store::mark_published(&self.pool, &acknowledged).await?;
+        crash::point(Point::RelayMarked);
         metrics::published(self.context, acknowledged.iter().map(|ack| ack.event));
         anyhow::ensure!(held_back.is_empty(), "some events could not be published");
         self.floor = newest - FLOOR_DEPTH;
@@ -250,6 +254,9 @@ impl One {
 
     async fn fill_again(&mut self, stream: &Stream, sequence: i64) -> anyhow::Result<()> {
         let kept = self.last_match(stream, sequence).await?;
+        // First of all: once the rows are rewound nothing is wrong any more, and nobody would do it.
+        recreate_consumers(stream).await?;
+        crash::point(Point::RelayRewinding);
         let again = store::send_again_above(&self.pool, kept).await?;
         self.floor = 0;
         tracing::error!(
@@ -259,7 +266,7 @@ impl One {
             again,
             "the stream lost acknowledged messages: sending them again"
         );
-        recreate_consumers(stream).await
+        Ok(())
     }
 
     /// Binary search for the highest of our sequences that the stream still holds as ours. (What

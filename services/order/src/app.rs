@@ -261,6 +261,9 @@ impl App {
         for index in 0..self.database.pools().len() {
             let mut tx = self.database.begin_at(index).await?;
             let orders = store::lock_due(&mut tx, DUE_MAX).await?;
+            if orders.is_empty() {
+                continue;
+            }
             let mut steps = Vec::new();
             let mut outgoing = Vec::new();
             for order in &orders {

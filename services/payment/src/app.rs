@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crash::Point;
 use database::Database;
 use kernel::{Money, OrderId, PaymentMethodId, UserId};
 use messaging::{Outbox, Outgoing};
@@ -98,7 +99,9 @@ impl App {
         let app = self.clone();
         let work = async move {
             let pool = app.database.sole();
-            if store::hint(pool, &notice.id, notice.order).await? {
+            let hinted = store::hint(pool, &notice.id, notice.order).await?;
+            crash::point(Point::WebhookNoted);
+            if hinted {
                 app.work.due();
             }
             Ok(())

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use crash::Point;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -172,14 +173,17 @@ impl HttpPsp {
     }
 
     /// One exchange, in a span and a metric of its own.
-    async fn call(&self, call: &'static str, request: Outbound<'_>) -> Result<Reply, PspError> {
+    async fn call(&self, call: Call, request: Outbound<'_>) -> Result<Reply, PspError> {
+        let Call { name: call, before, after } = call;
         let span = tracing::info_span!(
             "psp", otel.name = format!("PSP {call}"), otel.kind = "client", peer = "psp",
             http.request.method = %request.method,
             http.response.status_code = field::Empty, error = field::Empty
         );
         let start = Instant::now();
+        crash::point(before);
         let reply = self.exchange(request).instrument(span.clone()).await;
+        crash::point(after);
         let outcome = note(&span, &reply);
         CALLS.with_label_values(&[call, outcome]).observe(start.elapsed().as_secs_f64());
         reply
@@ -215,6 +219,20 @@ impl HttpPsp {
     }
 }
 
+/// A kind of exchange: what it is called, and where the process may die around it.
+struct Call {
+    name: &'static str,
+    before: Point,
+    after: Point,
+}
+
+const CAPTURE: Call =
+    Call { name: "capture", before: Point::PspCaptureBefore, after: Point::PspCaptureAfter };
+const ASK: Call = Call { name: "ask", before: Point::PspAskBefore, after: Point::PspAskAfter };
+const VOID: Call = Call { name: "void", before: Point::PspVoidBefore, after: Point::PspVoidAfter };
+const REFUND: Call =
+    Call { name: "refund", before: Point::PspRefundBefore, after: Point::PspRefundAfter };
+
 /// A request on its way.
 struct Outbound<'a> {
     method: Method,
@@ -241,7 +259,7 @@ impl Psp for HttpPsp {
             let body =
                 CaptureBody { card_token: charge.card.expose(), amount, reference: &charge.key };
             let request = Outbound::post("/v1/captures", &charge.key, &body)?;
-            let reply = self.call("capture", request).await?;
+            let reply = self.call(CAPTURE, request).await?;
             match reply.status {
                 StatusCode::OK | StatusCode::PAYMENT_REQUIRED | StatusCode::CONFLICT => {
                     reply.decision()
@@ -255,7 +273,7 @@ impl Psp for HttpPsp {
     fn ask<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Decision>> {
         async move {
             let path = format!("/v1/captures/by-key/{key}");
-            let reply = self.call("ask", Outbound::about(Method::GET, path)).await?;
+            let reply = self.call(ASK, Outbound::about(Method::GET, path)).await?;
             match reply.status {
                 StatusCode::OK => reply.decision().map(Some),
                 // Not just any 404: a wrong path is not an answer.
@@ -269,7 +287,7 @@ impl Psp for HttpPsp {
     fn void<'a>(&'a self, key: &'a str) -> Answer<'a, Decision> {
         async move {
             let path = format!("/v1/captures/by-key/{key}/void");
-            let reply = self.call("void", Outbound::about(Method::POST, path)).await?;
+            let reply = self.call(VOID, Outbound::about(Method::POST, path)).await?;
             match reply.status {
                 StatusCode::OK => reply.decision(),
                 _ => Err(reply.refused()),
@@ -283,7 +301,7 @@ impl Psp for HttpPsp {
             let amount = amount(&repayment.amount);
             let body = RefundBody { capture_id: &repayment.capture_id, amount };
             let request = Outbound::post("/v1/refunds", &repayment.key, &body)?;
-            let reply = self.call("refund", request).await?;
+            let reply = self.call(REFUND, request).await?;
             match reply.status {
                 StatusCode::OK => {
                     let id = reply.said()?.refund_id;

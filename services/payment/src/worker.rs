@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crash::Point;
 use kernel::{EventId, OrderId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -305,6 +306,7 @@ impl Worker {
         finished: &mpsc::Sender<Finished>,
     ) {
         for task in tasks {
+            crash::point(Point::PaymentClaimed);
             if let Ok(place) = Arc::clone(&self.places.again).try_acquire_owned() {
                 self.start(task, place, finished);
             }

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod sql;
 pub mod errors;
 pub mod containers;
+pub mod failpoints;
 pub mod contracts;
 pub mod habits;
 pub mod documents;

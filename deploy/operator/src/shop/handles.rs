@@ -2,9 +2,12 @@
 //! fail.
 
 use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use stores::{Endpoints, Server, Stores};
+use tokio::time::timeout;
 
 use super::{READY_MAX, Shop, lock};
 use crate::board::Entry;
@@ -41,6 +44,30 @@ impl Shop {
         self.process(name).with_context(|| format!("{name} does not run"))?.signal(signal)
     }
 
+    /// What the next lives of a process are told beside and instead of the shop's own settings; for
+    /// none, what it was told at first.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn tell(&self, name: &str, settings: &[(&str, &str)]) -> Result<()> {
+        let kept = self.kept.iter().find(|kept| kept.name == name);
+        let controls = &kept.with_context(|| format!("no process {name}"))?.controls;
+        let told = settings.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        *controls.settings.lock().unwrap_or_else(PoisonError::into_inner) = told.collect();
+        Ok(())
+    }
+
+    /// Waits until a process runs no more.
+    ///
+    /// # Errors
+    /// When it still does after `limit`.
+    pub async fn gone(&self, name: &str, limit: Duration) -> Result<()> {
+        let mut changes = self.board.changes();
+        let gone =
+            async { while self.process(name).is_some() && changes.changed().await.is_ok() {} };
+        timeout(limit, gone).await.map_err(|_| anyhow!("{name} still runs"))
+    }
+
     /// Starts a process that died, and that is not started again by itself, and waits until it is
     /// ready.
     ///
@@ -61,7 +88,7 @@ impl Shop {
         let mut changes = self.board.changes();
         let there = || self.process(name).is_some_and(|process| Some(process) != killed);
         let started = async { while !there() && changes.changed().await.is_ok() {} };
-        let started = tokio::time::timeout(READY_MAX, started).await;
+        let started = timeout(READY_MAX, started).await;
         started.map_err(|_| anyhow!("{name} is not started"))?;
         ready::wait(&task, &self.board, &self.layout.log_of(name), READY_MAX).await
     }

@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
-mod shopper;
 mod buying;
 mod paying;
 mod refusing;
@@ -18,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use e2e::shops;
+use e2e::{shopper, shops};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use operator::Shop;
 use tokio::runtime::Runtime;

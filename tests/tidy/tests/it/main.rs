@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use tidy::{
-    Complaints, Tree, containers, contracts, dependencies, documents, domain, errors, habits,
-    readme, skeleton, sql,
+    Complaints, Tree, containers, contracts, dependencies, documents, domain, errors, failpoints,
+    habits, readme, skeleton, sql,
 };
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
@@ -72,6 +72,11 @@ fn images_have_versions() {
 #[test]
 fn no_secret_is_written_down() {
     holds(containers::no_secret_is_written_down);
+}
+
+#[test]
+fn crash_points_stay_in_tests() {
+    holds(failpoints::stay_in_tests);
 }
 
 #[test]

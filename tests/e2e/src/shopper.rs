@@ -12,22 +12,36 @@ use operator::secrets::STAFF_EMAIL;
 use serde_json::{Value, json};
 use testkit::eventually;
 
+/// Whatever goes on by itself has come to its end after so long.
 pub const SETTLED: Duration = Duration::from_secs(60);
+/// Every shopper's.
 pub const PASSWORD: &str = "correct horse battery";
 
 /// Somebody with an account, an address and a card.
 pub struct Shopper {
+    /// The shop, as they call it.
     pub api: Api,
+    /// Theirs alone.
     pub email: String,
+    /// Says who they are.
     pub token: String,
+    /// The id of their payment method.
     pub card: String,
 }
 
 impl Shopper {
+    /// With a card that is good.
+    ///
+    /// # Errors
+    /// When the shop refuses something.
     pub async fn new(shop: &Shop) -> Result<Self> {
         Self::with_card(shop, "tok_approve").await
     }
 
+    /// With this card of the provider's test cards.
+    ///
+    /// # Errors
+    /// When the shop refuses something.
     pub async fn with_card(shop: &Shop, card_token: &str) -> Result<Self> {
         let api = Api::new(&shop.urls()[0]);
         let email = format!("{}@example.com", fresh());
@@ -43,14 +57,26 @@ impl Shopper {
         Ok(Self { api, email, token, card })
     }
 
+    /// What there is to read.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn get(&self, path: &str) -> Result<Value> {
         self.api.get(path, Some(&self.token)).await?.json()
     }
 
+    /// What comes of a command.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.api.post(path, Some(&self.token), body).await?.json()
     }
 
+    /// So many of a product, instead of what was there. Answers the cart.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn put_in_cart(&self, product: &str, quantity: i64) -> Result<Value> {
         let path = format!("/v1/cart/items/{product}");
         let body = json!({ "quantity": quantity });
@@ -58,6 +84,9 @@ impl Shopper {
     }
 
     /// The same for one piece, without the cart as the answer: a large one is large to read.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn put_in_cart_quietly(&self, product: &str) -> Result<()> {
         let path = format!("/v1/cart/items/{product}");
         let body = json!({ "quantity": 1 });
@@ -66,18 +95,28 @@ impl Shopper {
         put.await.map(drop)
     }
 
-    /// Checks out with this key; the answer whatever it is.
+    /// Checks out with this key; the answer as it came.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn checkout(&self, key: &str) -> Result<Answer> {
         let body = json!({ "payment_method_id": self.card });
         self.checkout_with(key, &body).await
     }
 
+    /// The same with any body.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn checkout_with(&self, key: &str, body: &Value) -> Result<Answer> {
         let headers = [("idempotency-key", key)];
         self.api.call(Method::POST, "/v1/orders", Some(&self.token), Some(body), &headers).await
     }
 
     /// Orders so many of a product. Answers the order as it was accepted.
+    ///
+    /// # Errors
+    /// When the shop refuses it, or does not say where the order is.
     pub async fn order(&self, product: &str, quantity: i64) -> Result<Value> {
         self.put_in_cart(product, quantity).await?;
         let answer = self.checkout(&fresh()).await?;
@@ -89,6 +128,9 @@ impl Shopper {
     }
 
     /// The same while processes die: whoever gets no order tries again, with the same key.
+    ///
+    /// # Errors
+    /// When the answer is no order.
     pub async fn order_patiently(&self, product: &str) -> Result<Value> {
         let key = fresh();
         let what = format!("an order of {product}");
@@ -109,6 +151,9 @@ impl Shopper {
     }
 
     /// Waits until the order is in this state.
+    ///
+    /// # Errors
+    /// Never: it panics when it takes too long.
     pub async fn reaches(&self, order: &Value, state: &str) -> Result<Value> {
         let path = format!("/v1/orders/{}", text(order, "order_id"));
         let what = format!("{path} is {state}");
@@ -120,6 +165,9 @@ impl Shopper {
     }
 
     /// Waits until the checkout is over.
+    ///
+    /// # Errors
+    /// Never: it panics when it takes too long.
     pub async fn settles(&self, order: &Value) -> Result<Value> {
         let path = format!("/v1/orders/{}", text(order, "order_id"));
         Ok(eventually(&format!("{path} settles"), SETTLED, async || {
@@ -132,11 +180,17 @@ impl Shopper {
 
 /// Who keeps the catalogue.
 pub struct Staff {
+    /// The shop, as they call it.
     pub api: Api,
+    /// Says who they are.
     pub token: String,
 }
 
 impl Staff {
+    /// Signs in.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn new(shop: &Shop) -> Result<Self> {
         let api = Api::new(&shop.urls()[0]);
         let token = api.sign_in(STAFF_EMAIL, &shop.staff_password()?).await?;
@@ -144,6 +198,9 @@ impl Staff {
     }
 
     /// Adds a product at 2.50. Answers its id.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn product(&self, stock: i64) -> Result<String> {
         let sku = fresh();
         let body = json!({ "sku": sku, "name": format!("tea glass {sku}"), "description": "",
@@ -152,6 +209,10 @@ impl Staff {
         Ok(text(&added.json::<Value>()?, "product_id"))
     }
 
+    /// A product's stock.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
     pub async fn stock(&self, product: &str) -> Result<Value> {
         let path = format!("/v1/staff/products/{product}/stock");
         self.api.get(&path, Some(&self.token)).await?.json()
@@ -172,6 +233,9 @@ impl Staff {
 
 /// What the payment provider has booked for an order: captured and refunded, in minor units, and
 /// the number of captures.
+///
+/// # Errors
+/// When the provider does not answer.
 pub async fn booked(shop: &Shop, order: &Value) -> Result<(i64, i64, usize)> {
     let psp = Api::new(&shop.psp_url());
     let (mut captured, mut refunded, mut captures) = (0, 0, 0);
@@ -197,16 +261,23 @@ pub fn fresh() -> String {
     OrderId::mint().to_string()
 }
 
+/// So many pence.
 pub fn gbp(minor_units: i64) -> Value {
     json!({ "currency": "GBP", "minor_units": minor_units })
 }
 
 /// A field that must be text.
+///
+/// # Panics
+/// When it is not.
 pub fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}")).to_owned()
 }
 
 /// The refusal that must have come: status and code.
+///
+/// # Errors
+/// When something else came.
 pub fn refusal<T>(result: Result<T>) -> Result<(u16, String)> {
     let error = result.err().context("it was not refused")?;
     let refusal = error.downcast::<operator::api::Refusal>()?;

@@ -1,0 +1,67 @@
+//! Who passes which crash point, and while what.
+
+use std::fmt;
+
+use crash::Point;
+
+use crate::deeds::Deed::{self, *};
+
+/// One death.
+#[derive(Clone, Copy)]
+pub struct Case {
+    pub service: &'static str,
+    pub point: Point,
+    pub deed: Deed,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, point, deed } = self;
+        write!(f, "{service} at {} while somebody {deed}", point.name())
+    }
+}
+
+/// A point that is new does not compile before it is here, and each is reached or the test fails.
+fn passed(point: Point) -> &'static [(&'static str, Deed)] {
+    match point {
+        Point::CommitBefore | Point::CommitAfter => &[
+            ("order", Buys),
+            ("order", Pays),
+            ("order", Cancels),
+            ("order", Waits),
+            ("order", Returns),
+            ("product", Buys),
+            ("product", Delivers),
+            ("cart", Buys),
+            ("cart", SignsIn),
+            ("payment", Buys),
+            ("payment", Pays),
+            ("user", Registers),
+        ],
+        Point::RelayFetched | Point::RelayPublished | Point::RelayMarked => {
+            &[("order", Buys), ("product", Buys), ("payment", Buys), ("user", Registers)]
+        }
+        Point::RelayRewinding => &[("order", LosesTheBus)],
+        Point::ConsumerHandled | Point::ConsumerAcknowledged => {
+            &[("product", Buys), ("cart", Buys), ("order", Buys), ("payment", Buys)]
+        }
+        Point::WebhookNoted | Point::PspCaptureBefore | Point::PspCaptureAfter => {
+            &[("payment", Buys)]
+        }
+        Point::PspAskBefore | Point::PspAskAfter => &[("payment", BuysByABadLine)],
+        Point::PspVoidBefore | Point::PspVoidAfter => &[("payment", Cancels)],
+        Point::PaymentClaimed | Point::PspRefundBefore | Point::PspRefundAfter => {
+            &[("payment", Returns)]
+        }
+    }
+}
+
+/// All deaths.
+pub fn all() -> Vec<Case> {
+    let cases = Point::ALL.iter().flat_map(|&point| {
+        let by = passed(point);
+        assert!(!by.is_empty(), "nobody passes {}", point.name());
+        by.iter().map(move |&(service, deed)| Case { service, point, deed })
+    });
+    cases.collect()
+}

@@ -1,0 +1,259 @@
+//! What people do, in two parts: what is done before a service is armed, and what leads it to its
+//! point. Whoever gets no answer tries again, as people do.
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+use e2e::shopper::{PASSWORD, Shopper, booked, fresh, gbp, text};
+use http::Method;
+use operator::Signal;
+use serde_json::{Value, json};
+use stores::Server;
+
+use crate::world::{World, until};
+
+/// What somebody does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Buys,
+    /// The provider is silent until the service is armed.
+    Pays,
+    /// The answer to the charge is lost.
+    BuysByABadLine,
+    /// While the provider thinks.
+    Cancels,
+    /// In vain, until the deadline.
+    Waits,
+    Returns,
+    Registers,
+    /// With a guest's cart.
+    SignsIn,
+    /// To the shop's own shelf.
+    Delivers,
+    /// NATS loses its data.
+    LosesTheBus,
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Buys => "buys",
+            Self::Pays => "pays",
+            Self::BuysByABadLine => "buys by a bad line",
+            Self::Cancels => "cancels",
+            Self::Waits => "waits for the deadline",
+            Self::Returns => "sends something back",
+            Self::Registers => "registers",
+            Self::SignsIn => "signs in with a guest's cart",
+            Self::Delivers => "delivers stock",
+            Self::LosesTheBus => "loses the bus's data",
+        })
+    }
+}
+
+/// A deed on its way.
+pub struct Story {
+    deed: Deed,
+    shopper: Shopper,
+    product: String,
+    /// Whatever is sent again is sent with this.
+    key: String,
+    /// Once the shop has accepted it.
+    pub order: Option<Value>,
+}
+
+impl Story {
+    /// Everything up to the moment in question.
+    pub async fn begin(deed: Deed, world: &World) -> Result<Self> {
+        let card = match deed {
+            Deed::BuysByABadLine => "tok_lost",
+            Deed::Cancels | Deed::Waits => "tok_hang",
+            _ => "tok_approve",
+        };
+        let customer = async || Shopper::with_card(&world.shop, card).await.ok();
+        let shopper = until("a customer", customer).await;
+        let product = match deed {
+            Deed::Delivers => world.staff.product(1).await?,
+            _ => world.product.clone(),
+        };
+        let mut story = Self { deed, shopper, product, key: fresh(), order: None };
+        story.lead_up(world).await?;
+        Ok(story)
+    }
+
+    async fn lead_up(&mut self, world: &World) -> Result<()> {
+        let shopper = &self.shopper;
+        match self.deed {
+            Deed::Registers | Deed::Delivers => {}
+            Deed::Buys | Deed::BuysByABadLine => self.fill_the_cart().await,
+            Deed::SignsIn => self.fill_a_guests_cart().await?,
+            Deed::Pays => {
+                world.shop.kill("psp", Signal::STOP)?;
+                self.order = Some(shopper.order_patiently(&self.product).await?);
+                self.payment_is("pending").await;
+            }
+            Deed::Cancels => {
+                self.order = Some(shopper.order_patiently(&self.product).await?);
+                self.payment_is("pending").await;
+            }
+            Deed::Waits => {
+                world.restart("order", &[("SOUK_CHECKOUT_DEADLINE", "4s")]).await?;
+                self.order = Some(shopper.order_patiently(&self.product).await?);
+            }
+            Deed::Returns | Deed::LosesTheBus => {
+                let order = shopper.order_patiently(&self.product).await?;
+                self.order = Some(shopper.reaches(&order, "confirmed").await?);
+                world.quiet().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What leads an armed service to its point, over and over until there is an answer.
+    pub async fn go_on(&mut self, world: &World) -> Result<()> {
+        let shopper = &self.shopper;
+        match self.deed {
+            Deed::Buys | Deed::BuysByABadLine => {
+                let answer = until("an answer to the checkout", async || {
+                    shopper.checkout(&self.key).await.ok()
+                });
+                self.order = Some(answer.await.json()?);
+            }
+            Deed::Pays => world.shop.kill("psp", Signal::CONT)?,
+            Deed::Cancels => self.insist("cancel", &json!({})).await,
+            Deed::Waits => {}
+            Deed::Returns => {
+                let items = json!([{ "product_id": self.product, "quantity": 1 }]);
+                self.insist("returns", &json!({ "return_id": self.key, "items": items })).await;
+            }
+            Deed::Registers => self.register().await,
+            Deed::SignsIn => self.sign_in().await,
+            Deed::Delivers => self.deliver(world).await,
+            Deed::LosesTheBus => lose_the_bus(world).await?,
+        }
+        Ok(())
+    }
+
+    /// Whether everything has come out as it has to.
+    pub async fn end(&self, world: &World) -> Result<()> {
+        match self.deed {
+            Deed::Buys | Deed::Pays | Deed::BuysByABadLine => self.is_confirmed().await?,
+            Deed::Cancels => self.is_cancelled("customer").await?,
+            Deed::Waits => self.is_cancelled("deadline").await?,
+            Deed::Returns => {
+                let path = self.path();
+                until("the refund", async || {
+                    let order = self.shopper.get(&path).await.ok()?;
+                    (order["refunded"] == gbp(250)).then_some(())
+                })
+                .await;
+            }
+            Deed::Registers => self.register().await,
+            Deed::SignsIn => {
+                let cart = until("the cart", async || self.shopper.get("/v1/cart").await.ok());
+                let cart = cart.await;
+                ensure!(cart["total"] == gbp(3 * 250), "merged once: {cart}");
+            }
+            Deed::Delivers => world.staff.stock_is(&self.product, 6, 0, 0).await,
+            Deed::LosesTheBus => {
+                let order = self.shopper.order_patiently(&self.product).await?;
+                self.shopper.reaches(&order, "confirmed").await?;
+            }
+        }
+        let Some(order) = &self.order else { return Ok(()) };
+        let wanted = match self.deed {
+            Deed::Cancels | Deed::Waits => (0, 0, 0),
+            Deed::Returns => (250, 250, 1),
+            _ => (250, 0, 1),
+        };
+        let booked = booked(&world.shop, order).await?;
+        ensure!(booked == wanted, "the provider has {booked:?} and not {wanted:?}: {order}");
+        Ok(())
+    }
+
+    async fn is_confirmed(&self) -> Result<()> {
+        let order = self.order.as_ref().unwrap_or(&Value::Null);
+        let order = self.shopper.settles(order).await?;
+        ensure!(order["state"] == "confirmed", "{order}");
+        self.shopper.cart_is_empty().await;
+        Ok(())
+    }
+
+    async fn is_cancelled(&self, why: &str) -> Result<()> {
+        let order = self.order.as_ref().unwrap_or(&Value::Null);
+        let order = self.shopper.settles(order).await?;
+        ensure!(order["cancel_reason"] == *why, "{order}");
+        Ok(())
+    }
+
+    fn path(&self) -> String {
+        format!("/v1/orders/{}", text(self.order.as_ref().unwrap_or(&Value::Null), "order_id"))
+    }
+
+    async fn payment_is(&self, state: &str) {
+        let path = format!("{}/payment", self.path());
+        until("the payment", async || {
+            let payment = self.shopper.get(&path).await.ok()?;
+            (payment["state"] == *state).then_some(())
+        })
+        .await;
+    }
+
+    async fn insist(&self, verb: &str, body: &Value) {
+        let path = format!("{}/{verb}", self.path());
+        until(verb, async || self.shopper.post(&path, body).await.ok()).await;
+    }
+
+    /// A repetition is refused: the address is taken. Signing in tells whether it is theirs.
+    async fn register(&self) {
+        let api = &self.shopper.api;
+        let email = format!("{}@example.com", self.key);
+        let body = json!({ "email": email, "password": PASSWORD, "name": "Zohra" });
+        until("an account", async || {
+            let _taken = api.post("/v1/users", None, &body).await;
+            api.sign_in(&email, PASSWORD).await.ok()
+        })
+        .await;
+    }
+
+    async fn fill_the_cart(&self) {
+        let put = async || self.shopper.put_in_cart(&self.product, 1).await.ok();
+        until("something in the cart", put).await;
+    }
+
+    async fn fill_a_guests_cart(&mut self) -> Result<()> {
+        self.fill_the_cart().await;
+        let api = &self.shopper.api;
+        let guest: Value = api.get("/v1/cart", None).await?.json()?;
+        self.key = text(&guest, "cart_id");
+        let (path, body) = (format!("/v1/cart/items/{}", self.product), json!({ "quantity": 2 }));
+        let headers = [("x-cart-id", &*self.key)];
+        api.call(Method::PUT, &path, None, Some(&body), &headers).await?;
+        Ok(())
+    }
+
+    async fn sign_in(&self) {
+        let shopper = &self.shopper;
+        let body =
+            json!({ "email": shopper.email, "password": PASSWORD, "guest_cart_id": self.key });
+        until("a merged cart", async || {
+            let session = shopper.api.post("/v1/sessions", None, &body).await.ok()?;
+            let session: Value = session.json().ok()?;
+            (session["cart_merged"] == true).then_some(())
+        })
+        .await;
+    }
+
+    async fn deliver(&self, world: &World) {
+        let path = format!("/v1/staff/products/{}/receipts", self.product);
+        let body = json!({ "quantity": 5, "receipt": self.key });
+        let (api, token) = (&world.staff.api, Some(&*world.staff.token));
+        until("a receipt", async || api.post(&path, token, &body).await.ok()).await;
+    }
+}
+
+async fn lose_the_bus(world: &World) -> Result<()> {
+    world.shop.stop_store(Server::Nats).await?;
+    std::fs::remove_dir_all(world.shop.stores_data()?.join("nats/jetstream"))?;
+    world.shop.start_store(Server::Nats).await
+}
