@@ -229,6 +229,15 @@ mod tests {
             let log = self.folder.path().join("logs/order.log");
             fs::read_to_string(log).unwrap_or_default()
         }
+
+        async fn says(&self, words: &str) {
+            let said = async {
+                while !self.log().contains(words) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(10), said).await.expect(words);
+        }
     }
 
     #[tokio::test]
@@ -258,13 +267,7 @@ mod tests {
     #[tokio::test]
     async fn it_gets_its_settings_and_not_ours_and_its_words_are_kept() {
         let bench = bench("env; echo complaint >&2; exec sleep 1000", true);
-        bench.runs().await;
-        let said = async {
-            while !bench.log().contains("complaint") {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(Duration::from_secs(10), said).await.expect("it speaks");
+        bench.says("complaint").await;
         let log = bench.log();
         assert!(log.contains("SETTING=value") && log.contains("SOUK_SHOP=test"), "{log}");
         assert!(!log.contains("CARGO_MANIFEST_DIR"), "{log}");
@@ -273,18 +276,14 @@ mod tests {
     #[tokio::test]
     async fn its_next_life_is_told_something_else() {
         let bench = bench("env; exec sleep 1000", false);
-        bench.runs().await.signal(Signal::KILL).expect("ours");
+        let first = bench.runs().await;
+        bench.says("SETTING=value").await;
+        first.signal(Signal::KILL).expect("ours");
         bench.until("it is down", |process, _| process.is_none()).await;
         let told = ("SETTING".to_owned(), "another".to_owned());
         bench.controls.settings.lock().expect("no panic").push(told);
         bench.controls.start.notify_one();
-        let said = async {
-            while !bench.log().contains("SETTING=another") {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(Duration::from_secs(10), said).await.expect("it speaks");
-        assert!(bench.log().contains("SETTING=value"), "its first life was told as ever");
+        bench.says("SETTING=another").await;
     }
 
     #[tokio::test]
