@@ -61,6 +61,18 @@ fn has_open(pid: u32, inodes: &[String]) -> bool {
 mod tests {
     use super::*;
 
+    /// A port that is given back may be somebody else's at once, but not every time.
+    #[test]
+    fn a_port_that_is_given_back_is_free() {
+        let free = (0..20).any(|_| {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            let port = listener.local_addr().expect("bound").port();
+            drop(listener);
+            look(port) == Port::Free
+        });
+        assert!(free);
+    }
+
     #[test]
     fn a_taken_port_is_named_with_its_owner() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
@@ -69,7 +81,5 @@ mod tests {
         if cfg!(target_os = "linux") {
             assert!(owner.ends_with(&format!("(pid {})", std::process::id())), "{owner}");
         }
-        drop(listener);
-        assert_ne!(look(port), Port::Taken(owner), "whoever has it now, we do not");
     }
 }

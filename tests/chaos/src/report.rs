@@ -12,7 +12,7 @@ use crate::nemesis::Struck;
 use crate::run::Run;
 
 /// Fewer acknowledged orders than this in a minute prove nothing.
-const ORDERS_PER_MINUTE_MIN: u64 = 30;
+const ORDERS_PER_MINUTE_MIN: u64 = 60;
 /// Nor do strikes of which so many missed, in per cent.
 const MISSES_PERCENT_MAX: usize = 25;
 

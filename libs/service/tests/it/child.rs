@@ -1,11 +1,11 @@
 //! `examples/idle.rs` as a child process.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -24,7 +24,8 @@ pub struct Idle {
     child: Child,
     pub admin: SocketAddr,
     log: Arc<Mutex<String>>,
-    reader: Option<JoinHandle<()>>,
+    /// A word for every line of the log; closed when there will be no more, as the process has ended.
+    lines: Receiver<()>,
 }
 
 /// The command, without a port that anybody could know.
@@ -49,7 +50,7 @@ impl Idle {
     /// Starts `idle` with a behaviour and waits until it says that it is ready.
     pub fn ready(behaviour: &str, args: &[&str]) -> Self {
         let idle = Self::start(behaviour, args);
-        idle.eventually("ready", || idle.healthcheck().code == Some(0));
+        idle.answers("ready", |health| health.code == Some(0));
         idle
     }
 
@@ -63,15 +64,9 @@ impl Idle {
         let mut child = command.args(args).spawn().expect("the example starts");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         let log = Arc::new(Mutex::new(String::new()));
-        let kept = Arc::clone(&log);
-        let reader = std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                let mut log = kept.lock().expect("no panic while reading");
-                log.push_str(&line);
-                log.push('\n');
-            }
-        });
-        Self { child, admin, log, reader: Some(reader) }
+        let (line, lines) = channel();
+        keep(stdout, Arc::clone(&log), line);
+        Self { child, admin, log, lines }
     }
 
     pub fn healthcheck(&self) -> End {
@@ -95,24 +90,51 @@ impl Idle {
         parsed.filter_map(|line| Some(line.get("message")?.as_str()?.to_owned())).collect()
     }
 
-    pub fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+    /// Waits for a line of the log.
+    pub fn says(&self, words: &str) {
         let limit = Instant::now() + LIMIT;
-        while !holds() {
+        while !self.log().contains(words) {
+            let more = self.lines.recv_timeout(limit.saturating_duration_since(Instant::now()));
+            assert!(more.is_ok(), "it never said {words:?}; its log:\n{}", self.log());
+        }
+    }
+
+    /// Asks for its health until the answer is right. Asking starts a process, which takes a while.
+    pub fn answers(&self, what: &str, holds: impl Fn(&End) -> bool) {
+        let limit = Instant::now() + LIMIT;
+        while !holds(&self.healthcheck()) {
             assert!(Instant::now() < limit, "not {what}; its log:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// Waits for the process to exit by itself.
     pub fn end(mut self) -> End {
         let started = Instant::now();
-        let code = wait_code(&mut self.child, &self.log);
+        let limit = started + LIMIT;
+        let mut more = Ok(());
+        while more.is_ok() {
+            more = self.lines.recv_timeout(limit.saturating_duration_since(Instant::now()));
+        }
+        let ended = more == Err(RecvTimeoutError::Disconnected);
+        assert!(ended, "still running; its log:\n{}", self.log());
+        let code = self.child.wait().expect("it can be waited for").code();
         let took = started.elapsed();
         let mut stderr = String::new();
         self.child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("text");
-        self.reader.take().expect("joined once").join().expect("no panic while reading");
         End { code, stderr, log: self.log(), took }
     }
+}
+
+/// Keeps a log while it is written.
+fn keep(stdout: impl BufRead + Send + 'static, log: Arc<Mutex<String>>, said: Sender<()>) {
+    std::thread::spawn(move || {
+        for line in stdout.lines().map_while(Result::ok) {
+            let mut log = log.lock().expect("no panic while reading");
+            log.push_str(&line);
+            log.push('\n');
+            let _ = said.send(()); // nobody may be waiting any more
+        }
+    });
 }
 
 impl Drop for Idle {
@@ -130,21 +152,6 @@ fn wait(child: Child) -> End {
         stderr: String::from_utf8(output.stderr).expect("text"),
         log: String::from_utf8(output.stdout).expect("text"),
         took: started.elapsed(),
-    }
-}
-
-fn wait_code(child: &mut Child, log: &Mutex<String>) -> Option<i32> {
-    let limit = Instant::now() + LIMIT;
-    loop {
-        if let Some(status) = child.try_wait().expect("it can be waited for") {
-            return status.code();
-        }
-        assert!(
-            Instant::now() < limit,
-            "still running; its log:\n{}",
-            log.lock().expect("readable")
-        );
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -117,7 +117,7 @@ fn healthcheck_needs_only_the_admin_port() {
 #[test]
 fn healthcheck_says_what_is_missing() {
     let idle = Idle::start("waits", &[]);
-    idle.eventually("answering", || idle.healthcheck().stderr.contains("not ready"));
+    idle.answers("answering", |health| health.stderr.contains("not ready"));
     let end = idle.healthcheck();
     assert_eq!((end.code, end.stderr.as_str()), (Some(1), "idle: not ready: started: starting\n"));
 

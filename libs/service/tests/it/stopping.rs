@@ -21,9 +21,7 @@ fn a_signal_ends_the_process_in_order() {
 fn unready_comes_before_the_end() {
     let idle = Idle::ready("good", &["--drain-wait", "1s"]);
     idle.signal("TERM");
-    idle.eventually("unready", || {
-        idle.healthcheck().stderr == "idle: not ready: stopping: asked to stop\n"
-    });
+    idle.answers("unready", |health| health.stderr == "idle: not ready: stopping: asked to stop\n");
     assert!(!idle.log().contains("work finished"), "it still serves: {}", idle.log());
     let end = idle.end();
     assert_eq!(end.code, Some(0));
@@ -61,7 +59,7 @@ fn the_limit_holds_for_who_does_not_listen() {
 fn a_second_signal_ends_it_at_once() {
     let idle = Idle::ready("deaf", &["--drain-wait", "60s", "--stop-limit", "60s"]);
     idle.signal("TERM");
-    idle.eventually("stopping", || idle.log().contains("stopping"));
+    idle.says("stopping");
     idle.signal("INT");
     let end = idle.end();
     assert_eq!(end.code, Some(1));
@@ -71,7 +69,7 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn who_still_waits_for_a_dependency_stops_well() {
     let idle = Idle::start("waits", &["--drain-wait", "5s"]);
-    idle.eventually("waiting", || idle.log().contains("waiting for a dependency"));
+    idle.says("waiting for a dependency");
     idle.signal("TERM");
     let end = idle.end();
     assert_eq!((end.code, end.stderr.as_str()), (Some(0), ""), "{}", end.log);
