@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use operator::process::wait_until;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::compose::{NETWORK, Service};
 use crate::engine::Engine;
@@ -20,7 +22,7 @@ pub(crate) struct Container<'a> {
     pub(crate) name: String,
 }
 
-/// How a container ended.
+/// How a container ended, and how long after it was asked to.
 pub(crate) struct Stopped {
     pub(crate) took: Duration,
     pub(crate) code: String,
@@ -130,10 +132,13 @@ impl<'a> Container<'a> {
     }
 
     /// As `docker stop` and `docker compose stop` do it: SIGTERM, and SIGKILL after the grace period.
+    /// The end is the process's. The engine says so later, by seconds where the process had asked it
+    /// for a name that is gone: it waits for the answer of its own name server.
     pub(crate) fn stop(&self) -> Result<Stopped> {
-        let began = Instant::now();
+        let began = kernel::clock::now();
         self.engine.docker(&["stop", &self.name])?;
-        let took = began.elapsed();
+        let ended = OffsetDateTime::parse(&self.inspect("{{.State.FinishedAt}}")?, &Rfc3339)?;
+        let took = (ended - began).try_into().context("it ended before it was stopped")?;
         Ok(Stopped { took, code: self.inspect("{{.State.ExitCode}}")? })
     }
 
