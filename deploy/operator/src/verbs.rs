@@ -58,6 +58,7 @@ async fn verb(home: &Home, verb: &Verb) -> Result<ExitCode> {
         Verb::Sqlx(options) => sqlx::run(home, options.check)?,
         Verb::Load(_)
         | Verb::Chaos(_)
+        | Verb::Bench(_)
         | Verb::Test(_)
         | Verb::Doctor
         | Verb::Fetch(_)

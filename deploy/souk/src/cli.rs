@@ -1,8 +1,10 @@
 //! All verbs of `cargo souk`. Both steps read their arguments with this.
 
+mod bench;
 mod chaos;
 mod load;
 
+pub use bench::{Bench, Measured, Orders};
 pub use chaos::{Chaos, Fault};
 pub use load::{Class, Load, Scenario, Slo, Steps};
 
@@ -64,6 +66,8 @@ pub enum Verb {
     Load(Load),
     /// Break the shop on purpose while customers buy, and audit what is left
     Chaos(Chaos),
+    /// Measure the shop against a yardstick of this machine
+    Bench(Bench),
     /// Run the checks and the tests
     Test(Test),
     /// Say what was found on this machine and what would be done about the rest
@@ -375,6 +379,9 @@ mod tests {
             (vec!["load", "--rate", "9", "--scenario", "riot"], "hot-product"),
             (vec!["chaos", "--minutes", "0"], "'0' for '--minutes <M>'"),
             (vec!["chaos", "--faults", "kill,flood"], "'flood' for '--faults <LIST>'"),
+            (vec!["bench", "carts"], "'carts'"),
+            (vec!["bench", "orders", "--carts", "3"], "'3' for '--carts <N>'"),
+            (vec!["bench", "orders", "--duration", "5"], "such as 500ms"),
             (vec!["images", "--push", "acme"], "names no registry"),
             (vec!["images", "--platform", "linux/arm64"], "--push <REGISTRY>"),
             (vec!["dance"], "'dance'"),

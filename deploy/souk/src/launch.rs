@@ -34,6 +34,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Logs(_) => logs(home),
         Verb::Load(options) => load(home, options),
         Verb::Chaos(options) => chaos(home, options),
+        Verb::Bench(_) => bench(home),
         Verb::Test(Test { all }) => suites::run(home, *all),
         Verb::Doctor => doctor::run(home),
         Verb::Fetch(Fetch { all }) => fetch(home, *all),
@@ -134,6 +135,14 @@ fn chaos(home: &Home, options: &Chaos) -> Result {
     }
     build::shop(home, Profile::Dev)?;
     build::become_program(Profile::Dev, "chaos", std::env::args_os().skip(2))
+}
+
+/// In a shop of its own, whatever else is up: what is measured is this very tree.
+fn bench(home: &Home) -> Result {
+    machine::check_for_build(home)?;
+    machine::provide_stores(home, &Options::default(), false)?;
+    build::shop(home, Profile::Release)?;
+    build::become_program(Profile::Release, "bench", std::env::args_os().skip(2))
 }
 
 fn sqlx(home: &Home) -> Result {

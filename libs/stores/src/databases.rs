@@ -114,7 +114,7 @@ fn check_name(name: &str) -> Result<()> {
     }
 }
 
-fn without_password(url: &Url) -> String {
+pub(crate) fn without_password(url: &Url) -> String {
     let whole = url.with(&url.user, "", &url.path);
     whole.replacen(":@", "@", 1)
 }

@@ -28,12 +28,14 @@ mod nats;
 mod server;
 mod run;
 mod databases;
+mod pgbench;
 
 pub use databases::{Psql, database_statements};
 pub use error::{Error, Result};
 pub use fetch::{can_fetch, fetch, provide};
 pub use home::Home;
 pub use packages::Packages;
+pub use pgbench::Pgbench;
 pub use process::birth;
 pub use run::{Endpoints, Options, Stores};
 pub use system::install_with_package_manager;

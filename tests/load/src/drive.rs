@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Uri};
 use http_body_util::Full;
 use kernel::OrderId;
 use operator::api::Api;
@@ -23,11 +23,9 @@ use crate::pace::Pace;
 use crate::scenario::{Route, Scenario};
 use crate::schedule::{Arrival, Phase};
 use crate::seed::{self, Member};
-use crate::wire::{Answer, Failure, Wire};
+use crate::wire::{Answer, Failure, Wire, checkout, request};
 use crate::zipf::Zipf;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ONE_PIECE: Bytes = Bytes::from_static(b"{\"quantity\":1}");
 const SEARCHES: [&str; 4] = ["cups", "plain+tile", "colours", "lamp"];
 /// Of the ten minutes for which an access token is good.
@@ -167,13 +165,9 @@ impl Driver {
 
     fn checkout(&self, customer: Customer) -> Request<Full<Bytes>> {
         let card = &self.members.borrow()[customer].payment_method;
-        let body = format!("{{\"payment_method_id\":\"{card}\"}}");
-        let mut request = request(Method::POST, Uri::from_static("/v1/orders"), body.into());
-        self.sign(&mut request, customer);
         let nonce: u64 = self.random.borrow_mut().random();
-        if let Ok(key) = HeaderValue::try_from(format!("{}-{nonce:016x}", self.run)) {
-            request.headers_mut().insert(IDEMPOTENCY_KEY, key);
-        }
+        let mut request = checkout(card, &format!("{}-{nonce:016x}", self.run));
+        self.sign(&mut request, customer);
         request
     }
 
@@ -193,14 +187,11 @@ impl Driver {
             }
         }
         match answer {
-            Ok(Answer { location, .. }) if good => {
-                let placed = location.as_ref().and_then(order);
-                self.acknowledged.borrow_mut().extend(placed.zip(customer));
+            Ok(answer) if good => {
+                self.acknowledged.borrow_mut().extend(answer.order().zip(customer));
                 Outcome::Good
             }
-            Ok(Answer { status, code, .. }) => {
-                Outcome::Bad(format!("{} {}", status.as_u16(), code.unwrap_or_default()))
-            }
+            Ok(refusal) => Outcome::Bad(refusal.told()),
             Err(failure) => Outcome::Bad(failure.to_owned()),
         }
     }
@@ -226,20 +217,4 @@ impl Driver {
             }
         }
     }
-}
-
-fn request(method: Method, uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
-    let has_body = !body.is_empty();
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = method;
-    *request.uri_mut() = uri;
-    if has_body {
-        request.headers_mut().insert(CONTENT_TYPE, JSON);
-    }
-    request
-}
-
-/// `/v1/orders/{id}`.
-fn order(location: &HeaderValue) -> Option<OrderId> {
-    location.to_str().ok()?.strip_prefix("/v1/orders/")?.parse().ok()
 }

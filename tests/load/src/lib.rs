@@ -24,6 +24,7 @@ pub mod slo;
 pub mod knee;
 pub mod report;
 mod run;
+pub mod orders;
 
 use std::process::ExitCode;
 

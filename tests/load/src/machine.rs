@@ -32,8 +32,8 @@ pub enum Part {
     Around,
 }
 
-/// Everything that runs for the shop, and this process.
-pub(crate) fn groups(state: &State) -> Vec<Group> {
+/// Everything that runs for the shop, and this process under the name of what it does.
+pub(crate) fn groups(state: &State, own_name: &str) -> Vec<Group> {
     let processes = state.processes.iter().filter_map(|entry| {
         let part = if entry.task.service == "psp" { Part::Around } else { Part::Shop };
         Some(Group { name: entry.task.name.clone(), part, pid: entry.process.as_ref()?.pid })
@@ -50,7 +50,7 @@ pub(crate) fn groups(state: &State) -> Vec<Group> {
     let supervisor = state.supervisor.pid;
     // A test is both.
     let supervisor = (supervisor != myself).then(|| around("supervisor", supervisor));
-    processes.chain(stores).chain(supervisor).chain([around("load", myself)]).collect()
+    processes.chain(stores).chain(supervisor).chain([around(own_name, myself)]).collect()
 }
 
 /// Processor time so far.
@@ -61,6 +61,52 @@ pub(crate) struct Snapshot {
     pub(crate) cpu_ms: Vec<u64>,
     /// Of everything on the machine.
     pub(crate) machine_ms: u64,
+}
+
+/// Processor time of each group between two looks.
+#[derive(Clone, Debug)]
+pub(crate) struct Spent {
+    /// Milliseconds.
+    pub(crate) groups: Vec<(Part, u64)>,
+    /// Of everything on the machine, in milliseconds.
+    pub(crate) machine: u64,
+    /// Between the looks.
+    pub(crate) seconds: f64,
+}
+
+impl Snapshot {
+    /// What was spent since an earlier look at the same groups.
+    pub(crate) fn since(&self, from: &Self, groups: &[Group]) -> Spent {
+        let between = from.cpu_ms.iter().zip(&self.cpu_ms);
+        let between = between.map(|(from, to)| to.saturating_sub(*from));
+        Spent {
+            groups: groups.iter().map(|group| group.part).zip(between).collect(),
+            machine: self.machine_ms.saturating_sub(from.machine_ms),
+            seconds: self.at.saturating_duration_since(from.at).as_secs_f64(),
+        }
+    }
+}
+
+impl Spent {
+    /// Gateway, services and stores.
+    pub(crate) fn shop(&self) -> u64 {
+        self.of(|part| part != Part::Around)
+    }
+
+    /// The provider, the supervisor and this generator too.
+    pub(crate) fn all(&self) -> u64 {
+        self.of(|_| true)
+    }
+
+    /// What others on the machine did, as a share of its work in per cent.
+    pub(crate) fn others_percent(&self) -> f64 {
+        let others = self.machine.saturating_sub(self.all());
+        if self.machine == 0 { 0.0 } else { 100.0 * others as f64 / self.machine as f64 }
+    }
+
+    fn of(&self, wanted: impl Fn(Part) -> bool) -> u64 {
+        self.groups.iter().filter(|(part, _)| wanted(*part)).map(|(_, ms)| ms).sum()
+    }
 }
 
 /// Looks at all groups now. None where the kernel does not tell.

@@ -5,6 +5,8 @@ mod html;
 mod chart;
 
 use audit::Verdict;
+use hdrhistogram::{Counter, Histogram};
+use operator::state::State;
 use serde::Serialize;
 
 use crate::knee::Knee;
@@ -67,6 +69,16 @@ pub struct Layout {
     pub processes: Vec<String>,
 }
 
+impl Layout {
+    pub(crate) fn of(state: &State) -> Self {
+        Self {
+            profile: state.profile.clone(),
+            shards: state.shards,
+            processes: state.processes.iter().map(|entry| entry.task.name.clone()).collect(),
+        }
+    }
+}
+
 /// Percentiles, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Latency {
@@ -82,6 +94,22 @@ pub struct Latency {
     pub p999: f64,
     /// The slowest.
     pub max: f64,
+}
+
+impl Latency {
+    /// Of times in microseconds.
+    pub(crate) fn of<C: Counter>(us: &Histogram<C>) -> Self {
+        let ms = |us: u64| us as f64 / 1e3;
+        let at = |quantile| ms(us.value_at_quantile(quantile));
+        Self {
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: ms(us.max()),
+        }
+    }
 }
 
 /// A time of one rate. Rates are requests a second.

@@ -87,7 +87,8 @@ async fn measured(options: &Load, here: Option<&Layout>) -> Result<Finished> {
     let members = members.await?;
 
     let phases = schedule::phases(options);
-    let groups = target.local.as_ref().map_or_else(Vec::new, |local| machine::groups(&local.state));
+    let groups =
+        target.local.as_ref().map_or_else(Vec::new, |local| machine::groups(&local.state, "load"));
     phases.iter().for_each(announce);
     let wire = Wire::to(&target.gateways)?;
     let (started_unix_ms, pace) = (now_unix_ms(), Pace::start(&phases)?);

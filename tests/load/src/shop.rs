@@ -63,7 +63,11 @@ impl Target {
         format!("http://{}", self.gateways.first().map_or("", String::as_str))
     }
 
-    fn of(layout: &Layout, state: State) -> Result<Self> {
+    /// The shop of a folder.
+    ///
+    /// # Errors
+    /// When its secrets cannot be read.
+    pub(crate) fn of(layout: &Layout, state: State) -> Result<Self> {
         let gateways = state.of("gateway").map(|entry| entry.task.listen.to_string()).collect();
         let password = Secrets::at(layout).staff_password()?;
         let staff = Some(Staff { email: STAFF_EMAIL.to_owned(), password });

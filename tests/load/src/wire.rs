@@ -5,12 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{HOST, LOCATION};
-use http::{HeaderValue, Request, StatusCode};
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use kernel::OrderId;
 use memchr::memmem;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
@@ -18,6 +19,8 @@ use tokio::time::timeout;
 
 /// Longer than the shop's own deadline.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The part of an answer that is looked at.
 #[derive(Clone, Debug)]
@@ -31,8 +34,43 @@ pub(crate) struct Answer {
     pub(crate) at: Instant,
 }
 
+impl Answer {
+    /// The order that was placed.
+    pub(crate) fn order(&self) -> Option<OrderId> {
+        self.location.as_ref()?.to_str().ok()?.strip_prefix("/v1/orders/")?.parse().ok()
+    }
+
+    /// A refusal, in a stable word.
+    pub(crate) fn told(&self) -> String {
+        let code = self.code.as_deref().unwrap_or_default();
+        format!("{} {code}", self.status.as_u16()).trim_end().to_owned()
+    }
+}
+
 /// Why there is no answer: a stable word for the report.
 pub(crate) type Failure = &'static str;
+
+/// A request with a JSON body, or with none.
+pub(crate) fn request(method: Method, uri: Uri, body: Bytes) -> Request<Full<Bytes>> {
+    let has_body = !body.is_empty();
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    if has_body {
+        request.headers_mut().insert(CONTENT_TYPE, JSON);
+    }
+    request
+}
+
+/// The checkout of a cart, to be paid with this card.
+pub(crate) fn checkout(card: &str, key: &str) -> Request<Full<Bytes>> {
+    let body = format!("{{\"payment_method_id\":\"{card}\"}}");
+    let mut request = request(Method::POST, Uri::from_static("/v1/orders"), body.into());
+    if let Ok(key) = HeaderValue::from_str(key) {
+        request.headers_mut().insert(IDEMPOTENCY_KEY, key);
+    }
+    request
+}
 
 struct Gateway {
     address: String,

@@ -169,7 +169,7 @@ fn percent(text: &str) -> Option<f64> {
 }
 
 /// `500ms`, `30s`, `5m` or `1h`, and not nothing.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor_ms = match unit {

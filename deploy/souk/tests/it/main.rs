@@ -56,6 +56,7 @@ fn a_senseless_command_line_ends_with_64_and_one_line() {
         &["up", "--port", "0"],
         &["order", "--quantity", "-1"],
         &["import", "gone.csv"],
+        &["bench", "orders", "--under-way", "0"],
     ] {
         let (code, out, err) = run(&mut souk(&folder, arguments));
         assert_eq!(
@@ -73,8 +74,8 @@ fn a_senseless_command_line_ends_with_64_and_one_line() {
 fn every_verb_explains_itself() {
     let folder = workspace("help");
     let verbs = [
-        "up", "down", "status", "logs", "order", "import", "test", "doctor", "fetch", "sqlx",
-        "images",
+        "up", "down", "status", "logs", "order", "import", "load", "chaos", "bench", "test",
+        "doctor", "fetch", "sqlx", "images",
     ];
     for verb in verbs {
         let (code, out, _) = run(&mut souk(&folder, &[verb, "--help"]));

@@ -2,12 +2,11 @@
 
 use anyhow::Result;
 use audit::Verdict;
-use hdrhistogram::{Counter, Histogram};
 use souk::cli::{Class, Load};
 
 use super::Run;
 use crate::knee::{self, Step};
-use crate::machine::{self, Part, Snapshot};
+use crate::machine::{self, Part};
 use crate::measure::Counted;
 use crate::report::{
     Cost, Errors, Generator, Latency, Layout, Moment, Orders, Phase, Process, Report, Route,
@@ -45,7 +44,7 @@ pub(super) fn report(run: &Run, options: &Load) -> Result<Report> {
         started_unix_ms: run.started_unix_ms,
         users: run.driven.members.len(),
         environment: run.environment.clone(),
-        shop: layout(run),
+        shop: run.target.local.as_ref().map(|local| Layout::of(&local.state)),
         total: phase("together", seconds, &all, core_ms)?,
         phases,
         routes: routes(&all),
@@ -116,33 +115,12 @@ fn percent(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 }
 }
 
-fn latency<C: Counter>(us: &Histogram<C>) -> Latency {
-    let at = |quantile| ms(us.value_at_quantile(quantile));
-    Latency {
-        p50: at(0.5),
-        p90: at(0.9),
-        p95: at(0.95),
-        p99: at(0.99),
-        p999: at(0.999),
-        max: ms(us.max()),
-    }
-}
-
-fn layout(run: &Run) -> Option<Layout> {
-    let state = &run.target.local.as_ref()?.state;
-    Some(Layout {
-        profile: state.profile.clone(),
-        shards: state.shards,
-        processes: state.processes.iter().map(|entry| entry.task.name.clone()).collect(),
-    })
-}
-
 fn phases(run: &Run) -> Result<Vec<Phase>> {
     let mut told = Vec::new();
     for (at, (planned, counted)) in run.phases.iter().zip(&run.driven.recorder.phases).enumerate() {
         if planned.measured {
             let look = |at: usize| run.looks.get(at)?.as_ref();
-            let spent = look(at).zip(look(at + 1)).map(|(from, to)| spent(run, from, to));
+            let spent = look(at).zip(look(at + 1)).map(|(from, to)| to.since(from, &run.groups));
             let core_ms =
                 spent.and_then(|spent| each(spent.shop(), counted.good() + counted.bad()));
             told.push(phase(&planned.name, planned.duration.as_secs_f64(), counted, core_ms)?);
@@ -162,7 +140,7 @@ fn phase(name: &str, seconds: f64, counted: &Counted, core_ms: Option<f64>) -> R
         offered: counted.offered as f64 / seconds,
         good: counted.good() as f64 / seconds,
         errors_percent: percent(counted.bad(), counted.good() + counted.bad()),
-        latency_ms: latency(&counted.of(|_| true)?),
+        latency_ms: Latency::of(&counted.of(|_| true)?),
         core_ms_per_request: core_ms,
     })
 }
@@ -175,7 +153,7 @@ fn routes(all: &Counted) -> Vec<Route> {
         request: route.request(),
         good: answers.good.len(),
         bad: answers.bad(),
-        latency_ms: latency(&answers.good),
+        latency_ms: Latency::of(&answers.good),
     });
     told.collect()
 }
@@ -214,50 +192,23 @@ fn orders(run: &Run) -> Orders {
         confirmed: *confirmed,
         cancelled: *cancelled,
         open: *open,
-        settled_ms: latency(took),
+        settled_ms: Latency::of(took),
     }
 }
 
 fn generator(all: &Counted) -> Generator {
-    let lateness_ms = latency(&all.lateness);
+    let lateness_ms = Latency::of(&all.lateness);
     let starved_share = all.starved as f64 / all.offered.max(1) as f64;
     let kept_its_schedule = lateness_ms.p99 <= LATE_MAX_MS && starved_share <= STARVED_MAX;
     Generator { lateness_ms, starved: all.starved, kept_its_schedule }
 }
 
-/// Processor time of each group between two looks.
-struct Spent {
-    groups: Vec<(Part, u64)>,
-    machine: u64,
-    seconds: f64,
-}
-
-impl Spent {
-    fn shop(&self) -> u64 {
-        self.of(|part| part != Part::Around)
-    }
-
-    fn of(&self, wanted: impl Fn(Part) -> bool) -> u64 {
-        self.groups.iter().filter(|(part, _)| wanted(*part)).map(|(_, ms)| ms).sum()
-    }
-}
-
-fn spent(run: &Run, from: &Snapshot, to: &Snapshot) -> Spent {
-    let between = from.cpu_ms.iter().zip(&to.cpu_ms).map(|(from, to)| to.saturating_sub(*from));
-    Spent {
-        groups: run.groups.iter().map(|group| group.part).zip(between).collect(),
-        machine: to.machine_ms.saturating_sub(from.machine_ms),
-        seconds: to.at.saturating_duration_since(from.at).as_secs_f64(),
-    }
-}
-
 /// From the first measured phase until the last order had settled.
 fn cost(run: &Run, all: &Counted) -> Option<Cost> {
     let first = run.phases.iter().position(|phase| phase.measured)?;
-    let spent = spent(run, run.looks.get(first)?.as_ref()?, run.at_rest.as_ref()?);
+    let from = run.looks.get(first)?.as_ref()?;
+    let spent = run.at_rest.as_ref()?.since(from, &run.groups);
     let requests = all.good() + all.bad();
-    let everybody = spent.of(|_| true);
-    let others = spent.machine.saturating_sub(everybody);
     let processes = run.groups.iter().zip(&spent.groups).map(|(group, (part, cpu_ms))| {
         let (resident, resident_most) = machine::memory(group);
         Process {
@@ -275,8 +226,8 @@ fn cost(run: &Run, all: &Counted) -> Option<Cost> {
         requests,
         seconds: spent.seconds,
         core_ms_per_request: each(spent.shop(), requests)?,
-        all_core_ms_per_request: each(everybody, requests)?,
-        others_percent: percent(others, spent.machine),
+        all_core_ms_per_request: each(spent.all(), requests)?,
+        others_percent: spent.others_percent(),
         shop_resident: shop.filter_map(|process| process.resident).sum(),
         processes,
     })

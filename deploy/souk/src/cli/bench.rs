@@ -1,0 +1,48 @@
+//! Options of `bench`: what is measured, and against which yardstick.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::load::duration;
+
+/// Options of `bench`.
+#[derive(Debug, Clone, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct Bench {
+    /// What is measured.
+    #[command(subcommand)]
+    pub what: Measured,
+}
+
+/// What can be measured.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Measured {
+    /// Settled orders a second, against the durable commits a second of the same PostgreSQL
+    ///
+    /// A shop of its own, built for release: one of each process, a database for each context, mTLS, fsync,
+    /// 1 % of the traces. Carts are filled and tokens signed before anything is measured. Then pgbench commits
+    /// single rows with 32 clients; customers check out as fast as the shop settles their orders; other
+    /// customers check out at half of that rate; pgbench commits again; the books are audited.
+    Orders(Orders),
+}
+
+/// Options of `bench orders`.
+#[derive(Debug, Clone, Args)]
+pub struct Orders {
+    /// How long the shop is measured, at full load and then at half of it
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
+    pub duration: Duration,
+    /// How many orders are under way at full load: sent, and not settled
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub under_way: u32,
+    /// Customers with a filled cart, each of whom buys once: two thirds of them at full load
+    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(30..=500_000))]
+    pub carts: u32,
+    /// How long pgbench runs, before and after
+    #[arg(long, value_name = "D", default_value = "5s", value_parser = duration)]
+    pub yardstick: Duration,
+    /// Folder for report.txt and report.json [default: a new one in .souk/bench]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}

@@ -1,0 +1,129 @@
+//! `cargo souk bench orders`: how many orders a second the shop settles, in units of what its machine
+//! can do: the single rows that the same PostgreSQL commits in a second, in the same run.
+//!
+//! An order is settled when it was placed, its stock held, it was paid and confirmed: seven durable
+//! changes in four databases and one at the payment provider. First as many orders are sent as the
+//! shop settles ([`rush`]); then half as many, at times that were fixed before ([`steady`]), because a
+//! latency at full load says nothing but how long the queue was made. Accounts, cards, carts and
+//! tokens are there before ([`customers`]). What was settled when is read from the records ([`books`]).
+
+mod customers;
+mod sender;
+mod rush;
+mod steady;
+mod books;
+mod yardstick;
+mod bench;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow};
+use clap::Parser as _;
+use operator::layout::Layout;
+use operator::signals::Signals;
+use operator::{Options, Shop};
+use souk::cli::{Bench, EXIT_USAGE, Measured, Orders, SERVICES};
+use souk::style::red;
+use stores::{Home, Pgbench, Server, Stores};
+use tokio::task::spawn_blocking;
+
+pub use bench::measure;
+pub use report::Report;
+
+#[derive(Debug, clap::Parser)]
+#[command(name = "bench", about = "Measure the shop against a yardstick of this machine", version)]
+struct Program {
+    #[command(flatten)]
+    bench: Bench,
+}
+
+/// The whole program. 0: measured, and the books are right (targets that are missed are only said);
+/// 1: they are not, or nothing could be measured; 64: the command line makes no sense.
+pub fn main() -> ExitCode {
+    let Measured::Orders(options) = match Program::try_parse() {
+        Ok(Program { bench }) => bench.what,
+        Err(error) => {
+            let _ = error.print(); // if it cannot be printed, nobody looks
+            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    match verb(&options) {
+        Ok(report) if report.audit.is_clean() => ExitCode::SUCCESS,
+        Ok(_) => {
+            eprintln!("{} the books are not right: see the audit", red("error:"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("{} {error:#}", red("error:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn verb(options: &Orders) -> Result<Report> {
+    let home = Home::find()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(in_a_shop_of_its_own(options, &home.path().join("bench/shop")));
+    runtime.shutdown_background(); // a measurement that was broken off is not waited for
+    let report = report?;
+    write(options, &home, &report)?;
+    Ok(report)
+}
+
+/// Opens a shop in a folder, measures it, and leaves nothing there.
+async fn in_a_shop_of_its_own(options: &Orders, folder: &Path) -> Result<Report> {
+    let mut signals = Signals::catch()?;
+    let shop = open(folder).await.context("starting the shop")?;
+    let (options, layout) = (options.clone(), Layout::at(&folder.join("run")));
+    let measured = tokio::select! {
+        measured = spawn_blocking(move || measure(&options, &layout)) => measured?,
+        name = signals.next() => Err(anyhow!("stopped by {name}")),
+    };
+    let stopped = shop.stop().await;
+    let report = measured.with_context(|| format!("logs are in {}", folder.display()))?;
+    stopped?;
+    clear(folder)?;
+    Ok(report)
+}
+
+async fn open(folder: &Path) -> Result<Shop> {
+    let tools = stores::provide(&Home::find()?, &Server::ALL, &say)?;
+    Pgbench::of(&tools)?; // rather now than after a minute
+    clear(folder)?;
+    std::fs::create_dir_all(folder)?;
+    let mut options = Options::in_folder(folder, tools)?;
+    options.restart = false;
+    let sampled = SERVICES.map(|service| {
+        (service.to_owned(), "SOUK_TRACE_RATIO".to_owned(), report::TRACE_RATIO.to_string())
+    });
+    options.environment.extend(sampled);
+    Shop::start(options).await
+}
+
+fn clear(folder: &Path) -> Result<()> {
+    Stores::wipe(&folder.join("stores"))?;
+    if folder.is_dir() {
+        std::fs::remove_dir_all(folder)?;
+    }
+    Ok(())
+}
+
+fn write(options: &Orders, home: &Home, report: &Report) -> Result<()> {
+    let at = report.setting.started_unix_ms / 1_000;
+    let own = || home.path().join("bench").join(format!("orders-{at}"));
+    let folder: PathBuf = options.out.clone().unwrap_or_else(own);
+    let write = || -> Result<()> {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("report.txt"), report.to_string())?;
+        Ok(std::fs::write(folder.join("report.json"), serde_json::to_vec_pretty(report)?)?)
+    };
+    write().with_context(|| format!("cannot write the report to {}", folder.display()))?;
+    say(&format!("report     {}", folder.join("report.json").display()));
+    Ok(())
+}
+
+fn say(text: &str) {
+    operator::speak::line(format_args!("{text}"));
+}

@@ -1,0 +1,50 @@
+//! Full load: as many orders are kept under way as were asked for. Whenever the shop has settled one,
+//! the next is sent; so none waits longer than the shop needs, and the queue is no longer than it was
+//! meant to be.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Result;
+use kernel::clock;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::bench::{Look, Phase};
+use super::books::Books;
+use super::customers::Customer;
+use super::sender::Sender;
+use crate::machine::Group;
+use crate::wire::Wire;
+
+/// Batches fill and connections are opened before anything counts.
+const WARM_UP: Duration = Duration::from_secs(3);
+/// So often the records are asked how many orders are open.
+const LOOK: Duration = Duration::from_millis(20);
+/// So many at most are sent at one moment.
+const BURST: usize = 64;
+
+/// Sends until the time is over, or nobody has a cart any more.
+pub(super) async fn rush(
+    wire: &Rc<Wire>,
+    books: &mut Books,
+    groups: &[Group],
+    mut customers: VecDeque<Customer>,
+    (most, duration): (usize, Duration),
+) -> Result<Phase> {
+    let sender = Sender::new(wire)?;
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (began, mut from, mut warm) = (Instant::now(), Look::now(groups), false);
+    while began.elapsed() < WARM_UP + duration && !customers.is_empty() {
+        look.tick().await;
+        if !warm && began.elapsed() >= WARM_UP {
+            (from, warm) = (Look::now(groups), true);
+        }
+        let under_way = books.open_orders().await? + sender.under_way();
+        let free = most.saturating_sub(under_way).min(BURST).min(customers.len());
+        customers.drain(..free).for_each(|customer| sender.buy(&customer, clock::now()));
+    }
+    let to = Look::now(groups);
+    Ok(Phase { offered: None, from, to, sent: sender.finish().await? })
+}

@@ -1,0 +1,57 @@
+use clap::Parser as _;
+use e2e::shops;
+use load::orders::{Report, measure};
+use operator::layout::Layout;
+use souk::cli::{Bench, Measured};
+use stores::Home;
+
+const SHOP: &str = "bench";
+
+#[derive(clap::Parser)]
+struct Options {
+    #[command(flatten)]
+    bench: Bench,
+}
+
+fn run() -> Report {
+    let small = "bench orders --carts 90 --under-way 6 --duration 1s --yardstick 1s";
+    let Measured::Orders(options) = Options::try_parse_from(small.split(' ')).unwrap().bench.what;
+    let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
+    measure(&options, &Layout::at(&folder)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settled_orders_are_measured_against_the_same_servers_commits() {
+    let shop = shops::open(SHOP, |_| ()).await.unwrap();
+    let measured = tokio::task::spawn_blocking(run).await;
+    if measured.is_err() {
+        shops::print_logs(&shop);
+    }
+    shops::close(SHOP, shop).await.unwrap();
+    let report = measured.unwrap();
+
+    assert!(report.audit.is_clean(), "\n{}", report.audit);
+    let [before, after] = report.durable_commits_per_second;
+    assert!(before > 0.0 && after > 0.0, "{report}");
+    let expected = report.full_load.settled_per_second / ((before + after) / 2.0);
+    assert!((report.ratio - expected).abs() < 1e-9, "{report}");
+    assert_eq!(report.setting.durability.fsync, "on");
+
+    for phase in [&report.full_load, &report.half_load] {
+        assert!(phase.settled > 0 && phase.refused.is_empty(), "{report}");
+        let (waited, lag) = (phase.settled_ms, phase.publish_lag_ms);
+        assert!(waited.p99 >= phase.recorded_ms.p50 && lag.p50 > 0.0, "{report}");
+        let cost = phase.cost.as_ref().unwrap();
+        let parts: f64 = cost.processes.iter().map(|process| process.core_ms_per_order).sum();
+        assert!((parts - cost.all_core_ms_per_order).abs() < 1e-6, "{report}");
+        assert!(cost.processes.iter().any(|p| p.name == "psp" && p.resident.is_some()), "{report}");
+    }
+    let confirmed = report.audit.checks.iter().map(|check| check.looked_at).max();
+    assert!(confirmed >= Some(report.half_load.settled), "the audit has looked at them: {report}");
+
+    let text = report.to_string();
+    assert_eq!(text.matches("reached").count() + text.matches("REACHED").count(), 4, "{text}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["full_load"]["settled"], report.full_load.settled);
+    assert_eq!(json["under_way"], 6, "the setting is on the first level");
+}
