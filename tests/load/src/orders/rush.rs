@@ -1,6 +1,7 @@
 //! Full load: as many orders are kept under way as were asked for. Whenever the shop has settled one,
 //! the next is sent; so none waits longer than the shop needs, and the queue is no longer than it was
-//! meant to be.
+//! meant to be. Checkouts without an answer have a limit of their own: what is beyond the shop's places
+//! for them would only be turned away, and paid for by those that are not.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -20,9 +21,9 @@ use crate::wire::Wire;
 /// Batches fill and connections are opened before anything counts.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// So often the records are asked how many orders are open.
-const LOOK: Duration = Duration::from_millis(20);
-/// So many at most are sent at one moment.
-const BURST: usize = 64;
+const LOOK: Duration = Duration::from_millis(10);
+/// So many checkouts at most wait for their answers: several for each connection to the database.
+const UNANSWERED_MAX: usize = 48;
 
 /// Sends until the time is over, or nobody has a cart any more.
 pub(super) async fn rush(
@@ -41,8 +42,9 @@ pub(super) async fn rush(
         if !warm && began.elapsed() >= WARM_UP {
             (from, warm) = (Look::now(groups), true);
         }
-        let under_way = books.open_orders().await? + sender.under_way();
-        let free = most.saturating_sub(under_way).min(BURST).min(customers.len());
+        let unanswered = sender.under_way();
+        let free = most.saturating_sub(books.open_orders().await? + unanswered);
+        let free = free.min(UNANSWERED_MAX.saturating_sub(unanswered)).min(customers.len());
         customers.drain(..free).for_each(|customer| sender.buy(&customer, clock::now()));
     }
     let to = Look::now(groups);
