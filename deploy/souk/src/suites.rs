@@ -213,14 +213,16 @@ fn no_shop(home: &Home) -> bool {
     !home.stores().exists() && !home.state_file().exists()
 }
 
-/// A minute of faults, always the same: a change is judged by what it changes, and not by what is drawn.
-/// Whoever looks for more runs `cargo souk chaos`, whose seed is another every time.
+/// A minute of faults with each fixed seed, the same for every change, and one with a seed that nobody has tried.
 fn chaos(home: &Home) -> Result {
     build::shop(home, Profile::Dev)?;
     let program = build::operator(Profile::Dev)?.with_file_name("chaos");
-    let minute = ["--seed", "1", "--minutes", "1"];
-    let status = Command::new(program).args(minute).current_dir(home.workspace()).status()?;
-    build::succeeded(status, "chaos")
+    for seed in [Some("1"), Some("2"), Some("3"), None] {
+        let mut chaos = Command::new(&program);
+        chaos.args(["--minutes", "1"]).args(seed.map(|seed| ["--seed", seed]).iter().flatten());
+        build::succeeded(chaos.current_dir(home.workspace()).status()?, "chaos")?;
+    }
+    Ok(())
 }
 
 /// The edge's configuration in a real nginx, in front of real gateways.

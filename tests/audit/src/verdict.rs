@@ -64,7 +64,11 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Check { name, promise, looked_at, defects, examples } in &self.checks {
-            let word = if *defects == 0 { "kept  " } else { "BROKEN" };
+            let word = match (looked_at, defects) {
+                (0, 0) => "unseen",
+                (_, 0) => "kept  ",
+                _ => "BROKEN",
+            };
             writeln!(
                 f,
                 "  {promise:<3} {name:<34} {word} {looked_at:>9} looked at, {defects} wrong"

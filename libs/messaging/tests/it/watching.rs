@@ -80,6 +80,30 @@ async fn what_waits_in_the_outbox_is_seen_while_the_bus_is_away() {
     assert_eq!(published(), Some(3));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_is_taken_in_batches_and_what_is_given_up_on_is_counted() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(context.confirm(Shard(3)).await);
+    }
+    context.relay(&stop);
+    // One that begins after everything is in the stream.
+    context.consume(Effects::default(), &stop);
+    context.settled(20).await;
+    let handler = Effects { refuses_at: Some(ids[7]), ..Effects::default() };
+    context.consume_as("choosing", handler, &stop);
+    eventually("one is given up on", SOON, async || {
+        (metric("souk_dead_letters_total", "choosing") == Some(1)).then_some(())
+    })
+    .await;
+    let batch = |what: &str| metric(&format!("souk_consumer_batch_events_{what}"), "choosing");
+    assert!(batch("sum") >= Some(20), "{:?}", batch("sum"));
+    assert!(batch("count") < batch("sum"), "{:?} batches", batch("count"));
+}
+
 async fn lags(events: u64) {
     eventually("the lag is seen", SOON, async || {
         (metric("souk_consumer_lag_events", "lagging") == Some(events)).then_some(())

@@ -36,13 +36,21 @@ fn passed(point: Point) -> &'static [(&'static str, Deed)] {
             ("cart", SignsIn),
             ("payment", Buys),
             ("payment", Pays),
+            ("product", Imports),
             ("user", Registers),
+            ("user", Erases),
+            ("cart", Erases),
+            ("order", Erases),
         ],
         Point::RelayFetched | Point::RelayPublished | Point::RelayMarked => {
             &[("order", Buys), ("product", Buys), ("payment", Buys), ("user", Registers)]
         }
         Point::RelayRewinding => &[("order", LosesTheBus)],
-        Point::ConsumerHandled | Point::ConsumerAcknowledged => {
+        // What comes again must find that its effect is there: the cart has more to lose by now.
+        Point::ConsumerHandled => {
+            &[("product", Buys), ("cart", BuysAndGoesOn), ("order", Buys), ("payment", Buys)]
+        }
+        Point::ConsumerAcknowledged => {
             &[("product", Buys), ("cart", Buys), ("order", Buys), ("payment", Buys)]
         }
         Point::WebhookNoted | Point::PspCaptureBefore | Point::PspCaptureAfter => {

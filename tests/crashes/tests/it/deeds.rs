@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 use e2e::shopper::{PASSWORD, Shopper, booked, fresh, gbp, text};
 use http::Method;
 use operator::Signal;
+use operator::api::Imported;
+use operator::catalogue::{self, Line};
 use serde_json::{Value, json};
 use stores::Server;
 
@@ -18,6 +20,8 @@ pub enum Deed {
     Buys,
     /// The provider is silent until the service is armed.
     Pays,
+    /// The bus is away until the service is armed, and one more piece is in the cart by then.
+    BuysAndGoesOn,
     /// The answer to the charge is lost.
     BuysByABadLine,
     /// While the provider thinks.
@@ -30,6 +34,10 @@ pub enum Deed {
     SignsIn,
     /// To the shop's own shelf.
     Delivers,
+    /// A catalogue of one product.
+    Imports,
+    /// Their account, after they bought something.
+    Erases,
     /// NATS loses its data.
     LosesTheBus,
 }
@@ -39,6 +47,7 @@ impl fmt::Display for Deed {
         f.write_str(match self {
             Self::Buys => "buys",
             Self::Pays => "pays",
+            Self::BuysAndGoesOn => "buys and puts more in the cart",
             Self::BuysByABadLine => "buys by a bad line",
             Self::Cancels => "cancels",
             Self::Waits => "waits for the deadline",
@@ -46,6 +55,8 @@ impl fmt::Display for Deed {
             Self::Registers => "registers",
             Self::SignsIn => "signs in with a guest's cart",
             Self::Delivers => "delivers stock",
+            Self::Imports => "imports a catalogue",
+            Self::Erases => "erases their account",
             Self::LosesTheBus => "loses the bus's data",
         })
     }
@@ -84,13 +95,18 @@ impl Story {
     async fn lead_up(&mut self, world: &World) -> Result<()> {
         let shopper = &self.shopper;
         match self.deed {
-            Deed::Registers | Deed::Delivers => {}
+            Deed::Registers | Deed::Delivers | Deed::Imports => {}
             Deed::Buys | Deed::BuysByABadLine => self.fill_the_cart().await,
             Deed::SignsIn => self.fill_a_guests_cart().await?,
             Deed::Pays => {
                 world.shop.kill("psp", Signal::STOP)?;
                 self.order = Some(shopper.order_patiently(&self.product).await?);
                 self.payment_is("pending").await;
+            }
+            Deed::BuysAndGoesOn => {
+                world.shop.stop_store(Server::Nats).await?;
+                self.order = Some(shopper.order_patiently(&self.product).await?);
+                shopper.put_in_cart(&self.product, 2).await?;
             }
             Deed::Cancels => {
                 self.order = Some(shopper.order_patiently(&self.product).await?);
@@ -103,6 +119,13 @@ impl Story {
             Deed::Returns | Deed::LosesTheBus => {
                 let order = shopper.order_patiently(&self.product).await?;
                 self.order = Some(shopper.reaches(&order, "confirmed").await?);
+                world.quiet().await?;
+            }
+            Deed::Erases => {
+                let order = shopper.order_patiently(&self.product).await?;
+                self.order = Some(shopper.reaches(&order, "confirmed").await?);
+                shopper.cart_is_empty().await;
+                self.fill_the_cart().await;
                 world.quiet().await?;
             }
         }
@@ -120,6 +143,7 @@ impl Story {
                 self.order = Some(answer.await.json()?);
             }
             Deed::Pays => world.shop.kill("psp", Signal::CONT)?,
+            Deed::BuysAndGoesOn => world.shop.start_store(Server::Nats).await?,
             Deed::Cancels => self.insist("cancel", &json!({})).await,
             Deed::Waits => {}
             Deed::Returns => {
@@ -129,6 +153,13 @@ impl Story {
             Deed::Registers => self.register().await,
             Deed::SignsIn => self.sign_in().await,
             Deed::Delivers => self.deliver(world).await,
+            Deed::Imports => drop(until("an import", async || self.import(world).await.ok()).await),
+            Deed::Erases => {
+                let (api, token) = (&shopper.api, Some(&*shopper.token));
+                let erase =
+                    async || api.call(Method::DELETE, "/v1/me", token, None, &[]).await.ok();
+                drop(until("an end of the account", erase).await);
+            }
             Deed::LosesTheBus => lose_the_bus(world).await?,
         }
         Ok(())
@@ -138,6 +169,13 @@ impl Story {
     pub async fn end(&self, world: &World) -> Result<()> {
         match self.deed {
             Deed::Buys | Deed::Pays | Deed::BuysByABadLine => self.is_confirmed().await?,
+            Deed::BuysAndGoesOn => {
+                let order = self.order.as_ref().unwrap_or(&Value::Null);
+                self.shopper.reaches(order, "confirmed").await?;
+                world.has_heard("cart", "order").await?;
+                let cart = self.shopper.get("/v1/cart").await?;
+                ensure!(cart["total"] == gbp(250), "what was bought has left, once: {cart}");
+            }
             Deed::Cancels => self.is_cancelled("customer").await?,
             Deed::Waits => self.is_cancelled("deadline").await?,
             Deed::Returns => {
@@ -155,6 +193,18 @@ impl Story {
                 ensure!(cart["total"] == gbp(3 * 250), "merged once: {cart}");
             }
             Deed::Delivers => world.staff.stock_is(&self.product, 6, 0, 0).await,
+            Deed::Imports => {
+                let again = self.import(world).await?;
+                ensure!((again.unchanged, again.stock_received) == (1, 0), "{again:?}");
+                let found = self.shopper.get(&format!("/v1/products?sku={}", self.key)).await?;
+                let product = text(&found["products"][0], "product_id");
+                world.staff.stock_is(&product, 5, 0, 0).await;
+            }
+            Deed::Erases => {
+                let api = &self.shopper.api;
+                ensure!(api.sign_in(&self.shopper.email, PASSWORD).await.is_err(), "still there");
+                self.shopper.cart_is_empty().await;
+            }
             Deed::LosesTheBus => {
                 let order = self.shopper.order_patiently(&self.product).await?;
                 self.shopper.reaches(&order, "confirmed").await?;
@@ -242,6 +292,19 @@ impl Story {
             (session["cart_merged"] == true).then_some(())
         })
         .await;
+    }
+
+    async fn import(&self, world: &World) -> Result<Imported> {
+        let line = Line {
+            source: self.key.clone(),
+            sku: self.key.clone(),
+            name: "tea tray".into(),
+            description: String::new(),
+            category: "Metal".into(),
+            price: serde_json::from_value(gbp(250))?,
+            opening_stock: 5,
+        };
+        catalogue::upload(&world.staff.api, &world.staff.token, vec![line], |_| ()).await
     }
 
     async fn deliver(&self, world: &World) {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use audit::Places;
 use e2e::shopper::{SETTLED, Staff};
 use e2e::shops;
+use operator::http::Client;
 use operator::shop::programs_beside_this;
 use operator::{Shop, Signal};
 use testkit::eventually;
@@ -54,6 +55,20 @@ impl World {
     pub async fn quiet(&self) -> Result<()> {
         let quiet = audit::until_quiet(&Places::of(&self.shop), SETTLED).await?;
         ensure!(quiet, "the shop does not come to rest within {SETTLED:?}");
+        Ok(())
+    }
+
+    /// Waits until a service has acknowledged all that another one told, what came twice included.
+    pub async fn has_heard(&self, service: &str, source: &str) -> Result<()> {
+        let entry = self.shop.processes().into_iter().find(|entry| entry.task.name == service);
+        let admin =
+            Client::new(&format!("http://{}", entry.context("no such service")?.task.admin));
+        let lag = format!("souk_consumer_lag_events{{consumer=\"{service}-from-{source}\"}} 0");
+        until("nothing unheard", async || {
+            let metrics = admin.get("/metrics").await.ok()?;
+            String::from_utf8_lossy(&metrics.body).lines().find(|line| *line == lag).map(drop)
+        })
+        .await;
         Ok(())
     }
 
