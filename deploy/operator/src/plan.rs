@@ -53,6 +53,8 @@ pub struct Places {
     pub database_urls: BTreeMap<String, Vec<String>>,
     /// The bus.
     pub nats_url: String,
+    /// Copies of each stream on it; the services' own default without it.
+    pub nats_replicas: Option<u8>,
     /// The cache.
     pub redis_url: String,
     /// Where spans go.
@@ -123,6 +125,9 @@ impl Plan {
         if let Some(urls) = places.database_urls.get(&task.service) {
             env.set("SOUK_DATABASE_URLS", urls.join(","));
             env.set("SOUK_NATS_URL", &places.nats_url);
+            if let Some(replicas) = places.nats_replicas {
+                env.set("SOUK_NATS_REPLICAS", replicas);
+            }
             env.set("SOUK_REDIS_URL", &places.redis_url);
             env.path("SOUK_TOKEN_PUBLIC_KEY_FILE", places.secrets.token_key());
         }
@@ -212,6 +217,7 @@ mod tests {
             layout,
             database_urls: CONTEXTS.into_iter().map(urls).collect(),
             nats_url: "nats://n".into(),
+            nats_replicas: Some(3),
             redis_url: "redis://r".into(),
             collector: Some("http://127.0.0.1:4317".into()),
             checkout_deadline: Some(Duration::from_secs(3)),
@@ -281,6 +287,7 @@ mod tests {
         assert_eq!(environment(&plan, "order")["SOUK_DATABASE_URLS"], "souk_order_0,souk_order_1");
         assert_eq!(environment(&plan, "payment")["SOUK_DATABASE_URLS"], "souk_payment");
         assert_eq!(environment(&plan, "order")["SOUK_CHECKOUT_DEADLINE"], "3000ms");
+        assert_eq!(environment(&plan, "order")["SOUK_NATS_REPLICAS"], "3");
     }
 
     #[test]

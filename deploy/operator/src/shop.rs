@@ -116,6 +116,7 @@ impl Shop {
             secrets: secrets.clone(),
             database_urls: database_urls.clone(),
             nats_url: endpoints.nats_url.clone(),
+            nats_replicas: Some(options.stores.nats_servers).filter(|servers| *servers > 1),
             redis_url: endpoints.redis_url.clone(),
             collector: options.collector.clone().or(collector.as_ref().map(Collector::otlp_url)),
             checkout_deadline: options.checkout_deadline,

@@ -46,7 +46,7 @@ pub struct State {
     pub profile: String,
     /// Databases of carts, and of orders.
     pub shards: u16,
-    /// The three stores.
+    /// The stores, NATS with each of its servers.
     pub stores: Vec<Store>,
     /// How long the stores took to start, databases included.
     pub stores_ms: u64,

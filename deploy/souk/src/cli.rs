@@ -146,7 +146,7 @@ impl StoreUrls {
 impl From<&StoreUrls> for stores::Options {
     fn from(urls: &StoreUrls) -> stores::Options {
         let StoreUrls { postgres_url, redis_url, nats_url } = urls.clone();
-        stores::Options { postgres_url, redis_url, nats_url }
+        stores::Options { postgres_url, redis_url, nats_url, ..stores::Options::default() }
     }
 }
 
@@ -310,8 +310,10 @@ impl Cli {
             }
             _ => Refusal::Usage(one_line(&error.to_string())),
         })?;
-        if let Verb::Up(up) = &cli.verb {
-            up.stores.check().map_err(Refusal::Usage)?;
+        match &cli.verb {
+            Verb::Up(up) => up.stores.check().map_err(Refusal::Usage)?,
+            Verb::Chaos(chaos) => chaos.check().map_err(Refusal::Usage)?,
+            _ => {}
         }
         Ok(cli)
     }
@@ -382,6 +384,8 @@ mod tests {
             (vec!["bench", "carts"], "'carts'"),
             (vec!["bench", "orders", "--carts", "3"], "'3' for '--carts <N>'"),
             (vec!["bench", "orders", "--duration", "5"], "such as 500ms"),
+            (vec!["chaos", "--faults", "kill,nats-leader"], "nats-leader needs --nats 3"),
+            (vec!["chaos", "--nats", "2"], "'2' for '--nats <N>'"),
             (vec!["images", "--push", "acme"], "names no registry"),
             (vec!["images", "--platform", "linux/arm64"], "--push <REGISTRY>"),
             (vec!["dance"], "'dance'"),

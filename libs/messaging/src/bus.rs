@@ -59,6 +59,12 @@ impl Bus {
         self.client.statistics().connects.load(Ordering::SeqCst)
     }
 
+    /// Whether the server is one of a cluster: who leads a stream may then change, or come back with
+    /// less than it had, while our connection holds.
+    pub(crate) fn is_clustered(&self) -> bool {
+        self.client.server_info().cluster.is_some()
+    }
+
     /// For what may get lost: wake-up calls and live views.
     pub fn client(&self) -> &Client {
         &self.client
@@ -78,6 +84,12 @@ impl Bus {
             ..Config::default()
         };
         Ok(self.jetstream.get_or_create_stream(config).await?)
+    }
+
+    /// Removes the stream of a context, which is filled again from the outbox.
+    pub(crate) async fn delete(&self, context: &str) -> anyhow::Result<()> {
+        self.jetstream.delete_stream(stream_name(context)).await?;
+        Ok(())
     }
 }
 

@@ -108,7 +108,7 @@ impl Worker {
     /// whether the consumer still exists, and whether it should have delivered.
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut consumer = self.durable().await?;
-        let mut measured = Instant::now();
+        let (mut measured, mut short) = (Instant::now(), None);
         let mut pulls = Pulls::open(&self.bus, &stream_name(self.source), &self.name).await?;
         loop {
             let messages = tokio::select! {
@@ -117,7 +117,7 @@ impl Worker {
                 messages = pulls.next_batch(Instant::now() + QUIET) => messages?,
             };
             if messages.is_empty() {
-                self.watch(&mut consumer).await?;
+                short = self.watch(&mut consumer, short).await?;
                 measured = Instant::now();
                 continue;
             }
@@ -149,17 +149,28 @@ impl Worker {
     }
 
     /// Nothing came although something is pending, or its place lies beyond the stream's end
-    /// (nats-server #5412): such a consumer is silent for ever, so it is made anew.
-    async fn watch(&self, consumer: &mut PullConsumer) -> anyhow::Result<()> {
+    /// (nats-server #5412), or stays short of it with nothing pending (in a cluster, when the server that
+    /// delivers has not all that the stream's leader has): such a consumer is silent for ever, so it is
+    /// made anew. Answers its place if that is short of the end, to be told so the next time: a message
+    /// may have come while we looked.
+    async fn watch(
+        &self,
+        consumer: &mut PullConsumer,
+        was_short: Option<u64>,
+    ) -> anyhow::Result<Option<u64>> {
         let info = self.measure(consumer).await?;
         let stream = self.bus.stream(self.source).await?;
-        let last = stream.get_info().await?.state.last_sequence;
-        let stuck = info.num_pending > 0 && info.num_ack_pending == 0;
-        if stuck || info.delivered.stream_sequence > last || info.ack_floor.stream_sequence > last {
+        let state = stream.get_info().await?.state;
+        let (place, last) = (info.delivered.stream_sequence, state.last_sequence);
+        let ended = info.num_ack_pending == 0;
+        let stuck = info.num_pending > 0 && ended;
+        let short = (state.messages > 0 && place < last && ended).then_some(place);
+        let stays = short.is_some() && short == was_short;
+        if stuck || stays || place > last || info.ack_floor.stream_sequence > last {
             stream.delete_consumer(&self.name).await?;
             anyhow::bail!("the consumer was silent: made anew");
         }
-        Ok(())
+        Ok(short)
     }
 
     async fn measure(&self, consumer: &mut PullConsumer) -> anyhow::Result<Info> {

@@ -3,7 +3,8 @@
 //! It asks for whatever is not published (never for what lies above a number: commits become
 //! visible out of order), pipelines, and marks only what the stream acknowledged. Every few
 //! seconds and after a reconnect it looks at its last acknowledged message: a stream that does
-//! not hold it was wiped or rolled back, and is filled again from the outbox.
+//! not hold it was wiped or rolled back, and is filled again from the outbox. In a cluster it looks
+//! before it counts on any acknowledgement: there another server may lead without a reconnect.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -31,6 +32,9 @@ const BATCH: i64 = 512;
 const POLL: Duration = Duration::from_millis(250);
 /// How often the stream's identity is checked, and everything is swept without the floor.
 const CHECK: Duration = Duration::from_secs(5);
+/// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
+/// missing for so long is lost.
+const CATCHING_UP: Duration = Duration::from_secs(1);
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far below the newest position a fetch looks; only the sweep looks further.
 const FLOOR_DEPTH: i64 = 10_000;
@@ -75,6 +79,8 @@ struct One {
     floor: i64,
     /// The connection on which the stream was last seen to hold what it had acknowledged.
     checked: Option<u64>,
+    /// Since when the stream does not show what it had acknowledged.
+    missing: Option<Instant>,
 }
 
 impl One {
@@ -90,6 +96,7 @@ impl One {
             starting: true,
             floor: 0,
             checked: None,
+            missing: None,
         }
     }
 
@@ -193,6 +200,10 @@ impl One {
     /// takes the places of the lost, and once the stream is as long as it was nothing tells. So on
     /// a new connection the stream is looked at before anything is sent, and acknowledgements that
     /// may have come over another connection than the one that was looked at count for nothing.
+    ///
+    /// In a cluster a new leader may have forgotten behind a connection that held: most of the servers
+    /// lost power, and what they had not synced yet. There the stream is looked at once more before what
+    /// it acknowledged is marked, which moves the place to look at.
     async fn pass(&mut self, floor: i64) -> anyhow::Result<usize> {
         let connection = self.bus.connections();
         if self.checked != Some(connection) {
@@ -207,6 +218,9 @@ impl One {
         }
         let acks = join_all(sends).await;
         anyhow::ensure!(self.bus.connections() == connection, "another connection: sending again");
+        if self.bus.is_clustered() {
+            anyhow::ensure!(self.check_identity().await?, "the stream lost its end: sending again");
+        }
         let (mut acknowledged, mut held_back) = (Vec::with_capacity(events.len()), HashSet::new());
         for (event, ack) in events.iter().zip(acks) {
             match ack {
@@ -240,23 +254,40 @@ impl One {
 
     /// Whether the stream still holds the last message that it acknowledged. If not, what came
     /// after the last one that it holds is to be sent again, and every consumer starts over.
-    async fn check_identity(&mut self) -> anyhow::Result<()> {
+    async fn check_identity(&mut self) -> anyhow::Result<bool> {
         let connection = self.bus.connections();
+        self.checked = None; // nothing is sent until this comes to an end
         let stream = self.bus.stream(self.context).await?;
-        if let Some((sequence, id)) = store::last_acknowledged(&self.pool).await?
-            && !holds(&stream, sequence, id).await?
-        {
+        let lost = match store::last_acknowledged(&self.pool).await? {
+            Some((sequence, id)) if !holds(&stream, sequence, id).await? => Some(sequence),
+            _ => None,
+        };
+        if let Some(sequence) = lost {
+            let since = *self.missing.get_or_insert_with(Instant::now);
+            let waits = self.bus.is_clustered() && since.elapsed() < CATCHING_UP;
+            anyhow::ensure!(!waits, "the stream does not show what it holds: looking again");
             self.fill_again(&stream, sequence).await?;
         }
+        self.missing = None;
         self.checked = Some(connection);
-        Ok(())
+        Ok(lost.is_none())
     }
 
+    /// In a cluster, servers that remember differently may never agree again, and each delivers what it
+    /// has itself (seen with 2.9.10: the leader had all, the consumer's was silent ten messages short of
+    /// the end). So what is left of a stream there goes as well, and all is sent again.
     async fn fill_again(&mut self, stream: &Stream, sequence: i64) -> anyhow::Result<()> {
-        let kept = self.last_match(stream, sequence).await?;
+        let mut kept = self.last_match(stream, sequence).await?;
         // First of all: once the rows are rewound nothing is wrong any more, and nobody would do it.
-        recreate_consumers(stream).await?;
+        match kept {
+            Some(_) if self.bus.is_clustered() => {
+                self.bus.delete(self.context).await?;
+                kept = None;
+            }
+            _ => recreate_consumers(stream).await?,
+        }
         crash::point(Point::RelayRewinding);
+        let kept = kept.unwrap_or(0);
         let again = store::send_again_above(&self.pool, kept).await?;
         self.floor = 0;
         tracing::error!(
@@ -269,20 +300,23 @@ impl One {
         Ok(())
     }
 
-    /// Binary search for the highest of our sequences that the stream still holds as ours. (What
-    /// a stream lost is always its end; what went out of retention counts as held.)
-    async fn last_match(&self, stream: &Stream, lost: i64) -> anyhow::Result<i64> {
-        let (mut kept, mut lost) = (0, lost);
+    /// Binary search for the highest of our sequences that the stream still holds as ours; none when it
+    /// holds nothing of ours. (What a stream lost is always its end; what went out of retention counts
+    /// as held.)
+    async fn last_match(&self, stream: &Stream, lost: i64) -> anyhow::Result<Option<i64>> {
+        let (mut kept, mut lost, mut some) = (0, lost, false);
         while lost - kept > 1 {
             let middle = kept + (lost - kept) / 2;
             match store::published_below(&self.pool, middle).await? {
                 Some((sequence, _)) if sequence <= kept => kept = middle,
-                Some((sequence, id)) if holds(stream, sequence, id).await? => kept = middle,
+                Some((sequence, id)) if holds(stream, sequence, id).await? => {
+                    (kept, some) = (middle, true);
+                }
                 Some((sequence, _)) => lost = sequence,
                 None => kept = middle,
             }
         }
-        Ok(kept)
+        Ok(some.then_some(kept))
     }
 }
 

@@ -11,6 +11,7 @@
 mod error;
 mod home;
 mod tools;
+mod member;
 mod fetch;
 mod apt;
 mod packages;
@@ -34,6 +35,7 @@ pub use databases::{Psql, database_statements};
 pub use error::{Error, Result};
 pub use fetch::{can_fetch, fetch, provide};
 pub use home::Home;
+pub use member::Member;
 pub use packages::Packages;
 pub use pgbench::Pgbench;
 pub use process::birth;

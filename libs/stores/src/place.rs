@@ -13,7 +13,8 @@
 
 use crate::error::Doing;
 use crate::user::ServerUser;
-use crate::{Error, Program, Result, Server, Source, fetch, random, tools};
+use crate::{Error, Member, Program, Result, Server, Source, fetch, random, tools};
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -72,16 +73,26 @@ impl Place {
         }
     }
 
-    pub(crate) fn pid_file(&self, server: Server) -> PathBuf {
-        self.dir.join("pids").join(server.key())
+    pub(crate) fn pid_file(&self, member: Member) -> PathBuf {
+        self.dir.join("pids").join(member.name())
+    }
+
+    /// The processes that this folder may have: the first of each store, and whoever else has left a
+    /// pid file. In the order in which they are started.
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let files = fs::read_dir(self.dir.join("pids")).into_iter().flatten().flatten();
+        let noted = files.filter_map(|file| Member::of_name(&file.file_name().to_string_lossy()));
+        let all: BTreeSet<Member> =
+            Server::ALL.map(Member::from).into_iter().chain(noted).collect();
+        all.into_iter().collect()
     }
 
     pub(crate) fn port_file(&self, name: &str) -> PathBuf {
         self.dir.join("ports").join(name)
     }
 
-    pub(crate) fn log_file(&self, server: Server) -> PathBuf {
-        self.dir.join("logs").join(format!("{}.log", server.key()))
+    pub(crate) fn log_file(&self, member: Member) -> PathBuf {
+        self.dir.join("logs").join(format!("{}.log", member.name()))
     }
 
     /// The password of a server, made when it is first asked for.

@@ -27,12 +27,19 @@ pub(crate) fn remembered(file: &Path) -> Option<u16> {
 fn choose(file: &Path) -> Result<u16> {
     for _ in 0..100 {
         let port = FIRST + u16::from_le_bytes(random::bytes()?) % COUNT;
-        if is_free(port) {
+        if is_free(port) && !is_anothers(file, port) {
             fs::write(file, format!("{port}\n")).doing("write", file)?;
             return Ok(port);
         }
     }
     Err(Error::Failed(format!("no free port between {FIRST} and {}", FIRST + COUNT)))
+}
+
+/// Whether a file beside this one has it: its server may only just not be up.
+fn is_anothers(file: &Path, port: u16) -> bool {
+    let beside = file.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
+    let others = beside.flatten().map(|other| other.path()).filter(|other| other != file);
+    others.into_iter().any(|other| remembered(&other) == Some(port))
 }
 
 /// Whether a server could listen there now.
@@ -46,7 +53,9 @@ mod tests {
 
     #[test]
     fn a_port_is_kept_while_it_is_free_and_chosen_again_when_taken() {
-        let file = std::env::temp_dir().join(format!("souk-port-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("souk-port-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("port");
         let first = keep_or_choose(&file).expect("a port");
         assert_eq!(keep_or_choose(&file).expect("a port"), first);
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, first)).expect("it is free");
@@ -54,6 +63,7 @@ mod tests {
         assert_ne!(second, first);
         assert_eq!(remembered(&file), Some(second));
         drop(taken);
-        fs::remove_file(&file).expect("written above");
+        assert!(is_anothers(&folder.join("other"), second) && !is_anothers(&file, second));
+        fs::remove_dir_all(&folder).expect("made above");
     }
 }

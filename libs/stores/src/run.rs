@@ -1,10 +1,10 @@
 //! Starting, sharing and stopping the three servers of one folder.
 
 use crate::place::{self, Place};
-use crate::server::{Managed, bring_up_all, end, end_all, join};
+use crate::server::{Managed, await_cluster, bring_up_all, end, end_all, join};
 use crate::url::Url;
 use crate::user::ServerUser;
-use crate::{Error, Psql, Result, Server, Tools, nats, network, ports, postgres};
+use crate::{Error, Member, Psql, Result, Server, Tools, nats, network, ports, postgres};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -13,8 +13,8 @@ use std::time::Duration;
 /// A server that somebody runs already must take a connection in this time.
 const EXTERNAL_MAX: Duration = Duration::from_millis(800);
 
-/// Which servers somebody else runs already.
-#[derive(Debug, Clone, Default)]
+/// Which servers somebody else runs already, and how many the others are.
+#[derive(Debug, Clone)]
 pub struct Options {
     /// `postgres://user:password@host:port/database` of a superuser; PostgreSQL is then not started.
     pub postgres_url: Option<String>,
@@ -22,12 +22,29 @@ pub struct Options {
     pub redis_url: Option<String>,
     /// `nats://[user:password@]host:port`, with JetStream; NATS is then not started.
     pub nats_url: Option<String>,
+    /// nats-servers that are started here: one, or a cluster, which is three or five.
+    pub nats_servers: u8,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { postgres_url: None, redis_url: None, nats_url: None, nats_servers: 1 }
+    }
 }
 
 impl Options {
     /// The servers that are to be started here.
     pub fn needed(&self) -> Vec<Server> {
         Server::ALL.into_iter().filter(|server| self.external(*server).is_none()).collect()
+    }
+
+    /// The processes that are to be started here.
+    fn members(&self) -> Vec<Member> {
+        self.needed().into_iter().flat_map(|server| self.members_of(server)).collect()
+    }
+
+    fn members_of(&self, server: Server) -> impl Iterator<Item = Member> + use<> {
+        Member::first(server, if server == Server::Nats { self.nats_servers } else { 1 })
     }
 
     fn external(&self, server: Server) -> Option<&String> {
@@ -46,14 +63,14 @@ pub struct Endpoints {
     pub postgres_url: String,
     /// `redis://:…@127.0.0.1:port`.
     pub redis_url: String,
-    /// `nats://souk:…@127.0.0.1:port`.
+    /// `nats://souk:…@127.0.0.1:port`; of a cluster one for each server, separated by commas.
     pub nats_url: String,
-    /// `http://127.0.0.1:port` of NATS' monitoring; none when somebody else runs NATS.
-    pub nats_monitor_url: Option<String>,
+    /// `http://127.0.0.1:port` of the monitoring of each nats-server that runs here.
+    pub nats_monitor_urls: Vec<String>,
     /// The folder of PostgreSQL's socket; only the servers' user (and root) can enter it.
     pub postgres_socket_dir: Option<PathBuf>,
     /// The processes that run here.
-    pub pids: Vec<(Server, u32)>,
+    pub pids: Vec<(Member, u32)>,
 }
 
 /// The stores of one folder, running.
@@ -84,7 +101,11 @@ impl Stores {
         let owner = place.own()?;
         let _lock = place.lock()?;
         end_all(&place)?;
-        let servers = bring_up_all(&place, tools, &options.needed()).inspect_err(|_| {
+        let started = bring_up_all(&place, tools, &options.members(), options.nats_servers);
+        let clustered = started.and_then(|servers| {
+            await_cluster(&place, &servers, options.nats_servers).map(|()| servers)
+        });
+        let servers = clustered.inspect_err(|_| {
             // The first error is the one to tell.
             let _ = end_all(&place);
         })?;
@@ -100,19 +121,19 @@ impl Stores {
         let place = Place::open(dir)?;
         let _lock = place.lock()?;
         let (joined, absent): (Vec<_>, Vec<_>) = options
-            .needed()
+            .members()
             .into_iter()
-            .map(|server| (server, join(&place, server)))
+            .map(|member| (member, join(&place, member)))
             .partition(|(_, joined)| joined.is_some());
         let mut servers: Vec<Managed> =
             joined.into_iter().filter_map(|(_, joined)| joined).collect();
-        let absent: Vec<Server> = absent.into_iter().map(|(server, _)| server).collect();
+        let absent: Vec<Member> = absent.into_iter().map(|(member, _)| member).collect();
         if !absent.is_empty() {
             check(tools, options)?;
-            absent.iter().try_for_each(|server| end(&place, *server).map(|_| ()))?;
-            servers.extend(bring_up_all(&place, tools, &absent)?);
+            absent.iter().try_for_each(|member| end(&place, *member).map(|_| ()))?;
+            servers.extend(bring_up_all(&place, tools, &absent, options.nats_servers)?);
         }
-        servers.sort_by_key(|managed| managed.server);
+        servers.sort_by_key(|managed| managed.member);
         Ok(Stores::of(place, tools, options, servers, None))
     }
 
@@ -123,7 +144,7 @@ impl Stores {
     pub fn attach(dir: &Path, tools: &Tools, options: &Options) -> Result<Option<Stores>> {
         let Some(place) = Place::existing(dir)? else { return Ok(None) };
         let servers: Option<Vec<_>> =
-            options.needed().into_iter().map(|server| join(&place, server)).collect();
+            options.members().into_iter().map(|member| join(&place, member)).collect();
         Ok(servers.map(|servers| Stores::of(place, tools, options, servers, None)))
     }
 
@@ -146,41 +167,52 @@ impl Stores {
             postgres_url: self.url(Server::Postgres)?,
             redis_url: self.url(Server::Redis)?,
             nats_url: self.url(Server::Nats)?,
-            nats_monitor_url: self
-                .managed(Server::Nats)
-                .and_then(|nats| nats.monitor)
-                .map(|port| format!("http://127.0.0.1:{port}")),
-            postgres_socket_dir: match self.managed(Server::Postgres) {
+            nats_monitor_urls: self
+                .servers
+                .iter()
+                .filter_map(|managed| managed.monitor)
+                .map(|port| format!("http://127.0.0.1:{port}"))
+                .collect(),
+            postgres_socket_dir: match self.managed(Server::Postgres.into()) {
                 Some(_) => Some(self.place.socket_dir()?),
                 None => None,
             },
             pids: self
                 .servers
                 .iter()
-                .map(|managed| (managed.server, managed.running.pid))
+                .map(|managed| (managed.member, managed.running.pid))
                 .collect(),
         })
     }
 
-    fn managed(&self, server: Server) -> Option<&Managed> {
-        self.servers.iter().find(|managed| managed.server == server)
+    fn managed(&self, member: Member) -> Option<&Managed> {
+        self.servers.iter().find(|managed| managed.member == member)
+    }
+
+    fn port(&self, member: Member) -> u16 {
+        self.managed(member).map_or_else(
+            || ports::remembered(&self.place.port_file(&member.name())).unwrap_or_default(),
+            |managed| managed.port,
+        )
     }
 
     fn url(&self, server: Server) -> Result<String> {
         if let Some(url) = self.options.external(server) {
             return Ok(url.clone());
         }
-        let port = self.managed(server).map_or_else(
-            || ports::remembered(&self.place.port_file(server.key())).unwrap_or_default(),
-            |managed| managed.port,
-        );
+        let port = self.port(server.into());
         let secret = self.place.secret(server)?;
         Ok(match server {
             Server::Postgres => {
                 format!("postgres://{}:{secret}@127.0.0.1:{port}/postgres", postgres::SUPERUSER)
             }
             Server::Redis => format!("redis://:{secret}@127.0.0.1:{port}"),
-            Server::Nats => format!("nats://{}:{secret}@127.0.0.1:{port}", nats::USER),
+            Server::Nats => {
+                let url = |member| {
+                    format!("nats://{}:{secret}@127.0.0.1:{}", nats::USER, self.port(member))
+                };
+                self.options.members_of(server).map(url).collect::<Vec<_>>().join(",")
+            }
         })
     }
 
@@ -204,14 +236,19 @@ impl Stores {
         dir.join("logs").join(format!("{}.log", server.key()))
     }
 
-    /// The servers that should run here and do not any more.
+    /// The stores that should run here and of which a process does not any more.
     pub fn dead(&mut self) -> Vec<Server> {
         let needed = self.options.needed();
-        needed.into_iter().filter(|server| !self.is_alive(*server)).collect()
+        needed.into_iter().filter(|server| !self.dead_of(*server).is_empty()).collect()
     }
 
-    fn is_alive(&mut self, server: Server) -> bool {
-        let Some(managed) = self.servers.iter_mut().find(|managed| managed.server == server) else {
+    fn dead_of(&mut self, server: Server) -> Vec<Member> {
+        let members = self.options.members_of(server);
+        members.filter(|member| !self.is_alive(*member)).collect()
+    }
+
+    fn is_alive(&mut self, member: Member) -> bool {
+        let Some(managed) = self.servers.iter_mut().find(|managed| managed.member == member) else {
             return false;
         };
         // Reaps it if it ended. A killed process of several threads is a zombie before the last of them
@@ -222,33 +259,36 @@ impl Stores {
         }
     }
 
-    /// Ends one server and leaves the others: an outage, on purpose.
+    /// Ends one store, all of its processes, and leaves the others: an outage, on purpose.
     ///
     /// # Errors
     /// When it does not end.
     pub fn stop_server(&mut self, server: Server) -> Result<()> {
         let _lock = self.place.lock()?;
-        end(&self.place, server)?;
-        for mut managed in self.servers.extract_if(.., |managed| managed.server == server) {
+        let mut members = self.options.members_of(server);
+        members.try_for_each(|member| end(&self.place, member).map(|_| ()))?;
+        for mut managed in self.servers.extract_if(.., |managed| managed.member.server == server) {
             let _ = managed.child.as_mut().map(Child::wait);
         }
         Ok(())
     }
 
-    /// Starts one server that is not running, on its old port and data.
+    /// Starts what does not run of a store, on its old ports and data. A cluster may need some seconds
+    /// more to agree on who leads it: whoever uses it has to bear with that at any time.
     ///
     /// # Errors
     /// As [`Stores::start`].
     pub fn start_server(&mut self, server: Server) -> Result<()> {
-        if self.is_alive(server) || self.options.external(server).is_some() {
+        let dead = self.dead_of(server);
+        if dead.is_empty() || self.options.external(server).is_some() {
             return Ok(());
         }
         let _lock = self.place.lock()?;
-        end(&self.place, server)?;
-        let managed = bring_up_all(&self.place, &self.tools, &[server])?;
-        self.servers.retain(|managed| managed.server != server);
-        self.servers.extend(managed);
-        self.servers.sort_by_key(|managed| managed.server);
+        dead.iter().try_for_each(|member| end(&self.place, *member).map(|_| ()))?;
+        let started = bring_up_all(&self.place, &self.tools, &dead, self.options.nats_servers)?;
+        self.servers.retain(|managed| !dead.contains(&managed.member));
+        self.servers.extend(started);
+        self.servers.sort_by_key(|managed| managed.member);
         Ok(())
     }
 
@@ -281,7 +321,7 @@ impl Stores {
     ///
     /// # Errors
     /// As [`Stores::stop`].
-    pub fn stop_at(dir: &Path) -> Result<Vec<(Server, u32)>> {
+    pub fn stop_at(dir: &Path) -> Result<Vec<(Member, u32)>> {
         let Some(place) = Place::existing(dir)? else { return Ok(Vec::new()) };
         let _lock = place.lock()?;
         end_all(&place)
@@ -293,7 +333,7 @@ impl Stores {
     ///
     /// # Errors
     /// As [`Stores::stop`].
-    pub fn clean_orphans(dir: &Path) -> Result<Vec<(Server, u32)>> {
+    pub fn clean_orphans(dir: &Path) -> Result<Vec<(Member, u32)>> {
         let Some(place) = Place::existing(dir)? else { return Ok(Vec::new()) };
         match place.own() {
             Ok(_owner) => {

@@ -3,7 +3,7 @@
 use crate::error::Doing;
 use crate::place::Place;
 use crate::process::{self, Log, Running};
-use crate::{Error, Program, Result, Server, Tools, nats, ports, postgres, redis};
+use crate::{Error, Member, Program, Result, Server, Tools, nats, ports, postgres, redis};
 use std::fs;
 use std::process::Child;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const TRIES: u32 = 5;
 /// One server that runs here.
 #[derive(Debug)]
 pub(crate) struct Managed {
-    pub(crate) server: Server,
+    pub(crate) member: Member,
     pub(crate) running: Running,
     pub(crate) port: u16,
     /// For NATS.
@@ -26,18 +26,20 @@ pub(crate) struct Managed {
     pub(crate) child: Option<Child>,
 }
 
-/// All at once: the slowest alone decides how long it takes.
+/// All at once: the slowest alone decides how long it takes. `nats_servers` are in NATS' cluster.
 pub(crate) fn bring_up_all(
     place: &Place,
     tools: &Tools,
-    servers: &[Server],
+    members: &[Member],
+    nats_servers: u8,
 ) -> Result<Vec<Managed>> {
-    let programs = servers.iter().map(|server| place.reachable(program(tools, *server)?));
+    let programs = members.iter().map(|member| place.reachable(program(tools, member.server)?));
     let programs = programs.collect::<Result<Vec<_>>>()?;
+    let routes = nats::routes(place, members, nats_servers)?;
     std::thread::scope(|scope| {
-        let pairs = programs.iter().zip(servers);
+        let pairs = programs.iter().zip(members);
         let threads: Vec<_> = pairs
-            .map(|(program, server)| scope.spawn(|| bring_up(place, program, *server)))
+            .map(|(program, member)| scope.spawn(|| bring_up(place, program, *member, &routes)))
             .collect();
         let panicked = |_| Err(Error::Failed("starting a store panicked".into()));
         let results: Vec<_> =
@@ -46,12 +48,12 @@ pub(crate) fn bring_up_all(
     })
 }
 
-fn bring_up(place: &Place, program: &Program, server: Server) -> Result<Managed> {
+fn bring_up(place: &Place, program: &Program, member: Member, routes: &[u16]) -> Result<Managed> {
     let mut tries = 1;
     loop {
-        let log = Log::at(place.log_file(server));
-        let port = ports::keep_or_choose(&place.port_file(server.key()))?;
-        match launch(place, program, server, port, &log) {
+        let log = Log::at(place.log_file(member));
+        let port = ports::keep_or_choose(&place.port_file(&member.name()))?;
+        match launch(place, program, member, port, routes, &log) {
             Err(_) if tries < TRIES && passes(&log) => tries += 1,
             result => return result,
         }
@@ -72,37 +74,39 @@ fn passes(log: &Log) -> bool {
 fn launch(
     place: &Place,
     program: &Program,
-    server: Server,
+    member: Member,
     port: u16,
+    routes: &[u16],
     log: &Log,
 ) -> Result<Managed> {
     let mut monitor = None;
-    let command = match server {
+    let command = match member.server {
         Server::Postgres => postgres::command(place, program, port)?,
         Server::Redis => redis::command(place, program, port)?,
         Server::Nats => {
-            let chosen = ports::keep_or_choose(&place.port_file("nats-monitor"))?;
+            let chosen = ports::keep_or_choose(&nats::monitor_file(place, member))?;
             monitor = Some(chosen);
-            nats::command(place, program, port, chosen)?
+            nats::command(place, program, member, (port, chosen), routes)?
         }
     };
     let mut child = process::spawn(command, log)?;
     let Some(running) = Running::of(child.id()) else {
         let _ = child.wait();
-        return Err(log.blame(&format!("{server} ended at once")));
+        return Err(log.blame(&format!("{member} ended at once")));
     };
-    running.write(&place.pid_file(server))?;
-    await_ready(place, server, port, &mut child, log)?;
-    Ok(Managed { server, running, port, monitor, child: Some(child) })
+    running.write(&place.pid_file(member))?;
+    await_ready(place, member, port, &mut child, log)?;
+    Ok(Managed { member, running, port, monitor, child: Some(child) })
 }
 
 fn await_ready(
     place: &Place,
-    server: Server,
+    member: Member,
     port: u16,
     child: &mut Child,
     log: &Log,
 ) -> Result<()> {
+    let server = member.server;
     let patience = if server == Server::Postgres { POSTGRES_READY_MAX } else { READY_MAX };
     let mut ended = None;
     let pid = child.id();
@@ -111,12 +115,12 @@ fn await_ready(
         ended.is_some() || ready(place, server, pid, port)
     });
     match ended {
-        Some(status) => Err(log.blame(&format!("{server} did not start ({status})"))),
+        Some(status) => Err(log.blame(&format!("{member} did not start ({status})"))),
         None if answered => Ok(()),
         None => {
-            end(place, server)?;
+            end(place, member)?;
             let _ = child.wait();
-            Err(log.blame(&format!("{server} did not answer within {} s", patience.as_secs())))
+            Err(log.blame(&format!("{member} did not answer within {} s", patience.as_secs())))
         }
     }
 }
@@ -129,29 +133,45 @@ fn ready(place: &Place, server: Server, pid: u32, port: u16) -> bool {
     }
 }
 
-/// The server of this folder, if it runs and answers.
-pub(crate) fn join(place: &Place, server: Server) -> Option<Managed> {
-    let running = Running::read(&place.pid_file(server)).filter(Running::alive)?;
-    let port = ports::remembered(&place.port_file(server.key()))?;
-    let monitor = if server == Server::Nats {
-        ports::remembered(&place.port_file("nats-monitor"))
-    } else {
-        None
+/// Waits until NATS' servers are one cluster, which takes streams that all of them hold.
+///
+/// # Errors
+/// When it does not come to that.
+pub(crate) fn await_cluster(place: &Place, servers: &[Managed], nats_servers: u8) -> Result<()> {
+    let Some(first) = servers.iter().find(|managed| managed.member.server == Server::Nats) else {
+        return Ok(());
     };
-    let answers = ready(place, server, running.pid, port);
-    answers.then_some(Managed { server, running, port, monitor, child: None })
+    let log = Log::at(place.log_file(first.member));
+    let one = || nats::takes_streams(place, first.port, nats_servers);
+    if nats_servers == 1 || process::wait_until(READY_MAX, one) {
+        return Ok(());
+    }
+    Err(log.blame(&format!("no cluster of NATS within {} s", READY_MAX.as_secs())))
+}
+
+/// The process of this folder, if it runs and answers.
+pub(crate) fn join(place: &Place, member: Member) -> Option<Managed> {
+    let running = Running::read(&place.pid_file(member)).filter(Running::alive)?;
+    let port = ports::remembered(&place.port_file(&member.name()))?;
+    let monitor = match member.server {
+        Server::Nats => ports::remembered(&nats::monitor_file(place, member)),
+        Server::Postgres | Server::Redis => None,
+    };
+    let answers = ready(place, member.server, running.pid, port);
+    answers.then_some(Managed { member, running, port, monitor, child: None })
 }
 
 /// In reverse order of starting; all are tried even when one fails.
-pub(crate) fn end_all(place: &Place) -> Result<Vec<(Server, u32)>> {
-    let results: Vec<_> = Server::ALL.into_iter().rev().map(|server| end(place, server)).collect();
+pub(crate) fn end_all(place: &Place) -> Result<Vec<(Member, u32)>> {
+    let results: Vec<_> =
+        place.members().into_iter().rev().map(|member| end(place, member)).collect();
     let ended: Result<Vec<_>> = results.into_iter().collect();
     Ok(ended?.into_iter().flatten().collect())
 }
 
-/// Ends one server, found by its pid file or, for PostgreSQL, by its data; tells what it was.
-pub(crate) fn end(place: &Place, server: Server) -> Result<Option<(Server, u32)>> {
-    let file = place.pid_file(server);
+/// Ends one process, found by its pid file or, for PostgreSQL, by its data; tells what it was.
+pub(crate) fn end(place: &Place, member: Member) -> Result<Option<(Member, u32)>> {
+    let (file, server) = (place.pid_file(member), member.server);
     let noted = Running::read(&file).filter(Running::alive);
     let found =
         noted.or_else(|| if server == Server::Postgres { postgres::running(place) } else { None });
@@ -161,7 +181,7 @@ pub(crate) fn end(place: &Place, server: Server) -> Result<Option<(Server, u32)>
     if file.exists() {
         fs::remove_file(&file).doing("remove", &file)?;
     }
-    Ok(found.map(|running| (server, running.pid)))
+    Ok(found.map(|running| (member, running.pid)))
 }
 
 /// How each is told to end. PostgreSQL: INT is a fast shutdown, QUIT one without a checkpoint.

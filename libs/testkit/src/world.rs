@@ -35,6 +35,11 @@ impl World {
     /// Starts what is missing.
     #[expect(clippy::new_without_default, reason = "it starts servers")]
     pub fn new() -> Self {
+        Self::with_nats(1)
+    }
+
+    /// With so many nats-servers: one, or a cluster.
+    pub fn with_nats(nats_servers: u8) -> Self {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let home = Home::find().expect("tests run inside the repository");
         let tools = stores::provide(&home, &Server::ALL, &|line| eprintln!("{line}"))
@@ -46,6 +51,7 @@ impl World {
             postgres_url: Some(shared.postgres_url.clone()),
             redis_url: Some(shared.redis_url.clone()),
             nats_url: None,
+            nats_servers,
         };
         let nats = Stores::start(&folder.path.join(NATS), &tools, &only_nats).expect("NATS");
         let nats_url = nats.endpoints().expect("its password").nats_url;
@@ -85,7 +91,7 @@ impl World {
         &self.nats_url
     }
 
-    /// The server of [`World::nats_url`], to stop, wipe and start.
+    /// The servers of [`World::nats_url`], to stop, wipe and start.
     pub fn nats(&mut self) -> &mut Stores {
         self.nats.as_mut().expect("there until dropped")
     }

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use stores::Stores;
+use stores::{Member, Stores};
+
+use crate::schedule::members;
 
 /// Room for the databases of a run and for the shortened log.
 const SIZE: &str = "size=1g,mode=0755";
@@ -30,7 +32,7 @@ impl Disk {
     ///
     /// # Errors
     /// When this user may not mount, or something is in the way.
-    pub(crate) fn mount(stores: &Path) -> Result<Self> {
+    pub(crate) fn mount(stores: &Path, nats: u8) -> Result<Self> {
         let at = Stores::data_folder_of(stores)?.0;
         make(&at)?;
         let mut mount = Command::new("mount");
@@ -39,9 +41,11 @@ impl Disk {
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}", complaint.lines().next().unwrap_or("mount failed"));
         let disk = Self { at };
-        let nats = nats_beside(&disk.at);
-        make(&nats)?;
-        symlink(&nats, disk.at.join("nats"))?;
+        for name in members(nats).map(Member::name) {
+            let folder = nats_beside(&disk.at).join(&name);
+            make(&folder)?;
+            symlink(&folder, disk.at.join(&name))?;
+        }
         Ok(disk)
     }
 

@@ -48,6 +48,10 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
+    if let Err(line) = chaos.check() {
+        eprintln!("{line}");
+        return EXIT_USAGE.into();
+    }
     match run::verb(&chaos) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

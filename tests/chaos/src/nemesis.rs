@@ -2,13 +2,14 @@
 //! own supervisor, as on any day.
 
 mod stores;
+mod leader;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::stores::Server;
+use ::stores::{Member, Server};
 use anyhow::{Context as _, Result, bail};
 use audit::Places;
 use operator::{Process, Shop, Signal};
@@ -40,6 +41,8 @@ pub(crate) struct Nemesis {
     pub(crate) proxy: Arc<Proxy>,
     /// For copies of what a store has.
     pub(crate) folder: PathBuf,
+    /// Servers of NATS.
+    pub(crate) servers: u8,
     /// One operation at a time: they stop NATS, and start it again.
     pub(crate) nats: tokio::sync::Mutex<()>,
 }
@@ -83,6 +86,7 @@ impl Nemesis {
             }
             (Fault::NatsWipe, _) => self.wipe_nats().await,
             (Fault::NatsRollback, _) => self.roll_nats_back(strike.lasts).await,
+            (Fault::NatsLeader, _) => self.kill_nats_leader().await,
             (Fault::RedisFlush, _) => stores::flush_redis(&self.shop).await,
             (Fault::DiskFull, _) => {
                 let filler = disk::fill(&self.shop.stores_data()?)?;
@@ -104,10 +108,9 @@ impl Nemesis {
     }
 
     /// A process or a store, if it runs.
-    async fn victim(&self, name: &str) -> Result<Process> {
-        let store = Server::ALL.into_iter().find(|server| server.key() == name);
-        let process = match store {
-            Some(server) => self.shop.store_process(server).await,
+    pub(super) async fn victim(&self, name: &str) -> Result<Process> {
+        let process = match Member::of_name(name) {
+            Some(member) => self.shop.store_process(member).await,
             None => self.shop.process(name),
         };
         let alive = process.filter(Process::alive);

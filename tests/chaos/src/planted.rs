@@ -92,7 +92,7 @@ pub(crate) async fn verb(options: &Chaos, names: &[String]) -> Result<bool> {
     }
     field.clear()?;
     field.build()?;
-    let report = crate::run::run(&field.run(options, 1, Fault::value_variants().to_vec())).await?;
+    let report = crate::run::run(&field.run(options, 1, Fault::of(1))).await?;
     say(&format!("nothing planted\n{report}"));
     say(&format!("planted    {} of {} found", mistakes.len() - unfound.len(), mistakes.len()));
     unfound.iter().for_each(|name| say(&format!("NOT FOUND  {name}")));
@@ -144,7 +144,7 @@ impl Field {
     fn run(&self, options: &Chaos, seed: u64, kinds: Vec<Fault>) -> Run {
         let folder = self.home.path().join("chaos");
         let programs = Some(self.target.join("debug"));
-        Run { seed, minutes: options.minutes, kinds, folder, programs }
+        Run { seed, minutes: options.minutes, kinds, nats: 1, folder, programs }
     }
 
     /// The copy is as the tree is. What is so already is not touched, so that little is built again.

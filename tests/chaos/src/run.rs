@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use audit::{Audit, Places, audit};
-use clap::ValueEnum as _;
 use futures_util::future::join_all;
 use http::Method;
 use operator::http::{Client, full};
@@ -33,6 +32,8 @@ use crate::{detour, planted, seed};
 const CUSTOMERS: usize = 24;
 /// Shorter than the service's own, so that deadlines are among what happens.
 const CHECKOUT_DEADLINE: Duration = Duration::from_secs(10);
+/// A cluster whose leader died takes four to nine seconds to elect another; orders are to live to see it.
+const CLUSTER_DEADLINE: Duration = Duration::from_secs(20);
 /// The provider is started again with good manners, and is told again to have bad ones.
 const REMIND: Duration = Duration::from_millis(500);
 
@@ -45,6 +46,8 @@ pub struct Run {
     pub minutes: u32,
     /// The kinds of faults.
     pub kinds: Vec<Fault>,
+    /// nats-servers: one, or a cluster.
+    pub nats: u8,
     /// Where the shop has its things; what is there is removed first.
     pub folder: PathBuf,
     /// The folder of the processes' executables; without it, that of this program.
@@ -53,7 +56,7 @@ pub struct Run {
 
 impl Run {
     fn strikes(&self) -> Vec<Strike> {
-        strikes(self.seed, Duration::from_secs(60) * self.minutes, &self.kinds)
+        strikes(self.seed, Duration::from_secs(60) * self.minutes, &self.kinds, self.nats)
     }
 
     fn without(&self, kind: Fault) -> Self {
@@ -63,11 +66,12 @@ impl Run {
 
     /// The command that strikes the same again.
     pub(crate) fn again(&self) -> String {
-        let Self { seed, minutes, kinds, .. } = self;
+        let Self { seed, minutes, kinds, nats, .. } = self;
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-        let some = kinds.len() < Fault::value_variants().len();
+        let some = kinds.len() < Fault::of(*nats).len();
         let faults = if some { format!(" --faults {}", names.join(",")) } else { String::new() };
-        format!("cargo souk chaos --seed {seed} --minutes {minutes}{faults}")
+        let nats = if *nats > 1 { format!(" --nats {nats}") } else { String::new() };
+        format!("cargo souk chaos --seed {seed} --minutes {minutes}{nats}{faults}")
     }
 }
 
@@ -85,6 +89,7 @@ pub fn verb(options: &Chaos) -> Result<bool> {
         seed: options.seed.unwrap_or_else(|| rand::random_range(0..1_000_000)),
         minutes: options.minutes,
         kinds: options.kinds(),
+        nats: options.nats,
         folder: home.path().join("chaos"),
         programs: None,
     };
@@ -107,7 +112,8 @@ pub async fn run(run: &Run) -> Result<Report> {
     let mut signals = Signals::catch()?;
     let stores = run.folder.join("stores");
     clear(run)?;
-    let disk = run.kinds.contains(&Fault::DiskFull).then(|| Disk::mount(&stores)).transpose();
+    let disk =
+        run.kinds.contains(&Fault::DiskFull).then(|| Disk::mount(&stores, run.nats)).transpose();
     let (run, disk) = match disk {
         Ok(disk) => (run.clone(), disk),
         Err(error) => {
@@ -164,7 +170,9 @@ async fn open(run: &Run, proxy: &Arc<Proxy>) -> Result<Shop> {
     let two = souk::cli::SERVICES.map(|service| format!("{service}={COPIES}"));
     options.replicas = two.join(",").parse().map_err(anyhow::Error::msg)?;
     options.shards = 2;
-    options.checkout_deadline = Some(CHECKOUT_DEADLINE);
+    options.stores.nats_servers = run.nats;
+    let deadline = if run.nats > 1 { CLUSTER_DEADLINE } else { CHECKOUT_DEADLINE };
+    options.checkout_deadline = Some(deadline);
     options.programs = run.programs.clone().unwrap_or(options.programs);
     options.detour = Some(detour::through(proxy));
     Shop::start(options).await
@@ -185,6 +193,7 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
         shop: Arc::clone(shop),
         proxy: Arc::clone(proxy),
         folder: run.folder.clone(),
+        servers: run.nats,
         nats: tokio::sync::Mutex::default(),
     };
     let (close, closes) = watch::channel(false);

@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
 use souk::cli::{Fault, SERVICES};
-use stores::Server;
+use stores::{Member, Server};
 
 use crate::proxy;
 
@@ -68,8 +68,8 @@ impl fmt::Display for Strike {
     }
 }
 
-/// All strikes of a run, in their order.
-pub fn strikes(seed: u64, lasting: Duration, kinds: &[Fault]) -> Vec<Strike> {
+/// All strikes of a run, in their order, on a shop with so many nats-servers.
+pub fn strikes(seed: u64, lasting: Duration, kinds: &[Fault], nats: u8) -> Vec<Strike> {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut deck, mut strikes) = (Vec::new(), Vec::new());
     let mut at = CALM;
@@ -79,7 +79,7 @@ pub fn strikes(seed: u64, lasting: Duration, kinds: &[Fault]) -> Vec<Strike> {
             deck.shuffle(&mut random);
         }
         let Some(fault) = deck.pop() else { break };
-        strikes.push(strike(&mut random, at, fault));
+        strikes.push(strike(&mut random, at, fault, nats));
         at += Duration::from_millis(random.random_range(GAP_MS));
     }
     strikes
@@ -89,7 +89,7 @@ fn full_deck(kinds: &[Fault]) -> Vec<Fault> {
     let times = |fault| match fault {
         Fault::Kill => 4,
         Fault::Pause => 3,
-        Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => 2,
+        Fault::NatsLeader | Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => 2,
         Fault::PostgresImmediate
         | Fault::NatsWipe
         | Fault::NatsRollback
@@ -100,13 +100,13 @@ fn full_deck(kinds: &[Fault]) -> Vec<Fault> {
     kinds.iter().flat_map(|kind| std::iter::repeat_n(*kind, times(*kind))).collect()
 }
 
-fn strike(random: &mut StdRng, at: Duration, fault: Fault) -> Strike {
+fn strike(random: &mut StdRng, at: Duration, fault: Fault, nats: u8) -> Strike {
     let mut one = |of: Vec<String>| of.choose(random).cloned().unwrap_or_default();
     let store = |server: Server| server.key().to_owned();
     let target = match fault {
-        Fault::Kill | Fault::Pause => one(mortals()),
+        Fault::Kill | Fault::Pause => one(mortals(nats)),
         Fault::PostgresImmediate | Fault::DiskFull => store(Server::Postgres),
-        Fault::NatsWipe | Fault::NatsRollback => store(Server::Nats),
+        Fault::NatsWipe | Fault::NatsRollback | Fault::NatsLeader => store(Server::Nats),
         Fault::RedisFlush => store(Server::Redis),
         Fault::HopDelay | Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => one(hops()),
     };
@@ -116,7 +116,11 @@ fn strike(random: &mut StdRng, at: Duration, fault: Fault) -> Strike {
         Fault::HopDelay | Fault::HopReset | Fault::HopCut => random.random_range(500..4_000),
         // So old is the copy that comes back.
         Fault::NatsRollback => random.random_range(2_000..6_000),
-        Fault::Kill | Fault::PostgresImmediate | Fault::NatsWipe | Fault::RedisFlush => 0,
+        Fault::Kill
+        | Fault::PostgresImmediate
+        | Fault::NatsWipe
+        | Fault::NatsLeader
+        | Fault::RedisFlush => 0,
     };
     let how = match fault {
         Fault::HopDelay => How::Later(Duration::from_millis(random.random_range(20..800))),
@@ -128,11 +132,18 @@ fn strike(random: &mut StdRng, at: Duration, fault: Fault) -> Strike {
 }
 
 /// What can be killed and held still: the shop's processes, the provider, and stores. PostgreSQL is
-/// many processes, and has a fault of its own.
-pub fn mortals() -> Vec<String> {
+/// many processes, and has a fault of its own. What a cluster adds comes last, and so changes nothing
+/// for a seed that strikes a single server.
+pub fn mortals(nats: u8) -> Vec<String> {
     let copies = |service| (0..COPIES).map(move |number| plan::name(service, number));
-    let stores = [Server::Redis, Server::Nats].map(|server| server.key().to_owned());
-    SERVICES.into_iter().flat_map(copies).chain([PSP.to_owned()]).chain(stores).collect()
+    let redis = Server::Redis.key().to_owned();
+    let nats = members(nats).map(Member::name);
+    SERVICES.into_iter().flat_map(copies).chain([PSP.to_owned(), redis]).chain(nats).collect()
+}
+
+/// The servers of NATS.
+pub fn members(nats: u8) -> impl Iterator<Item = Member> {
+    (0..nats).map(|number| Member { server: Server::Nats, number })
 }
 
 /// Who calls whom, and what: each is a hop with a proxy in it.
@@ -160,48 +171,68 @@ pub fn hops() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::ValueEnum as _;
 
     const MINUTE: Duration = Duration::from_secs(60);
+    const CLUSTER: u8 = 3;
+
+    fn all(nats: u8, seed: u64, lasting: Duration) -> Vec<Strike> {
+        strikes(seed, lasting, &Fault::of(nats), nats)
+    }
 
     #[test]
     fn the_same_seed_strikes_the_same_at_the_same_times() {
-        let all = Fault::value_variants();
-        for seed in 0..20 {
-            let first = strikes(seed, 3 * MINUTE, all);
-            assert_eq!(first, strikes(seed, 3 * MINUTE, all));
-            assert_ne!(first, strikes(seed + 1, 3 * MINUTE, all));
+        for (seed, nats) in (0..20).flat_map(|seed| [(seed, 1), (seed, CLUSTER)]) {
+            let first = all(nats, seed, 3 * MINUTE);
+            assert_eq!(first, all(nats, seed, 3 * MINUTE));
+            assert_ne!(first, all(nats, seed + 1, 3 * MINUTE));
         }
+    }
+
+    /// A seed that once broke something is worth nothing if it strikes something else tomorrow.
+    #[test]
+    fn a_known_seed_strikes_what_it_always_struck() {
+        let known = include_str!("../fixtures/seed-1.txt");
+        let now: String = all(1, 1, MINUTE).iter().map(|strike| format!("{strike}\n")).collect();
+        assert_eq!(now, known);
     }
 
     #[test]
     fn a_longer_run_begins_as_a_shorter_one() {
-        let all = Fault::value_variants();
-        let (short, long) = (strikes(7, MINUTE, all), strikes(7, 2 * MINUTE, all));
+        let (short, long) = (all(1, 7, MINUTE), all(1, 7, 2 * MINUTE));
         assert_eq!(short[..], long[..short.len()]);
     }
 
     #[test]
     fn every_kind_that_is_wanted_strikes_in_a_minute_and_no_other() {
-        for seed in 0..200 {
-            let all = Fault::value_variants();
-            let struck = strikes(seed, MINUTE, all);
-            for kind in all {
-                let struck = struck.iter().any(|strike| strike.fault == *kind);
+        for (seed, nats) in (0..200).flat_map(|seed| [(seed, 1), (seed, CLUSTER)]) {
+            let struck = all(nats, seed, MINUTE);
+            for kind in Fault::of(nats) {
+                let struck = struck.iter().any(|strike| strike.fault == kind);
                 assert!(struck, "{kind:?}, {seed}");
             }
             assert!(struck.is_sorted_by_key(|strike| strike.at) && struck[0].at == CALM);
             assert!(struck.iter().all(|strike| strike.at < MINUTE));
-            let kills = strikes(seed, MINUTE, &[Fault::Kill]);
+            let kills = strikes(seed, MINUTE, &[Fault::Kill], nats);
             assert!(kills.iter().all(|strike| strike.fault == Fault::Kill) && kills.len() > 15);
         }
     }
 
     #[test]
     fn in_an_hour_everything_that_can_die_does() {
-        let struck = strikes(1, 60 * MINUTE, &[Fault::Kill]);
-        for name in mortals() {
-            assert!(struck.iter().any(|strike| strike.target == name), "{name}");
+        for nats in [1, CLUSTER] {
+            let struck = strikes(1, 60 * MINUTE, &[Fault::Kill], nats);
+            for name in mortals(nats) {
+                assert!(struck.iter().any(|strike| strike.target == name), "{name}");
+            }
         }
+    }
+
+    #[test]
+    fn what_only_a_cluster_has_is_struck_in_a_cluster_alone() {
+        let alone = |strike: &Strike| {
+            strike.fault != Fault::NatsLeader && !strike.target.starts_with("nats-")
+        };
+        assert!((0..50).all(|seed| all(1, seed, MINUTE).iter().all(alone)));
+        assert!((0..50).all(|seed| !all(CLUSTER, seed, 3 * MINUTE).iter().all(alone)));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use stores::{Endpoints, Server, Stores};
+use stores::{Endpoints, Member, Server, Stores};
 use tokio::time::timeout;
 
 use super::{READY_MAX, Shop, lock};
@@ -121,14 +121,15 @@ impl Shop {
         self.database_urls.get(context).map_or(&[], Vec::as_slice)
     }
 
-    /// The process of a store, while it runs.
-    pub async fn store_process(&self, server: Server) -> Option<Process> {
+    /// The process of a store, while it runs; of several, the first, or the one that is named.
+    pub async fn store_process(&self, member: impl Into<Member>) -> Option<Process> {
+        let member = member.into();
         let endpoints = self.stores.endpoints().await.ok()??;
-        let pid = endpoints.pids.iter().find(|(of, _)| *of == server).map(|(_, pid)| *pid);
+        let pid = endpoints.pids.iter().find(|(of, _)| *of == member).map(|(_, pid)| *pid);
         pid.and_then(Process::of)
     }
 
-    /// Ends one store and leaves it so: an outage.
+    /// Ends one store, all of its processes, and leaves it so: an outage.
     ///
     /// # Errors
     /// When it does not end.

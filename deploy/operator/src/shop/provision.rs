@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use stores::{Endpoints, Psql, Server, Stores};
+use stores::{Endpoints, Member, Psql, Server, Stores};
 use tokio::task::spawn_blocking;
 
 use super::Options;
@@ -46,14 +46,19 @@ pub(super) async fn start_stores(
 
 /// The stores as they can be shown.
 pub(super) fn shown(endpoints: &Endpoints) -> Vec<Store> {
-    let urls = [&endpoints.postgres_url, &endpoints.redis_url, &endpoints.nats_url];
-    let store = |(server, url): (Server, &String)| {
-        let pid = endpoints.pids.iter().find(|(of, _)| *of == server).map(|(_, pid)| *pid);
+    let Endpoints { postgres_url, redis_url, nats_url, .. } = endpoints;
+    // One for each server of NATS; what is in the other URLs is not ours to take apart.
+    let nats = nats_url.split(',').zip(0..).map(|(url, number)| (Server::Nats, number, url));
+    let others = [(Server::Postgres, 0, postgres_url), (Server::Redis, 0, redis_url)];
+    let others = others.map(|(server, number, url)| (server, number, url.as_str()));
+    let store = |(server, number, url): (Server, u8, &str)| {
+        let member = Member { server, number };
+        let pid = endpoints.pids.iter().find(|(of, _)| *of == member).map(|(_, pid)| *pid);
         Store {
-            name: server.key().to_owned(),
+            name: member.name(),
             url: without_password(url),
             process: pid.and_then(Process::of),
         }
     };
-    Server::ALL.into_iter().zip(urls).map(store).collect()
+    others.into_iter().chain(nats).map(store).collect()
 }

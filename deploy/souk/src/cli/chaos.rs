@@ -1,5 +1,6 @@
 //! Options of `chaos`: which faults, when, for how long.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 
 /// Options of `chaos`.
@@ -14,21 +15,37 @@ pub struct Chaos {
     /// Only these kinds of faults, for example kill,nats-wipe
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     pub faults: Vec<Fault>,
+    /// nats-servers: one, or a cluster of three that holds every stream three times
+    #[arg(long, value_name = "N", default_value = "1",
+          value_parser = PossibleValuesParser::new(["1", "3"]).map(|n| if n == "3" { 3_u8 } else { 1 }))]
+    pub nats: u8,
     /// Print what would strike when, and do nothing
     #[arg(long)]
     pub dry_run: bool,
     /// Test the harness: plant the mistakes of tests/chaos/planted (or these), one at a time, into a
     /// copy of the tree; each must be found
     #[arg(long, value_name = "NAME,…", num_args = 0.., value_delimiter = ',',
-          conflicts_with_all = ["dry_run", "faults"])]
+          conflicts_with_all = ["dry_run", "faults", "nats"])]
     pub planted: Option<Vec<String>>,
 }
 
 impl Chaos {
+    /// What clap cannot see.
+    ///
+    /// # Errors
+    /// One line that says what does not go together.
+    pub fn check(&self) -> Result<(), String> {
+        let possible = Fault::of(self.nats);
+        match self.faults.iter().find(|fault| !possible.contains(fault)) {
+            Some(fault) => Err(format!("error: --faults {} needs --nats 3", fault.name())),
+            None => Ok(()),
+        }
+    }
+
     /// The kinds of faults that were asked for, or all, each once and in a fixed order.
     pub fn kinds(&self) -> Vec<Fault> {
         let wanted = |fault: &Fault| self.faults.is_empty() || self.faults.contains(fault);
-        Fault::value_variants().iter().copied().filter(wanted).collect()
+        Fault::of(self.nats).into_iter().filter(wanted).collect()
     }
 }
 
@@ -45,6 +62,8 @@ pub enum Fault {
     NatsWipe,
     /// NATS comes back with what it had some seconds before
     NatsRollback,
+    /// The nats-server dies that leads the stream with the most work left (with --nats 3)
+    NatsLeader,
     /// Redis forgets everything
     RedisFlush,
     /// The disk of PostgreSQL is full for seconds (a small one, in memory: only as root)
@@ -60,6 +79,13 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All that a shop with so many nats-servers can be struck with. A server alone leads everything,
+    /// and to kill it is an ordinary death.
+    pub fn of(nats: u8) -> Vec<Fault> {
+        let possible = |fault: &Fault| nats > 1 || *fault != Fault::NatsLeader;
+        Fault::value_variants().iter().copied().filter(possible).collect()
+    }
+
     /// As it is written on the command line.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,6 +94,7 @@ impl Fault {
             Fault::PostgresImmediate => "postgres-immediate",
             Fault::NatsWipe => "nats-wipe",
             Fault::NatsRollback => "nats-rollback",
+            Fault::NatsLeader => "nats-leader",
             Fault::RedisFlush => "redis-flush",
             Fault::DiskFull => "disk-full",
             Fault::HopDelay => "hop-delay",

@@ -27,14 +27,19 @@ pub struct Context {
 
 impl Context {
     pub async fn new(shards: usize) -> Self {
-        let world = World::new();
+        Self::with_nats(1, shards).await
+    }
+
+    /// With so many nats-servers, each of which has every stream.
+    pub async fn with_nats(servers: u8, shards: usize) -> Self {
+        let world = World::with_nats(servers);
         let urls = world.databases("messaging", shards);
         let database = connect(&urls).await;
         database.migrate(messaging::migrator()).await.unwrap();
         for url in &urls {
             world.sql(url, "create table effects (event_id uuid not null, order_id uuid not null)");
         }
-        let bus = bus(&world).await;
+        let bus = bus_at(world.nats_url(), servers).await;
         let outbox = Outbox::new(&database);
         Self { world, urls, database, outbox, bus }
     }
@@ -99,7 +104,11 @@ pub async fn connect(urls: &[String]) -> Database {
 }
 
 pub async fn bus(world: &World) -> Bus {
-    let options = Options { nats_url: world.nats_url().into(), nats_replicas: 1 };
+    bus_at(world.nats_url(), 1).await
+}
+
+pub async fn bus_at(url: &str, replicas: u8) -> Bus {
+    let options = Options { nats_url: url.into(), nats_replicas: replicas.into() };
     Bus::connect(&options, "messaging test").await.unwrap()
 }
 

@@ -97,7 +97,7 @@ async fn what_a_rolled_back_stream_lost_is_sent_again_however_much_is_published_
     context.settled(90).await;
 }
 
-async fn published(context: &Context, events: usize) {
+pub async fn published(context: &Context, events: usize) {
     eventually("everything is published", SOON, async || {
         let done = context.count("messaging.outbox where published_at is not null");
         (done == events).then_some(())
@@ -105,7 +105,7 @@ async fn published(context: &Context, events: usize) {
     .await;
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     let copied = Command::new("cp").arg("-a").args([from, to]).status().unwrap();
     assert!(copied.success());
 }

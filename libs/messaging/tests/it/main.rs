@@ -5,6 +5,7 @@
 mod bench;
 mod delivery;
 mod bus_loss;
+mod cluster;
 mod failure;
 mod redriving;
 mod watching;

@@ -18,7 +18,7 @@ fn sql(endpoints: &Endpoints, statements: &str) -> String {
 }
 
 fn pid_of(endpoints: &Endpoints, server: Server) -> u32 {
-    endpoints.pids.iter().find(|(known, _)| *known == server).expect("it runs").1
+    endpoints.pids.iter().find(|(known, _)| known.server == server).expect("it runs").1
 }
 
 /// A process that has ended and was not waited for has no arguments any more.
@@ -185,6 +185,43 @@ fn a_server_that_was_killed_is_seen_and_started_again_in_its_place() {
     let after = stores.endpoints().expect("endpoints");
     assert_eq!((stores.dead(), after.nats_url), (vec![], before.nats_url));
     stores.stop().expect("they stop");
+}
+
+#[test]
+fn three_nats_servers_are_one_cluster_of_which_each_is_started_again() {
+    let folder = Folder::new("cluster");
+    let options = Options { nats_servers: 3, ..Options::default() };
+    let mut stores = Stores::start(folder.path(), &programs(), &options).expect("a cluster");
+    let before = stores.endpoints().expect("endpoints");
+    let servers: Vec<_> =
+        before.pids.iter().filter(|(member, _)| member.server == Server::Nats).collect();
+    let names: Vec<String> = servers.iter().map(|(member, _)| member.name()).collect();
+    assert_eq!(names, ["nats", "nats-2", "nats-3"]);
+    assert_eq!((before.nats_url.split(',').count(), before.nats_monitor_urls.len()), (3, 3));
+    for url in before.nats_url.split(',') {
+        let address = url.rsplit_once('@').expect("a login").1;
+        let stream = TcpStream::connect(address).expect("it listens");
+        let mut greeting = String::new();
+        BufReader::new(stream).read_line(&mut greeting).expect("it greets");
+        assert!(greeting.contains("\"cluster\":\"souk\""), "{greeting}");
+        assert!(!greeting.contains("connect_urls"), "clients keep to what they know: {greeting}");
+    }
+    let (second, pid) = servers[1];
+    Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status().expect("sh runs");
+    eventually(|| stores.dead() == [Server::Nats]);
+    stores.start_server(Server::Nats).expect("it is back");
+    let after = stores.endpoints().expect("endpoints");
+    assert_eq!((stores.dead(), &after.nats_url), (vec![], &before.nats_url));
+    let others = |all: &Endpoints| -> Vec<_> {
+        all.pids.iter().filter(|(member, _)| member != second).copied().collect()
+    };
+    assert_eq!(others(&after), others(&before), "the others run on");
+
+    // Whoever comes next ends all three, whatever it is to start itself.
+    drop(stores);
+    let ended = Stores::clean_orphans(folder.path()).expect("ended");
+    assert_eq!(ended.len(), 5, "{ended:?}");
+    assert!(after.pids.iter().all(|(_, pid)| !runs(*pid)));
 }
 
 fn eventually(mut holds: impl FnMut() -> bool) {

@@ -1,50 +1,67 @@
 //! Faults of the stores.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use operator::{Shop, Signal};
-use stores::Server;
+use operator::{Process, Shop, Signal};
+use stores::{Member, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::Nemesis;
+use crate::schedule::members;
 
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 impl Nemesis {
     /// NATS is stopped, loses what it had, and is started again.
     pub(super) async fn wipe_nats(&self) -> Result<()> {
-        let data = self.shop.stores_data()?.join("nats/jetstream");
-        self.while_nats_is_down(async || remove(&data)).await
+        self.while_nats_is_down(async || {
+            self.nats_folders()?.try_for_each(|(data, _)| remove(&data))
+        })
+        .await
     }
 
     /// A copy of what NATS has; and after some time NATS has that and no more.
     pub(super) async fn roll_nats_back(&self, later: Duration) -> Result<()> {
-        let (data, copy) =
-            (self.shop.stores_data()?.join("nats/jetstream"), self.folder.join("nats-copy"));
         self.while_nats_is_down(async || {
-            remove(&copy)?;
-            copied(&data, &copy).await
+            for (data, copy) in self.nats_folders()? {
+                remove(&copy)?;
+                copied(&data, &copy).await?;
+            }
+            Ok(())
         })
         .await?;
         sleep(later).await;
         self.while_nats_is_down(async || {
-            remove(&data)?;
-            copied(&copy, &data).await
+            for (data, copy) in self.nats_folders()? {
+                remove(&data)?;
+                copied(&copy, &data).await?;
+            }
+            Ok(())
         })
         .await
+    }
+
+    /// Where each server has its streams, and where a copy of them goes.
+    fn nats_folders(&self) -> Result<impl Iterator<Item = (PathBuf, PathBuf)>> {
+        let (data, copies) = (self.shop.stores_data()?, self.folder.clone());
+        let names = members(self.servers).map(Member::name);
+        Ok(names.map(move |name| {
+            (data.join(&name).join("jetstream"), copies.join(format!("{name}-copy")))
+        }))
     }
 
     /// Whatever came of the work, NATS runs afterwards.
     async fn while_nats_is_down(&self, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
         let _alone = self.nats.lock().await;
-        if let Some(paused) = self.shop.store_process(Server::Nats).await {
-            paused.signal(Signal::CONT)?; // who stands still does not end
+        for member in members(self.servers) {
+            let paused = self.shop.store_process(member).await.filter(Process::alive);
+            paused.map_or(Ok(()), |paused| paused.signal(Signal::CONT))?; // who stands still does not end
         }
         self.shop.stop_store(Server::Nats).await?;
         let worked = work().await;
