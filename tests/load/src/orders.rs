@@ -19,10 +19,11 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use clap::Parser as _;
 use operator::layout::Layout;
 use operator::signals::Signals;
+use operator::state::State;
 use operator::{Options, Shop};
 use souk::cli::{Bench, EXIT_USAGE, Measured, Orders, SERVICES};
 use souk::style::red;
@@ -91,6 +92,8 @@ async fn in_a_shop_of_its_own(options: &Orders, folder: &Path) -> Result<Report>
 async fn open(folder: &Path) -> Result<Shop> {
     let tools = stores::provide(&Home::find()?, &Server::ALL, &say)?;
     Pgbench::of(&tools)?; // rather now than after a minute
+    let other = State::read(&Layout::at(&folder.join("run"))).ok().flatten();
+    ensure!(!other.is_some_and(|other| other.is_up()), "another measurement is under way here");
     clear(folder)?;
     std::fs::create_dir_all(folder)?;
     let mut options = Options::in_folder(folder, tools)?;
