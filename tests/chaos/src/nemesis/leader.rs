@@ -8,10 +8,14 @@ use http::Method;
 use operator::Signal;
 use operator::http::{Client, empty};
 use serde::Deserialize;
+use tokio::time::{sleep, timeout};
 
 use super::Nemesis;
 
 const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// There is nobody to strike while an election goes on; it is waited for.
+const ELECTION_MAX: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(200);
 /// What a server knows of the streams and consumers that it holds.
 const QUESTION: &str = "/jsz?streams=1&consumers=1";
 
@@ -52,18 +56,34 @@ struct Consumer {
 impl Nemesis {
     /// The server that leads the stream with the most work left dies at once.
     pub(super) async fn kill_nats_leader(&self) -> Result<()> {
+        let found = async {
+            loop {
+                // The others go on to name one that is dead until they have another.
+                if let Some((what, leader)) = leader(&self.reports().await?)
+                    && let Ok(victim) = self.victim(&leader).await
+                {
+                    return anyhow::Ok((what, leader, victim));
+                }
+                sleep(LOOK).await;
+            }
+        };
+        let found = timeout(ELECTION_MAX, found).await.context("NATS has no leader")?;
+        let (what, leader, victim) = found?;
+        victim.signal(Signal::KILL)?;
+        self.shop.journal().note(&format!("killed {leader}, which led {what}"));
+        Ok(())
+    }
+
+    /// One that is down or stands still says nothing.
+    async fn reports(&self) -> Result<Vec<Report>> {
         let mut reports = Vec::new();
         for url in &self.shop.endpoints().nats_monitor_urls {
             let server = Client::new(url);
             let question = server.request(Method::GET, QUESTION).body(empty())?;
-            // One that is down or stands still says nothing.
             let report = server.send(question, ANSWER_MAX).await.and_then(|answer| answer.json());
             reports.extend(report);
         }
-        let (what, leader) = leader(&reports).context("NATS has no leader now")?;
-        self.victim(&leader).await?.signal(Signal::KILL)?;
-        self.shop.journal().note(&format!("killed {leader}, which led {what}"));
-        Ok(())
+        Ok(reports)
     }
 }
 
