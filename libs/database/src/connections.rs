@@ -32,6 +32,8 @@ const LIFE_MAX: Duration = Duration::from_secs(1_800);
 const IDLE_MAX: Duration = Duration::from_secs(600);
 /// For the rollback of a connection that came back in the middle of something.
 const MEND_MAX: Duration = Duration::from_secs(2);
+/// For one connection to open, however long its caller waits.
+const OPEN_MAX: Duration = Duration::from_secs(5);
 /// While the server is just starting.
 const CONNECT_AGAIN: Duration = Duration::from_millis(25);
 
@@ -101,12 +103,11 @@ impl Pool {
         let deadline = Instant::now() + self.inner.within;
         let permit = timeout_at(deadline, Arc::clone(&self.inner.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| Error::PoolTimedOut)?.map_err(|_| Error::PoolClosed)?;
-        let (held, used) = match self.inner.take() {
-            Some(held) => (held, true),
-            None => (self.inner.connect(deadline).await?, false),
-        };
         let home = Arc::clone(&self.inner);
-        Ok(Lent { held: Some(held), used, home, permit: Some(permit) })
+        match self.inner.take() {
+            Some(held) => Ok(Lent { held: Some(held), used: true, home, permit: Some(permit) }),
+            None => home.open(permit, deadline).await,
+        }
     }
 
     /// A connection on which a transaction has begun.
@@ -160,11 +161,28 @@ impl Inner {
         }
     }
 
+    /// A new connection. It goes on opening for the next one if it takes longer than this one waits: a server
+    /// that has just lost everybody, on a machine that is busy with it, would else be asked over and over by
+    /// callers who leave before it can answer, and let nobody in for as long as they keep coming.
+    async fn open(
+        self: Arc<Self>,
+        permit: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Result<Lent, Error> {
+        let opening = tokio::spawn(async move {
+            let connected = timeout(OPEN_MAX, self.connect(deadline)).await;
+            let held = connected.map_err(|_| Error::PoolTimedOut)??;
+            Ok(Lent { held: Some(held), used: false, home: self, permit: Some(permit) })
+        });
+        let opened = timeout_at(deadline, opening).await.map_err(|_| Error::PoolTimedOut)?;
+        opened.map_err(|_| Error::WorkerCrashed)?
+    }
+
+    /// Tries again until the deadline; a try that has begun goes on.
     async fn connect(&self, deadline: Instant) -> Result<Held, Error> {
         loop {
             let era = self.era.load(Ordering::Relaxed);
-            let connection = timeout_at(deadline, PgConnection::connect_with(&self.session)).await;
-            match connection.map_err(|_| Error::PoolTimedOut)? {
+            match PgConnection::connect_with(&self.session).await {
                 Ok(connection) => {
                     let now = Instant::now();
                     return Ok(Held { connection, born: now, idle_since: now, era });

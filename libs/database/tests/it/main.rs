@@ -10,7 +10,10 @@ use database::{Database, Options};
 use futures_util::future::join_all;
 use kernel::Shard;
 use sqlx::Row as _;
+use sqlx::postgres::PgConnectOptions;
 use testkit::{World, eventually};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -121,6 +124,37 @@ async fn sessions_that_the_server_ended_meanwhile_cost_no_transaction() {
     for _ in 0..6 {
         database.begin(Shard(0)).await.unwrap().commit().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_opens_too_slowly_for_its_caller_serves_the_next() {
+    let world = World::new();
+    let url = by_a_slow_way(&world.databases("database", 1)[0]).await;
+    let options = Options {
+        database_urls: vec![url.into()],
+        database_connections: 1.try_into().unwrap(),
+        database_acquire_ms: 200.try_into().unwrap(),
+    };
+    let database = Database::connect(&options, "database test").await.unwrap();
+    let begin = async || database.begin(Shard(0)).await.ok();
+    eventually("a transaction", SOON, begin).await.commit().await.unwrap();
+}
+
+/// The URL of a relay that lets each new connection wait.
+async fn by_a_slow_way(url: &str) -> String {
+    let port = url.parse::<PgConnectOptions>().unwrap().get_port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(600)).await; // the fault itself
+                let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                let _ended = copy_bidirectional(&mut client, &mut server).await;
+            });
+        }
+    });
+    url.replace(&format!(":{port}"), &format!(":{slow}"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
