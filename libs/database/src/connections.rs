@@ -32,7 +32,7 @@ const LIFE_MAX: Duration = Duration::from_secs(1_800);
 const IDLE_MAX: Duration = Duration::from_secs(600);
 /// For the rollback of a connection that came back in the middle of something.
 const MEND_MAX: Duration = Duration::from_secs(2);
-/// For one connection to open, however long its caller waits.
+/// For one try to open a connection, however long its caller waits.
 const OPEN_MAX: Duration = Duration::from_secs(5);
 /// While the server is just starting.
 const CONNECT_AGAIN: Duration = Duration::from_millis(25);
@@ -170,8 +170,7 @@ impl Inner {
         deadline: Instant,
     ) -> Result<Lent, Error> {
         let opening = tokio::spawn(async move {
-            let connected = timeout(OPEN_MAX, self.connect(deadline)).await;
-            let held = connected.map_err(|_| Error::PoolTimedOut)??;
+            let held = self.connect(deadline).await?;
             Ok(Lent { held: Some(held), used: false, home: self, permit: Some(permit) })
         });
         let opened = timeout_at(deadline, opening).await.map_err(|_| Error::PoolTimedOut)?;
@@ -182,7 +181,8 @@ impl Inner {
     async fn connect(&self, deadline: Instant) -> Result<Held, Error> {
         loop {
             let era = self.era.load(Ordering::Relaxed);
-            match PgConnection::connect_with(&self.session).await {
+            let trying = timeout(OPEN_MAX, PgConnection::connect_with(&self.session)).await;
+            match trying.unwrap_or(Err(Error::PoolTimedOut)) {
                 Ok(connection) => {
                     let now = Instant::now();
                     return Ok(Held { connection, born: now, idle_since: now, era });

@@ -141,7 +141,8 @@ impl Stage {
         let rushing = customers.split_off(customers.len() / 3);
         let load = (usize::try_from(options.under_way)?, options.duration);
         let phase = rush(&self.wire, &mut self.books, &self.groups, rushing, load).await?;
-        audit::until_quiet(&self.places, SETTLED_MAX).await?;
+        let quiet = audit::until_quiet(&self.places, SETTLED_MAX).await?;
+        ensure!(quiet, "the shop does not come to rest within {SETTLED_MAX:?}");
         let full = Told::of(phase, &mut self.books).await?;
         let rate = full.settled.len() as f64 / full.seconds();
         say(&format!("full load  {rate:.0} settled orders/s"));

@@ -75,7 +75,8 @@ pub struct Phase {
     pub refused: BTreeMap<String, u64>,
     /// From the moment at which a checkout was due to its answer.
     pub answered_ms: Latency,
-    /// From the moment at which a checkout was due until the bus had its confirmation.
+    /// From the moment at which a checkout was due until the bus had its confirmation. Where checkouts are
+    /// due at times of their own, one that was not confirmed counts as the longest time.
     pub settled_ms: Latency,
     /// From placed to confirmed, by the order's own row: the times at which the transactions began.
     pub recorded_ms: Latency,
@@ -170,6 +171,11 @@ impl Told {
                 waited.saturating_record(micros(*due, *told).max(1));
                 recorded.saturating_record(micros(*placed, *ended).max(1));
             }
+        }
+        if self.phase.offered.is_some() {
+            // Whoever was refused, or never got what they ordered, has waited longest.
+            let without = self.phase.sent.late.len() - waited.len().min(self.phase.sent.late.len());
+            waited.saturating_record_n(u64::MAX, without);
         }
         let spent = self.phase.from.spent.as_ref().zip(self.phase.to.spent.as_ref());
         let settled = self.settled.len() as u64;

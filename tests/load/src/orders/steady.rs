@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use audit::Places;
 use kernel::clock;
 
@@ -38,6 +38,7 @@ pub(super) async fn steady(
     let seconds = (clock::now() - begin).as_seconds_f64();
     let sent = sender.finish().await?;
     let offered = sent.late.len() as f64 / seconds;
-    audit::until_quiet(places, SETTLED_MAX).await?;
+    let quiet = audit::until_quiet(places, SETTLED_MAX).await?;
+    ensure!(quiet, "the shop does not come to rest within {SETTLED_MAX:?}");
     Ok(Phase { offered: Some(offered), from, to: Look::now(groups), sent })
 }
