@@ -34,9 +34,7 @@ const POLL: Duration = Duration::from_millis(250);
 const CHECK: Duration = Duration::from_secs(5);
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
 /// missing for so long is lost.
-const CATCHING_UP: Duration = Duration::from_secs(5);
-/// So many events one statement makes unpublished again.
-const REWIND: i64 = 10_000;
+const CATCHING_UP: Duration = Duration::from_secs(1);
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far below the newest position a fetch looks; only the sweep looks further.
 const FLOOR_DEPTH: i64 = 10_000;
@@ -259,15 +257,13 @@ impl One {
     async fn check_identity(&mut self) -> anyhow::Result<bool> {
         let connection = self.bus.connections();
         self.checked = None; // nothing is sent until this comes to an end
-        let missing = self.missing.take(); // whoever cannot be asked may be another one the next time
         let stream = self.bus.stream(self.context).await?;
         let lost = match store::last_acknowledged(&self.pool).await? {
             Some((sequence, id)) if !holds(&stream, sequence, id).await? => Some(sequence),
             _ => None,
         };
         if let Some(sequence) = lost {
-            let since = missing.unwrap_or_else(Instant::now);
-            self.missing = Some(since);
+            let since = *self.missing.get_or_insert_with(Instant::now);
             let waits = self.bus.is_clustered() && since.elapsed() < CATCHING_UP;
             anyhow::ensure!(!waits, "the stream does not show what it holds: looking again");
             self.fill_again(&stream, sequence).await?;
@@ -292,7 +288,7 @@ impl One {
         }
         crash::point(Point::RelayRewinding);
         let kept = kept.unwrap_or(0);
-        let again = self.rewind(kept).await?;
+        let again = store::send_again_above(&self.pool, kept).await?;
         self.floor = 0;
         tracing::error!(
             context = self.context,
@@ -302,21 +298,6 @@ impl One {
             "the stream lost acknowledged messages: sending them again"
         );
         Ok(())
-    }
-
-    /// In many statements: an outbox of days is more than one can change in its time. Until the last of
-    /// them is done the stream counts as short, so that whoever comes after a crash goes on.
-    async fn rewind(&mut self, kept: i64) -> anyhow::Result<u64> {
-        let mut again = 0;
-        loop {
-            let some = store::send_again_above(&self.pool, kept, REWIND).await?;
-            again += some;
-            if some < REWIND.unsigned_abs() {
-                store::ends_at(&self.pool, kept).await?;
-                return Ok(again);
-            }
-            anyhow::ensure!(self.hold_lease().await?, "another copy relays by now");
-        }
     }
 
     /// Binary search for the highest of our sequences that the stream still holds as ours; none when it

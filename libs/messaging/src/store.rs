@@ -136,27 +136,15 @@ pub(crate) async fn published_below(pool: &Pool, sequence: i64) -> Result<Option
     Ok(row.map(|row| (row.sequence, row.event_id)))
 }
 
-/// Makes what is above a sequence unpublished again, the latest first: at most so many events. Answers
-/// how many those were.
-pub(crate) async fn send_again_above(pool: &Pool, sequence: i64, limit: i64) -> Result<u64> {
+/// Makes everything above a sequence unpublished again. Answers how many events that is.
+pub(crate) async fn send_again_above(pool: &Pool, sequence: i64) -> Result<u64> {
     let again = sqlx::query!(
-        "with latest as (
-             select shard, occurred_at, position from messaging.outbox
-             where stream_sequence > $1 order by stream_sequence desc limit $2
-         )
-         update messaging.outbox o set published_at = null, stream_sequence = null
-         from latest l
-         where (o.shard, o.occurred_at, o.position) = (l.shard, l.occurred_at, l.position)",
-        sequence,
-        limit
+        "update messaging.outbox set published_at = null, stream_sequence = null
+         where stream_sequence > $1",
+        sequence
     )
     .execute(pool)
     .await?;
-    Ok(again.rows_affected())
-}
-
-/// From now on the message with this sequence is the last that the stream acknowledged.
-pub(crate) async fn ends_at(pool: &Pool, sequence: i64) -> Result<()> {
     sqlx::query!(
         "update messaging.relay set last_sequence = $1, last_event_id =
              (select event_id from messaging.outbox where stream_sequence = $1 limit 1)",
@@ -164,7 +152,7 @@ pub(crate) async fn ends_at(pool: &Pool, sequence: i64) -> Result<()> {
     )
     .execute(pool)
     .await?;
-    Ok(())
+    Ok(again.rows_affected())
 }
 
 /// How many events wait, and for how many seconds the oldest has.
