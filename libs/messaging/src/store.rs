@@ -124,11 +124,12 @@ pub(crate) async fn last_acknowledged(pool: &Pool) -> Result<Option<(i64, Uuid)>
     Ok(row.last_event_id.map(|id| (row.last_sequence, id)))
 }
 
-/// The highest published event at or below this stream sequence.
+/// The highest published event at or below this stream sequence. A stream that was made anew gives out
+/// its sequences again: of two events with one, the first to have it is the one that may be lost.
 pub(crate) async fn published_below(pool: &Pool, sequence: i64) -> Result<Option<(i64, Uuid)>> {
     let row = sqlx::query!(
         r#"select stream_sequence as "sequence!", event_id from messaging.outbox
-           where stream_sequence <= $1 order by stream_sequence desc limit 1"#,
+           where stream_sequence <= $1 order by stream_sequence desc, published_at limit 1"#,
         sequence
     )
     .fetch_optional(pool)
