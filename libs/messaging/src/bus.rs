@@ -86,9 +86,12 @@ impl Bus {
         Ok(self.jetstream.get_or_create_stream(config).await?)
     }
 
-    /// Removes the stream of a context, which is filled again from the outbox.
-    pub(crate) async fn delete(&self, context: &str) -> anyhow::Result<()> {
-        self.jetstream.delete_stream(stream_name(context)).await?;
+    /// Removes this very stream, which is filled again from the outbox.
+    pub(crate) async fn delete(&self, stream: &Stream) -> anyhow::Result<()> {
+        let seen = stream.cached_info();
+        let same = stream.get_info().await?.created == seen.created;
+        anyhow::ensure!(same, "another relay has removed it already");
+        self.jetstream.delete_stream(&seen.config.name).await?;
         Ok(())
     }
 }

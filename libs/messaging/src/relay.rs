@@ -17,13 +17,14 @@ use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::EventId;
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::event::{Stored, headers};
-use crate::store::{self, Acknowledged};
+use crate::store::{self, Acknowledged, Known};
 use crate::{Bus, Outbox, metrics};
 
 const LEASE: Duration = Duration::from_secs(5);
@@ -34,7 +35,9 @@ const POLL: Duration = Duration::from_millis(250);
 const CHECK: Duration = Duration::from_secs(5);
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
 /// missing for so long is lost.
-const CATCHING_UP: Duration = Duration::from_secs(1);
+const CATCHING_UP: Duration = Duration::from_secs(5);
+/// So many events one statement makes unpublished again.
+const REWIND: i64 = 10_000;
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far below the newest position a fetch looks; only the sweep looks further.
 const FLOOR_DEPTH: i64 = 10_000;
@@ -153,7 +156,7 @@ impl One {
     }
 
     /// Renewed at half time. The local clock only decides when to renew; the database's decides
-    /// who holds it, and two at once send duplicates, no worse. So a relay that starts seizes it:
+    /// who holds it and may mark, and two at once send duplicates, no worse. So a relay that starts seizes it:
     /// it may well follow one that was killed, and nobody shall wait for a dead one's lease.
     async fn hold_lease(&mut self) -> Result<bool, sqlx::Error> {
         let now = Instant::now();
@@ -234,7 +237,10 @@ impl One {
             }
         }
         crash::point(Point::RelayPublished);
-        store::mark_published(&self.pool, &acknowledged).await?;
+        if !store::mark_published(&self.pool, self.holder, &acknowledged).await? {
+            self.held_until = Instant::now();
+            anyhow::bail!("another copy relays by now");
+        }
         crash::point(Point::RelayMarked);
         metrics::published(self.context, acknowledged.iter().map(|ack| ack.event));
         anyhow::ensure!(held_back.is_empty(), "some events could not be published");
@@ -252,72 +258,108 @@ impl One {
         Ok(i64::try_from(ack.sequence)?)
     }
 
-    /// Whether the stream still holds the last message that it acknowledged. If not, what came
-    /// after the last one that it holds is to be sent again, and every consumer starts over.
+    /// Whether this is still the stream that acknowledged, and holds the last message of those. If not,
+    /// what came after the last one that it holds is to be sent again, and every consumer starts over.
     async fn check_identity(&mut self) -> anyhow::Result<bool> {
         let connection = self.bus.connections();
         self.checked = None; // nothing is sent until this comes to an end
+        let missing = self.missing.take(); // whoever cannot be asked may be another one the next time
         let stream = self.bus.stream(self.context).await?;
-        let lost = match store::last_acknowledged(&self.pool).await? {
-            Some((sequence, id)) if !holds(&stream, sequence, id).await? => Some(sequence),
-            _ => None,
+        let Known { stream: before, last } = store::known(&self.pool).await?;
+        let another = before.is_some_and(|before| before != made(&stream));
+        let end = last.filter(|_| !another);
+        let whole = match end {
+            Some((sequence, id)) => holds(&stream, sequence, id).await?,
+            None => !another,
         };
-        if let Some(sequence) = lost {
-            let since = *self.missing.get_or_insert_with(Instant::now);
-            let waits = self.bus.is_clustered() && since.elapsed() < CATCHING_UP;
+        if !whole {
+            let since = missing.unwrap_or_else(Instant::now);
+            self.missing = Some(since);
+            let waits = !another && self.bus.is_clustered() && since.elapsed() < CATCHING_UP;
             anyhow::ensure!(!waits, "the stream does not show what it holds: looking again");
-            self.fill_again(&stream, sequence).await?;
+            self.fill_again(stream, end).await?;
+            self.missing = None;
+        } else if before.is_none() {
+            store::ends_at(&self.pool, made(&stream), end).await?;
         }
-        self.missing = None;
         self.checked = Some(connection);
-        Ok(lost.is_none())
+        Ok(whole)
     }
 
+    /// `end` is what the stream has lost; none: another stream is in its place, which has nothing.
+    ///
     /// In a cluster, servers that remember differently may never agree again, and each delivers what it
     /// has itself (seen with 2.9.10: the leader had all, the consumer's was silent ten messages short of
     /// the end). So what is left of a stream there goes as well, and all is sent again.
-    async fn fill_again(&mut self, stream: &Stream, sequence: i64) -> anyhow::Result<()> {
-        let mut kept = self.last_match(stream, sequence).await?;
+    async fn fill_again(
+        &mut self,
+        mut stream: Stream,
+        end: Option<(i64, Uuid)>,
+    ) -> anyhow::Result<()> {
+        let mut kept = None;
         // First of all: once the rows are rewound nothing is wrong any more, and nobody would do it.
-        match kept {
+        match end {
             Some(_) if self.bus.is_clustered() => {
-                self.bus.delete(self.context).await?;
-                kept = None;
+                self.bus.delete(&stream).await?;
+                stream = self.bus.stream(self.context).await?;
             }
-            _ => recreate_consumers(stream).await?,
+            Some((sequence, _)) => {
+                kept = self.last_match(&stream, sequence).await?;
+                recreate_consumers(&stream).await?;
+            }
+            None => {}
         }
         crash::point(Point::RelayRewinding);
-        let kept = kept.unwrap_or(0);
-        let again = store::send_again_above(&self.pool, kept).await?;
+        let above = kept.map_or(0, |(sequence, _)| sequence);
+        let again = self.rewind(above).await?;
+        // Last: until now whoever comes after a crash sees the same loss, and goes on.
+        store::ends_at(&self.pool, made(&stream), kept).await?;
         self.floor = 0;
         tracing::error!(
             context = self.context,
-            sequence,
-            kept,
+            kept = above,
             again,
             "the stream lost acknowledged messages: sending them again"
         );
         Ok(())
     }
 
-    /// Binary search for the highest of our sequences that the stream still holds as ours; none when it
-    /// holds nothing of ours. (What a stream lost is always its end; what went out of retention counts
-    /// as held.)
-    async fn last_match(&self, stream: &Stream, lost: i64) -> anyhow::Result<Option<i64>> {
-        let (mut kept, mut lost, mut some) = (0, lost, false);
+    /// In many statements: an outbox of days is more than one can change in its time.
+    async fn rewind(&mut self, kept: i64) -> anyhow::Result<u64> {
+        let mut again = 0;
+        loop {
+            let part = store::send_again_above(&self.pool, kept, REWIND).await?;
+            again += part;
+            if part < REWIND.unsigned_abs() {
+                return Ok(again);
+            }
+            anyhow::ensure!(self.hold_lease().await?, "another copy relays by now");
+        }
+    }
+
+    /// Binary search for the last of our messages that the stream still holds; none when it holds
+    /// nothing of ours. (What a stream lost is always its end; what went out of retention counts as held.)
+    async fn last_match(&self, stream: &Stream, lost: i64) -> anyhow::Result<Option<(i64, Uuid)>> {
+        let (mut kept, mut lost, mut last) = (0, lost, None);
         while lost - kept > 1 {
             let middle = kept + (lost - kept) / 2;
             match store::published_below(&self.pool, middle).await? {
                 Some((sequence, _)) if sequence <= kept => kept = middle,
                 Some((sequence, id)) if holds(stream, sequence, id).await? => {
-                    (kept, some) = (middle, true);
+                    (kept, last) = (middle, Some((sequence, id)));
                 }
                 Some((sequence, _)) => lost = sequence,
                 None => kept = middle,
             }
         }
-        Ok(some.then_some(kept))
+        Ok(last)
     }
+}
+
+/// When a stream was made, as exactly as a database keeps it.
+fn made(stream: &Stream) -> OffsetDateTime {
+    let at = stream.cached_info().created;
+    at.replace_microsecond(at.microsecond()).unwrap_or(at)
 }
 
 /// Logs a failure: the next round tries again.

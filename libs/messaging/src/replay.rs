@@ -47,7 +47,7 @@ pub async fn outboxes(database: &Database) -> Result<Vec<OutboxStatus>, sqlx::Er
     let mut all = Vec::new();
     for (index, pool) in database.pools().iter().enumerate() {
         let (waiting, oldest_seconds) = store::depth(pool).await?;
-        let acknowledged = store::last_acknowledged(pool).await?;
+        let acknowledged = store::known(pool).await?.last;
         all.push(OutboxStatus { database: index, waiting, oldest_seconds, acknowledged });
     }
     Ok(all)
@@ -64,8 +64,10 @@ pub async fn replay(database: &Database, since: OffsetDateTime) -> Result<u64, R
         return Err(ReplayError::TooOld { since, kept });
     }
     let mut again = 0;
-    for pool in database.pools() {
-        again += store::send_again_since(pool, since).await?;
+    for index in 0..database.pools().len() {
+        let mut tx = database.begin_at(index).await?;
+        again += store::send_again_since(&mut tx, since).await?;
+        tx.commit().await?;
     }
     Ok(again)
 }

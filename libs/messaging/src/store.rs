@@ -89,47 +89,64 @@ pub(crate) struct Acknowledged<'a> {
     pub sequence: i64,
 }
 
-/// Marks what the stream acknowledged, and remembers the last of it.
-pub(crate) async fn mark_published(pool: &Pool, acks: &[Acknowledged<'_>]) -> Result<()> {
-    let Some(last) = acks.iter().max_by_key(|ack| ack.sequence) else { return Ok(()) };
+/// Marks what the stream acknowledged, and remembers the last of it. False, and nothing is marked: another
+/// holds the lease by now. It may have seen that the stream has lost what it acknowledged to us.
+pub(crate) async fn mark_published(
+    pool: &Pool,
+    holder: Uuid,
+    acks: &[Acknowledged<'_>],
+) -> Result<bool> {
+    let Some(last) = acks.iter().max_by_key(|ack| ack.sequence) else { return Ok(true) };
     let positions: Vec<i64> = acks.iter().map(|ack| ack.event.position).collect();
     let sequences: Vec<i64> = acks.iter().map(|ack| ack.sequence).collect();
     let times = acks.iter().map(|ack| ack.event.occurred_at);
-    sqlx::query!(
-        "with marked as (
+    sqlx::query_scalar!(
+        r#"with mine as (
+             update messaging.relay set last_sequence = greatest(last_sequence, $5),
+                 last_event_id = case when last_sequence < $5 then $6 else last_event_id end
+             where holder = $7 returning holder
+         ), marked as (
              update messaging.outbox o set published_at = now(), stream_sequence = a.sequence
-             from unnest($1::bigint[], $2::bigint[]) a(position, sequence)
+             from mine, unnest($1::bigint[], $2::bigint[]) a(position, sequence)
              where o.position = a.position and o.published_at is null
                  and o.occurred_at between $3 and $4 -- leaves out the other days
          )
-         update messaging.relay set last_sequence = $5, last_event_id = $6
-         where last_sequence < $5",
+         select exists (select from mine) as "held!""#,
         &positions,
         &sequences,
         times.clone().min(),
         times.max(),
         last.sequence,
         last.event.event_id,
+        holder,
     )
-    .execute(pool)
-    .await?;
-    Ok(())
+    .fetch_one(pool)
+    .await
 }
 
-/// The last message that the stream acknowledged: sequence and event id.
-pub(crate) async fn last_acknowledged(pool: &Pool) -> Result<Option<(i64, Uuid)>> {
-    let row = sqlx::query!("select last_sequence, last_event_id from messaging.relay")
-        .fetch_one(pool)
-        .await?;
-    Ok(row.last_event_id.map(|id| (row.last_sequence, id)))
+/// What is known of the stream.
+pub(crate) struct Known {
+    /// When it was made, which tells it from another of the same name; none: nothing was looked at yet.
+    pub stream: Option<OffsetDateTime>,
+    /// The last message that it acknowledged: sequence and event id.
+    pub last: Option<(i64, Uuid)>,
 }
 
-/// The highest published event at or below this stream sequence. A stream that was made anew gives out
-/// its sequences again: of two events with one, the first to have it is the one that may be lost.
+/// The stream as it was seen last.
+pub(crate) async fn known(pool: &Pool) -> Result<Known> {
+    let row =
+        sqlx::query!("select stream_created, last_sequence, last_event_id from messaging.relay")
+            .fetch_one(pool)
+            .await?;
+    let last = row.last_event_id.map(|id| (row.last_sequence, id));
+    Ok(Known { stream: row.stream_created, last })
+}
+
+/// The highest published event at or below this stream sequence.
 pub(crate) async fn published_below(pool: &Pool, sequence: i64) -> Result<Option<(i64, Uuid)>> {
     let row = sqlx::query!(
         r#"select stream_sequence as "sequence!", event_id from messaging.outbox
-           where stream_sequence <= $1 order by stream_sequence desc, published_at limit 1"#,
+           where stream_sequence <= $1 order by stream_sequence desc limit 1"#,
         sequence
     )
     .fetch_optional(pool)
@@ -137,23 +154,39 @@ pub(crate) async fn published_below(pool: &Pool, sequence: i64) -> Result<Option
     Ok(row.map(|row| (row.sequence, row.event_id)))
 }
 
-/// Makes everything above a sequence unpublished again. Answers how many events that is.
-pub(crate) async fn send_again_above(pool: &Pool, sequence: i64) -> Result<u64> {
+/// Makes what is above a sequence unpublished again, at most so many events. Answers how many it was.
+pub(crate) async fn send_again_above(pool: &Pool, sequence: i64, limit: i64) -> Result<u64> {
     let again = sqlx::query!(
-        "update messaging.outbox set published_at = null, stream_sequence = null
-         where stream_sequence > $1",
-        sequence
-    )
-    .execute(pool)
-    .await?;
-    sqlx::query!(
-        "update messaging.relay set last_sequence = $1, last_event_id =
-             (select event_id from messaging.outbox where stream_sequence = $1 limit 1)",
-        sequence
+        "with part as (
+             select shard, occurred_at, position from messaging.outbox
+             where stream_sequence > $1 order by stream_sequence desc limit $2
+         )
+         update messaging.outbox o set published_at = null, stream_sequence = null
+         from part p
+         where (o.shard, o.occurred_at, o.position) = (p.shard, p.occurred_at, p.position)",
+        sequence,
+        limit
     )
     .execute(pool)
     .await?;
     Ok(again.rows_affected())
+}
+
+/// From now on this is the stream, and this is the last message that it acknowledged.
+pub(crate) async fn ends_at(
+    pool: &Pool,
+    stream: OffsetDateTime,
+    last: Option<(i64, Uuid)>,
+) -> Result<()> {
+    sqlx::query!(
+        "update messaging.relay set stream_created = $1, last_sequence = $2, last_event_id = $3",
+        stream,
+        last.map_or(0, |(sequence, _)| sequence),
+        last.map(|(_, event)| event),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 /// How many events wait, and for how many seconds the oldest has.
@@ -321,14 +354,16 @@ pub(crate) async fn forget_redriven(pool: &Pool, consumer: &str, ids: &[Uuid]) -
     Ok(())
 }
 
-/// Makes what was written since then unpublished again. Answers how many events that is.
-pub(crate) async fn send_again_since(pool: &Pool, since: OffsetDateTime) -> Result<u64> {
+/// Makes what was written since then unpublished again. Answers how many events that is. All or none, and
+/// for so many that takes longer than a statement of a service may.
+pub(crate) async fn send_again_since(tx: &mut PgConnection, since: OffsetDateTime) -> Result<u64> {
+    sqlx::query!("select set_config('statement_timeout', '0', true)").fetch_one(&mut *tx).await?;
     let again = sqlx::query!(
         "update messaging.outbox set published_at = null, stream_sequence = null
          where occurred_at >= $1 and published_at is not null",
         since
     )
-    .execute(pool)
+    .execute(tx)
     .await?;
     Ok(again.rows_affected())
 }

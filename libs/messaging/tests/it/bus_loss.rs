@@ -65,6 +65,36 @@ async fn a_store_directory_that_was_rolled_back_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_outbox_is_sent_again_in_parts() {
+    let context = Context::new(1).await;
+    let first = CancellationToken::new();
+    let relay = context.relay(&first);
+    context.confirm(Shard(3)).await;
+    published(&context, 1).await;
+    first.cancel();
+    relay.await.unwrap().unwrap();
+    // What 25,000 more leave behind, of which the stream has none.
+    let many = "insert into messaging.outbox (shard, event_id, aggregate_id, type, subject, payload, published_at,
+                    stream_sequence)
+                select shard, gen_random_uuid(), aggregate_id, type, subject, payload, published_at, n
+                from messaging.outbox, generate_series(2, 25001) n;
+                update messaging.relay set last_sequence = 25001, last_event_id =
+                    (select event_id from messaging.outbox where stream_sequence = 25001)";
+    context.world.sql(&context.urls[0], many);
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    let stream = async_nats::jetstream::new(context.bus.client().clone());
+    eventually("all are in the stream", SOON, async || {
+        let messages =
+            stream.get_stream("SOUK_ORDER").await.ok()?.get_info().await.ok()?.state.messages;
+        (messages == 25_001).then_some(())
+    })
+    .await;
+    published(&context, 25_001).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_rolled_back_stream_lost_is_sent_again_however_much_is_published_at_once() {
     let mut context = Context::new(2).await;
     let stop = CancellationToken::new();

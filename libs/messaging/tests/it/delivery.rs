@@ -7,6 +7,7 @@ use proto::order::v1::OrderConfirmed;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::{Context, Effects, bus, connect};
+use crate::bus_loss::published;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_exists_if_and_only_if_its_transaction_committed() {
@@ -72,6 +73,29 @@ impl Context2 {
         let relay = messaging::Relay::new("order", &self.bus, &self.database, &outbox);
         tokio::spawn(relay.run(stop.clone()));
     }
+}
+
+/// The other may have seen that the stream lost what it acknowledged to this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_whose_lease_was_taken_marks_nothing() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    context.confirm(Shard(0)).await;
+    published(&context, 1).await;
+    let taken = "update messaging.relay
+                 set holder = gen_random_uuid(), held_until = now() + interval '4 seconds';
+                 create table taken as select held_until from messaging.relay";
+    context.world.sql(&context.urls[0], taken);
+    context.confirm(Shard(0)).await;
+    published(&context, 2).await; // when it has the lease again
+    let meanwhile = "messaging.outbox o, taken t
+                     where published_at < held_until
+                         and published_at > held_until - interval '4 seconds'";
+    assert_eq!(context.count(meanwhile), 0);
+    context.consume(Effects::default(), &stop);
+    context.settled(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
