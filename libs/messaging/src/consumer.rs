@@ -8,7 +8,7 @@ use crash::Point;
 use database::Database;
 use futures_util::future::{BoxFuture, join_all};
 use kernel::Shard;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::batch::{Outcome, Processor};
 use crate::bus::stream_name;
 use crate::event::delivered;
 use crate::pulls::{BATCH_EVENTS, Pulls};
-use crate::{Bus, Delivered, Handler, metrics, store};
+use crate::{Bus, Delivered, Handler, PACE, metrics, store};
 
 /// Unacknowledged for so long, a message is delivered again.
 const ACK_WAIT: Duration = Duration::from_secs(10);
@@ -121,7 +121,9 @@ impl Worker {
                 measured = Instant::now();
                 continue;
             }
+            let rested = Instant::now() + PACE;
             self.process(messages).await;
+            sleep_until(rested).await;
             // Where events never cease is where the lag is.
             if measured.elapsed() >= QUIET {
                 self.measure(&mut consumer).await?;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use async_nats::jetstream::{Context, Message};
 use async_nats::{StatusCode, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::unconstrained;
+use tokio::time::{Instant, timeout_at};
 
 use crate::Bus;
 
@@ -24,9 +25,6 @@ const EVENTS: usize = 1024;
 /// No batch is larger.
 pub(crate) const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
-/// From so many waiting messages on, a batch waits a moment for more.
-const BUSY: usize = 8;
-const LINGER: Duration = Duration::from_millis(4);
 
 /// The messages of one durable consumer.
 pub(crate) struct Pulls {
@@ -76,10 +74,7 @@ impl Pulls {
         while self.batch.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
             let message = match self.batch.len() {
                 0 => self.first(limit).await?,
-                // Under load the wait fills the batch, which is cheaper than speed; alone, none is spent.
-                n => {
-                    timeout(if n < BUSY { Duration::ZERO } else { LINGER }, self.next()).await.ok()
-                }
+                _ => unconstrained(self.next()).now_or_never(),
             };
             let Some(message) = message.transpose()? else { break };
             bytes += message.payload.len();

@@ -19,13 +19,13 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::EventId;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::event::{Stored, headers};
 use crate::store::{self, Acknowledged, Known};
-use crate::{Bus, Outbox, metrics};
+use crate::{Bus, Outbox, PACE, metrics};
 
 const LEASE: Duration = Duration::from_secs(5);
 const BATCH: i64 = 512;
@@ -80,6 +80,8 @@ struct One {
     held_until: Instant,
     starting: bool,
     floor: i64,
+    /// Until then nothing is sent again.
+    rested: Instant,
     /// The connection on which the stream was last seen to hold what it had acknowledged.
     checked: Option<u64>,
     /// Since when the stream does not show what it had acknowledged.
@@ -98,6 +100,7 @@ impl One {
             held_until: Instant::now(),
             starting: true,
             floor: 0,
+            rested: Instant::now(),
             checked: None,
             missing: None,
         }
@@ -136,6 +139,7 @@ impl One {
     /// too: cheap, and it heals a poke that was lost.)
     async fn woken(&mut self, holds: bool) {
         if holds {
+            sleep_until(self.rested).await;
             note(self.drain().await);
         } else if self.bus.is_connected() {
             let poked = self.bus.client().publish(self.poke_subject(), "".into()).await;
@@ -214,6 +218,7 @@ impl One {
         }
         let events = store::unpublished(&self.pool, floor, BATCH).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
+        self.rested = Instant::now() + PACE;
         crash::point(Point::RelayFetched);
         let mut sends = Vec::with_capacity(events.len());
         for event in &events {

@@ -111,7 +111,8 @@ pub(crate) async fn mark_published(
              where o.position = a.position and o.published_at is null
                  and o.occurred_at between $3 and $4 -- leaves out the other days
          )
-         select exists (select from mine) as "held!""#,
+         select exists (select from mine) as "held!"
+         from set_config('synchronous_commit', 'off', true)"#,
         &positions,
         &sequences,
         times.clone().min(),

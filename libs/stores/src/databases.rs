@@ -1,36 +1,20 @@
 //! Databases and their owners, made with PostgreSQL's own `psql`.
 
-use crate::error::Doing;
+use crate::client::Client;
 use crate::url::Url;
-use crate::{Error, Result, Tools, process};
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Stdio;
+use crate::{Error, Result, Tools};
 
 /// Names are put into statements, so they are of a form that needs no quoting rules.
 const NAME_MAX: usize = 63;
 
 /// The `psql` that belongs to the PostgreSQL that was found.
 #[derive(Debug, Clone)]
-pub struct Psql {
-    program: PathBuf,
-    libraries: Vec<PathBuf>,
-}
+pub struct Psql(Client);
 
 impl Psql {
-    /// The one beside the server, or else the one in `PATH` (enough for a server that somebody else runs).
+    /// The one beside the server, or else the one in `PATH`.
     pub fn of(tools: &Tools) -> Option<Psql> {
-        if let Some(server) = &tools.postgres {
-            return Some(Psql {
-                program: server.sibling("psql"),
-                libraries: server.libraries.clone(),
-            });
-        }
-        let path = std::env::var_os("PATH")?;
-        let mut programs = std::env::split_paths(&path).map(|dir| dir.join("psql"));
-        programs
-            .find(|program| program.is_file())
-            .map(|program| Psql { program, libraries: Vec::new() })
+        Client::find(tools, "psql", &std::env::var_os("PATH").unwrap_or_default()).map(Psql)
     }
 
     /// Runs statements as the user of `url`, stopping at the first error; returns the rows, bare. The
@@ -39,23 +23,8 @@ impl Psql {
     /// # Errors
     /// [`Error::Failed`] with the server's message.
     pub fn run(&self, url: &str, statements: &str) -> Result<String> {
-        let url = Url::parse(url)?;
-        let mut command = process::command(&self.program, &self.libraries, None);
-        command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--no-password"]);
-        command.args(["--set", "ON_ERROR_STOP=1", "--dbname"]).arg(without_password(&url));
-        // Arguments can be read by everybody on the machine, the environment cannot.
-        command.env("PGPASSWORD", &url.password).env("PGCONNECT_TIMEOUT", "5");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .doing("run", &self.program)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A psql that cannot connect reads nothing: its own message says more than our broken pipe.
-            let _ = stdin.write_all(statements.as_bytes());
-        }
-        let output = child.wait_with_output().doing("run", &self.program)?;
+        let args = "--no-psqlrc --quiet --no-align --tuples-only --no-password --set ON_ERROR_STOP=1 --dbname";
+        let output = self.0.run(&args.split(' ').collect::<Vec<_>>(), url, statements)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
         }
@@ -114,11 +83,6 @@ fn check_name(name: &str) -> Result<()> {
     }
 }
 
-pub(crate) fn without_password(url: &Url) -> String {
-    let whole = url.with(&url.user, "", &url.path);
-    whole.replacen(":@", "@", 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,12 +95,6 @@ mod tests {
         for bad in ["", "Cart", "0cart", "a-b", "a;drop", "a'b", &"x".repeat(64)] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_password_is_not_among_the_arguments() {
-        let url = Url::parse("postgres://me:secret@127.0.0.1:5000/postgres").expect("valid");
-        assert_eq!(without_password(&url), "postgres://me@127.0.0.1:5000/postgres");
     }
 
     #[test]

@@ -28,6 +28,7 @@ mod redis;
 mod nats;
 mod server;
 mod run;
+mod client;
 mod databases;
 mod pgbench;
 

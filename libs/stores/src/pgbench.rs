@@ -1,20 +1,13 @@
 //! PostgreSQL's own benchmark, for a yardstick that everybody knows.
 
-use crate::error::Doing;
-use crate::url::Url;
-use crate::{Error, Result, Tools, databases, process};
+use crate::client::Client;
+use crate::{Error, Result, Tools};
 use std::ffi::OsStr;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 /// The `pgbench` that belongs to the PostgreSQL that was found.
 #[derive(Debug, Clone)]
-pub struct Pgbench {
-    program: PathBuf,
-    libraries: Vec<PathBuf>,
-}
+pub struct Pgbench(Client);
 
 impl Pgbench {
     /// The one beside the server (Debian's package of the server has it), or else the one in `PATH`.
@@ -26,16 +19,10 @@ impl Pgbench {
     }
 
     fn of_path(tools: &Tools, path: &OsStr) -> Result<Pgbench> {
-        let server = tools.postgres.as_ref();
-        let beside = server.map(|server| (server.sibling("pgbench"), server.libraries.clone()));
-        let others = std::env::split_paths(path).map(|dir| (dir.join("pgbench"), Vec::new()));
-        let mut programs = beside.into_iter().chain(others);
-        let found = programs.find(|(program, _)| program.is_file());
         let missing = "no pgbench beside PostgreSQL or in PATH (it comes with the server, or in a package \
                        postgresql-contrib)";
-        found
-            .map(|(program, libraries)| Pgbench { program, libraries })
-            .ok_or_else(|| Error::Missing(missing.to_owned()))
+        let found = Client::find(tools, "pgbench", path).map(Pgbench);
+        found.ok_or_else(|| Error::Missing(missing.to_owned()))
     }
 
     /// Runs a transaction's script again and again, each of `clients` on a connection of its own with
@@ -44,24 +31,12 @@ impl Pgbench {
     /// # Errors
     /// [`Error::Failed`] with what pgbench says.
     pub fn run(&self, url: &str, script: &str, clients: usize, time: Duration) -> Result<f64> {
-        let url = Url::parse(url)?;
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(clients);
         let seconds = time.as_secs_f64().ceil().max(1.0);
-        let mut command = process::command(&self.program, &self.libraries, None);
-        command.args(["--no-vacuum", "--protocol=prepared", "--file=-"]);
-        command.arg(format!("--client={clients}")).arg(format!("--jobs={threads}"));
-        command.arg(format!("--time={seconds:.0}")).arg(databases::without_password(&url));
-        command.env("PGPASSWORD", &url.password).env("PGCONNECT_TIMEOUT", "5");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .doing("run", &self.program)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            let _ = stdin.write_all(script.as_bytes()); // what went wrong, pgbench says itself
-        }
-        let output = child.wait_with_output().doing("run", &self.program)?;
+        let args = format!(
+            "--no-vacuum --protocol=prepared --file=- --client={clients} --jobs={threads} --time={seconds:.0}"
+        );
+        let output = self.0.run(&args.split(' ').collect::<Vec<_>>(), url, script)?;
         let said = String::from_utf8_lossy(&output.stdout);
         match per_second(&said).filter(|_| output.status.success()) {
             Some(rate) => Ok(rate),

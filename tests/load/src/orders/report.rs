@@ -174,8 +174,8 @@ impl Told {
         }
         if self.phase.offered.is_some() {
             // Whoever was refused, or never got what they ordered, has waited longest.
-            let without = self.phase.sent.late.len() - waited.len().min(self.phase.sent.late.len());
-            waited.saturating_record_n(u64::MAX, without);
+            let without = self.phase.sent.late.len().saturating_sub(waited.len());
+            (0..without).for_each(|_| waited.saturating_record(u64::MAX));
         }
         let spent = self.phase.from.spent.as_ref().zip(self.phase.to.spent.as_ref());
         let settled = self.settled.len() as u64;

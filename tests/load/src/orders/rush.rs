@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kernel::clock;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -47,6 +47,7 @@ pub(super) async fn rush(
         let free = free.min(UNANSWERED_MAX.saturating_sub(unanswered)).min(customers.len());
         customers.drain(..free).for_each(|customer| sender.buy(&customer, clock::now()));
     }
+    ensure!(warm, "nobody had a cart any more before anything counted: more carts are needed");
     let to = Look::now(groups);
     Ok(Phase { offered: None, from, to, sent: sender.finish().await? })
 }
