@@ -2,5 +2,6 @@
 alter table messaging.relay add column stream_created timestamptz;
 
 -- After a loss of the bus the relay looks for where the stream still agrees, and takes back the rest in
--- parts: neither may read the whole outbox each time.
-create index outbox_published on messaging.outbox (stream_sequence) where stream_sequence is not null;
+-- parts: neither may read the whole outbox each time. (Nobody can write events while this is built. An outbox
+-- that is large already is given the index by hand before: on each partition concurrently, then on the parent.)
+create index if not exists outbox_published on messaging.outbox (stream_sequence) where stream_sequence is not null;

@@ -29,6 +29,8 @@ use crate::{Bus, Outbox, PACE, metrics};
 
 const LEASE: Duration = Duration::from_secs(5);
 const BATCH: i64 = 512;
+/// So many full batches at most go out before anything else has its turn.
+const TURN: usize = 32;
 /// The fallback when no wake-up arrived, from this process or by a poke of another.
 const POLL: Duration = Duration::from_millis(250);
 /// How often the stream's identity is checked, and everything is swept without the floor.
@@ -36,7 +38,7 @@ const CHECK: Duration = Duration::from_secs(5);
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
 /// missing for so long is lost.
 const CATCHING_UP: Duration = Duration::from_secs(5);
-/// So many events one statement makes unpublished again.
+/// About so many events one statement makes unpublished again.
 const REWIND: i64 = 10_000;
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far below the newest position a fetch looks; only the sweep looks further.
@@ -80,7 +82,7 @@ struct One {
     held_until: Instant,
     starting: bool,
     floor: i64,
-    /// Until then nothing is sent again.
+    /// Not before then it begins to send again.
     rested: Instant,
     /// The connection on which the stream was last seen to hold what it had acknowledged.
     checked: Option<u64>,
@@ -124,13 +126,18 @@ impl One {
                 _ = upkeep.tick() => {
                     note(store::upkeep(&self.pool, OUTBOX_DAYS, INBOX_DAYS).await);
                 }
+                Some(()) = pokes.next() => {
+                    while pokes.next().now_or_never().flatten().is_some() {} // one look answers all
+                    if holds {
+                        note(self.drain(self.floor).await);
+                    }
+                }
                 () = woken.notified() => self.woken(holds).await,
-                Some(()) = pokes.next() => self.woken(holds).await,
                 _ = poll.tick() => self.woken(holds).await,
             }
         }
         if self.held_until > Instant::now() {
-            note(timeout(ACK_TIMEOUT, self.drain()).await.unwrap_or(Ok(())));
+            note(timeout(ACK_TIMEOUT, self.drain(self.floor)).await.unwrap_or(Ok(())));
             note(store::drop_lease(&self.pool, self.holder).await);
         }
     }
@@ -139,8 +146,7 @@ impl One {
     /// too: cheap, and it heals a poke that was lost.)
     async fn woken(&mut self, holds: bool) {
         if holds {
-            sleep_until(self.rested).await;
-            note(self.drain().await);
+            note(self.drain(self.floor).await);
         } else if self.bus.is_connected() {
             let poked = self.bus.client().publish(self.poke_subject(), "".into()).await;
             note(poked);
@@ -176,13 +182,17 @@ impl One {
         Ok(held)
     }
 
-    /// Sends until nothing is left above the floor.
-    async fn drain(&mut self) -> anyhow::Result<()> {
-        while self.pass(self.floor).await? == BATCH as usize {
-            if !self.hold_lease().await? {
-                break;
+    /// Sends until nothing is left above the floor. A long outbox goes in turns: whoever is to stop, or to
+    /// look at the stream, does not wait for its end.
+    async fn drain(&mut self, floor: i64) -> anyhow::Result<()> {
+        sleep_until(self.rested).await;
+        self.rested = Instant::now() + PACE;
+        for _ in 0..TURN {
+            if self.pass(floor).await? < BATCH as usize || !self.hold_lease().await? {
+                return Ok(());
             }
         }
+        self.woken.notify_one();
         Ok(())
     }
 
@@ -191,8 +201,7 @@ impl One {
             return Ok(());
         }
         self.check_identity().await?;
-        while self.pass(0).await? == BATCH as usize && self.hold_lease().await? {}
-        Ok(())
+        self.drain(0).await
     }
 
     /// In every copy, and first of all: what waits is to be seen above all while nothing can be sent.
@@ -218,7 +227,6 @@ impl One {
         }
         let events = store::unpublished(&self.pool, floor, BATCH).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
-        self.rested = Instant::now() + PACE;
         crash::point(Point::RelayFetched);
         let mut sends = Vec::with_capacity(events.len());
         for event in &events {
@@ -243,8 +251,7 @@ impl One {
         }
         crash::point(Point::RelayPublished);
         if !store::mark_published(&self.pool, self.holder, &acknowledged).await? {
-            self.held_until = Instant::now();
-            anyhow::bail!("another copy relays by now");
+            return self.give_way();
         }
         crash::point(Point::RelayMarked);
         metrics::published(self.context, acknowledged.iter().map(|ack| ack.event));
@@ -285,13 +292,13 @@ impl One {
             self.fill_again(stream, end).await?;
             self.missing = None;
         } else if before.is_none() {
-            store::ends_at(&self.pool, made(&stream), end).await?;
+            self.now_ends_at(&stream, end).await?;
         }
         self.checked = Some(connection);
         Ok(whole)
     }
 
-    /// `end` is what the stream has lost; none: another stream is in its place, which has nothing.
+    /// `end` is what the stream has lost; none: another stream is in its place, and counts as empty.
     ///
     /// In a cluster, servers that remember differently may never agree again, and each delivers what it
     /// has itself (seen with 2.9.10: the leader had all, the consumer's was silent ten messages short of
@@ -303,22 +310,20 @@ impl One {
     ) -> anyhow::Result<()> {
         let mut kept = None;
         // First of all: once the rows are rewound nothing is wrong any more, and nobody would do it.
-        match end {
-            Some(_) if self.bus.is_clustered() => {
-                self.bus.delete(&stream).await?;
-                stream = self.bus.stream(self.context).await?;
-            }
-            Some((sequence, _)) => {
+        if end.is_some() && self.bus.is_clustered() {
+            self.bus.delete(&stream).await?;
+            stream = self.bus.stream(self.context).await?;
+        } else {
+            if let Some((sequence, _)) = end {
                 kept = self.last_match(&stream, sequence).await?;
-                recreate_consumers(&stream).await?;
             }
-            None => {}
+            recreate_consumers(&stream).await?;
         }
         crash::point(Point::RelayRewinding);
         let above = kept.map_or(0, |(sequence, _)| sequence);
         let again = self.rewind(above).await?;
         // Last: until now whoever comes after a crash sees the same loss, and goes on.
-        store::ends_at(&self.pool, made(&stream), kept).await?;
+        self.now_ends_at(&stream, kept).await?;
         self.floor = 0;
         tracing::error!(
             context = self.context,
@@ -335,11 +340,30 @@ impl One {
         loop {
             let part = store::send_again_above(&self.pool, kept, REWIND).await?;
             again += part;
-            if part < REWIND.unsigned_abs() {
+            if part == 0 {
                 return Ok(again);
             }
-            anyhow::ensure!(self.hold_lease().await?, "another copy relays by now");
+            if !self.hold_lease().await? {
+                return self.give_way();
+            }
         }
+    }
+
+    async fn now_ends_at(
+        &mut self,
+        stream: &Stream,
+        last: Option<(i64, Uuid)>,
+    ) -> anyhow::Result<()> {
+        if !store::ends_at(&self.pool, self.holder, made(stream), last).await? {
+            return self.give_way();
+        }
+        Ok(())
+    }
+
+    /// Whoever holds the lease by now does it, or does it again.
+    fn give_way<T>(&mut self) -> anyhow::Result<T> {
+        self.held_until = Instant::now();
+        anyhow::bail!("another copy relays by now")
     }
 
     /// Binary search for the last of our messages that the stream still holds; none when it holds

@@ -109,6 +109,7 @@ pub(crate) async fn mark_published(
              update messaging.outbox o set published_at = now(), stream_sequence = a.sequence
              from mine, unnest($1::bigint[], $2::bigint[]) a(position, sequence)
              where o.position = a.position and o.published_at is null
+                 and o.position = any($1) -- by the index, however much waits
                  and o.occurred_at between $3 and $4 -- leaves out the other days
          )
          select exists (select from mine) as "held!"
@@ -155,39 +156,44 @@ pub(crate) async fn published_below(pool: &Pool, sequence: i64) -> Result<Option
     Ok(row.map(|row| (row.sequence, row.event_id)))
 }
 
-/// Makes what is above a sequence unpublished again, at most so many events. Answers how many it was.
-pub(crate) async fn send_again_above(pool: &Pool, sequence: i64, limit: i64) -> Result<u64> {
+/// Makes what is above a sequence unpublished again, the latest first and about so many events, none when
+/// nothing is left. (As one range of the index: joined with a list of rows it reads the whole outbox.)
+pub(crate) async fn send_again_above(pool: &Pool, sequence: i64, about: i64) -> Result<u64> {
     let again = sqlx::query!(
-        "with part as (
-             select shard, occurred_at, position from messaging.outbox
-             where stream_sequence > $1 order by stream_sequence desc limit $2
-         )
-         update messaging.outbox o set published_at = null, stream_sequence = null
-         from part p
-         where (o.shard, o.occurred_at, o.position) = (p.shard, p.occurred_at, p.position)",
+        "update messaging.outbox set published_at = null, stream_sequence = null
+         where stream_sequence >= (
+             select min(stream_sequence) from (
+                 select stream_sequence from messaging.outbox
+                 where stream_sequence > $1 order by stream_sequence desc limit $2
+             ) part
+         )",
         sequence,
-        limit
+        about
     )
     .execute(pool)
     .await?;
     Ok(again.rows_affected())
 }
 
-/// From now on this is the stream, and this is the last message that it acknowledged.
+/// From now on this is the stream, and this is the last message that it acknowledged. False, and nothing
+/// changes: another holds the lease by now.
 pub(crate) async fn ends_at(
     pool: &Pool,
+    holder: Uuid,
     stream: OffsetDateTime,
     last: Option<(i64, Uuid)>,
-) -> Result<()> {
-    sqlx::query!(
-        "update messaging.relay set stream_created = $1, last_sequence = $2, last_event_id = $3",
+) -> Result<bool> {
+    let held = sqlx::query!(
+        "update messaging.relay set stream_created = $1, last_sequence = $2, last_event_id = $3
+         where holder = $4",
         stream,
         last.map_or(0, |(sequence, _)| sequence),
         last.map(|(_, event)| event),
+        holder,
     )
     .execute(pool)
     .await?;
-    Ok(())
+    Ok(held.rows_affected() == 1)
 }
 
 /// How many events wait, and for how many seconds the oldest has.

@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use kernel::Shard;
+use kernel::{OrderId, Shard};
+use messaging::Outgoing;
+use proto::order::v1::OrderConfirmed;
 use stores::{Server, Stores};
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +31,31 @@ async fn a_stream_that_was_deleted_is_filled_again() {
         context.confirm(Shard(shard * 6)).await;
     }
     context.settled(50).await;
+}
+
+/// At once it is longer than the one before, and all that was published last is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_made_anew_is_told_from_the_one_before() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    for _ in 0..10 {
+        context.confirm(Shard(3)).await;
+    }
+    published(&context, 10).await;
+    let jetstream = async_nats::jetstream::new(context.bus.client().clone());
+    let config = jetstream.get_stream("SOUK_ORDER").await.unwrap().cached_info().config.clone();
+    jetstream.delete_stream("SOUK_ORDER").await.unwrap();
+    jetstream.create_stream(config).await.unwrap();
+    let id = OrderId::mint_on(Shard(3));
+    let event = OrderConfirmed { order_id: id.to_string() };
+    let many: Vec<_> = (0..20).map(|_| Outgoing::new(id, &event)).collect();
+    let mut tx = context.database.begin(Shard(3)).await.unwrap();
+    context.outbox.publish(&mut tx, &many).await.unwrap();
+    tx.commit().await.unwrap();
+    context.consume(Effects::default(), &stop);
+    context.settled(30).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,8 @@
 //! Every committed event has its effect exactly once, on the shard where it belongs.
 
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use kernel::{OrderId, Shard};
 use messaging::Outgoing;
@@ -73,6 +76,26 @@ impl Context2 {
         let relay = messaging::Relay::new("order", &self.bus, &self.database, &outbox);
         tokio::spawn(relay.run(stop.clone()));
     }
+}
+
+/// One copy tells the other four times a second that there might be work, and nobody answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_relays_do_not_keep_each_other_awake() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    context.confirm(Shard(0)).await;
+    published(&context, 1).await;
+    let other = Context2 { database: connect(&context.urls).await, bus: bus(&context.world).await };
+    other.relay(&stop);
+    let mut pokes = context.bus.client().subscribe("souk-poke.order.0").await.unwrap();
+    pokes.next().await.unwrap();
+    let first = Instant::now();
+    for _ in 0..20 {
+        pokes.next().await.unwrap();
+    }
+    assert!(first.elapsed() >= Duration::from_secs(1), "20 in {:?}", first.elapsed());
 }
 
 /// The other may have seen that the stream lost what it acknowledged to this one.
