@@ -1,7 +1,8 @@
 //! One run, from an empty shop to the verdict.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,7 @@ pub fn verb(options: &Chaos) -> Result<bool> {
 pub async fn run(run: &Run) -> Result<Report> {
     let mut signals = Signals::catch()?;
     let stores = run.folder.join("stores");
+    let _alone = alone(&run.folder)?;
     clear(run)?;
     let disk =
         run.kinds.contains(&Fault::DiskFull).then(|| Disk::mount(&stores, run.nats)).transpose();
@@ -141,6 +143,14 @@ pub async fn run(run: &Run) -> Result<Report> {
         std::fs::remove_dir_all(run.folder.join("run"))?;
     }
     Ok(report)
+}
+
+/// Two runs in one folder would stop each other's servers and fill each other's disk.
+fn alone(folder: &Path) -> Result<File> {
+    std::fs::create_dir_all(folder.parent().unwrap_or(folder))?;
+    let lock = File::create(folder.with_extension("lock"))?;
+    lock.try_lock().with_context(|| format!("another run is at work in {}", folder.display()))?;
+    Ok(lock)
 }
 
 /// Removes what an earlier run left.
@@ -287,4 +297,21 @@ async fn teach(shop: &Shop, manners: &str) {
 
 pub(crate) fn say(text: &str) {
     operator::speak::line(format_args!("{text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_of_one_run_at_a_time() {
+        let home = stores::Home::find().expect("a home");
+        let folder = home.path().join(format!("chaos-test-{}", std::process::id()));
+        let first = alone(&folder).expect("nobody is there");
+        let second = alone(&folder).expect_err("somebody is").to_string();
+        assert!(second.contains("another run is at work in"), "{second}");
+        drop(first);
+        alone(&folder).expect("nobody is there any more");
+        std::fs::remove_file(folder.with_extension("lock")).expect("it is there");
+    }
 }
