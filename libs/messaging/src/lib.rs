@@ -32,8 +32,9 @@ pub use outbox::Outbox;
 pub use relay::Relay;
 pub use replay::{OutboxStatus, ReplayError, outboxes, replay};
 
-/// A relay and a consumer begin no two batches in less: what comes meanwhile goes along, which is cheaper
-/// (docs/performance.md). Who has rested begins at once, so an event alone does not wait.
+/// A consumer begins no two batches in less, a relay none after one that was not full: what comes meanwhile
+/// goes along, which is cheaper (docs/performance.md). Who has rested begins at once, so an event alone does
+/// not wait.
 const PACE: Duration = Duration::from_millis(20);
 
 /// The library's own schema, beside the tables of the service.
