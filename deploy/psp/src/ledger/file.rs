@@ -1,9 +1,11 @@
 //! The file: opened by one process at a time, read back at start, cut where a crash tore it.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io::{BufRead, BufReader, Seek, SeekFrom, Write},
     path::Path,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
@@ -15,6 +17,9 @@ use super::{
 };
 
 const FILE_NAME: &str = "ledger.jsonl";
+/// For whoever has the file to let go of it.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_POLL: Duration = Duration::from_millis(10);
 const FORMAT: &str = "psp-ledger/1";
 
 /// The first line of a file.
@@ -42,13 +47,25 @@ pub(super) fn open(dir: &Path) -> anyhow::Result<Opened> {
         .create(true)
         .open(&path)
         .with_context(|| format!("opening {}", path.display()))?;
-    file.try_lock().with_context(|| format!("{} is used by another process", path.display()))?;
+    lock(&file).with_context(|| format!("{} is used by another process", path.display()))?;
     let (ledger, book) = replay(&mut file).with_context(|| format!("ledger {}", path.display()))?;
     let ledger = match ledger {
         Some(ledger) => ledger,
         None => begin(&mut file, dir).with_context(|| format!("starting {}", path.display()))?,
     };
     Ok(Opened { file, ledger, book })
+}
+
+/// Who had it may be about to go; and a process that is just being started holds, for a moment, all that its
+/// parent has open.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + LOCK_WAIT;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => sleep(LOCK_POLL),
+            locked => return locked,
+        }
+    }
 }
 
 /// Reads every line; leaves the file ending in a whole one. No ledger id: the file is empty.
