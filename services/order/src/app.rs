@@ -259,27 +259,30 @@ impl App {
 
     async fn cancel_due(&self) -> Result<(), Error> {
         for index in 0..self.database.pools().len() {
-            let mut tx = self.database.begin_at(index).await?;
-            let orders = store::lock_due(&mut tx, DUE_MAX).await?;
-            if orders.is_empty() {
-                continue;
-            }
-            let mut steps = Vec::new();
-            let mut outgoing = Vec::new();
-            for order in &orders {
-                if let Some(event) = checkout::decide(order.state, Signal::DeadlinePassed)? {
-                    steps.push((order.id, event));
-                    outgoing.push(events::published(order, event));
-                }
-            }
-            if !steps.is_empty() {
-                store::advance(&mut tx, &steps).await?;
-                self.outbox.publish(&mut tx, &outgoing).await?;
-            }
-            tx.commit().await?;
-            steps.iter().for_each(|(id, _)| self.watch.changed(*id));
+            while self.cancel_some_due(index).await? {}
         }
         Ok(())
+    }
+
+    /// Answers whether there may be more.
+    async fn cancel_some_due(&self, index: usize) -> Result<bool, Error> {
+        let mut tx = self.database.begin_at(index).await?;
+        let orders = store::lock_due(&mut tx, DUE_MAX).await?;
+        let (mut steps, mut outgoing) = (Vec::new(), Vec::new());
+        for order in &orders {
+            if let Some(event) = checkout::decide(order.state, Signal::DeadlinePassed)? {
+                steps.push((order.id, event));
+                outgoing.push(events::published(order, event));
+            }
+        }
+        if steps.is_empty() {
+            return Ok(false);
+        }
+        store::advance(&mut tx, &steps).await?;
+        self.outbox.publish(&mut tx, &outgoing).await?;
+        tx.commit().await?;
+        steps.iter().for_each(|(id, _)| self.watch.changed(*id));
+        Ok(steps.len() as i64 == DUE_MAX)
     }
 
     async fn forget_old_keys(&self) -> Result<(), Error> {

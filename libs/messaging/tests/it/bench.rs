@@ -97,7 +97,7 @@ fn last_number(printed: &str) -> usize {
 pub async fn connect(urls: &[String]) -> Database {
     let options = database::Options {
         database_urls: urls.iter().map(|url| url.clone().into()).collect(),
-        database_connections: 20.try_into().unwrap(),
+        database_connections: 40.try_into().unwrap(),
         database_acquire_ms: testkit::ACQUIRE_MS.try_into().unwrap(),
     };
     Database::connect(&options, "messaging test").await.unwrap()

@@ -6,6 +6,7 @@ mod bench;
 mod delivery;
 mod bus_loss;
 mod cluster;
+mod enduring;
 mod failure;
 mod redriving;
 mod watching;

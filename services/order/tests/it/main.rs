@@ -6,6 +6,7 @@
 mod neighbours;
 mod shop;
 mod placing;
+mod racing;
 mod checkout;
 mod returning;
 mod watching;
