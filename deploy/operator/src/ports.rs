@@ -1,5 +1,6 @@
 //! Ports for the processes: free ones, below those that the system gives to outgoing connections,
-//! so that a port stays free while its process is being restarted.
+//! so that a port stays free while its process is being restarted, and below those of the stores, which
+//! are chosen only after these and must not be one of them.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -8,7 +9,7 @@ use std::ops::Range;
 use anyhow::{Result, bail, ensure};
 use souk::port::{self, Port};
 
-const RANGE: Range<u16> = 18_000..28_000;
+const RANGE: Range<u16> = 10_000..20_000;
 const TRIES: usize = 1_000;
 
 /// Hands out ports that are free now, each one once.

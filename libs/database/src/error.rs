@@ -16,9 +16,11 @@ pub fn is_transient(error: &Error) -> bool {
         Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::BeginFailed => true,
         Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
         // Class 08 connection, 40 rollback, 53 resources, 55 object state, 57 operator, 58 system.
-        Error::Database(error) => error
-            .code()
-            .is_some_and(|code| ["08", "40", "53", "55", "57", "58"].contains(&&code[..2])),
+        // 25006: it reads only, for now. 25P03: the transaction was idle while we were stopped.
+        Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "40", "53", "55", "57", "58"].contains(&&code[..2])
+                || ["25006", "25P03"].contains(&&*code)
+        }),
         _ => false,
     }
 }

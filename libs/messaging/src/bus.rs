@@ -15,7 +15,11 @@ use crate::Options;
 const PING: Duration = Duration::from_secs(5);
 
 /// How long a stream keeps messages: no longer than the outbox, which is the record.
-const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(crate) const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// For so long the server takes no message a second time. That only saves work, and an operator's replay is
+/// to be taken.
+const DUPLICATES: Duration = Duration::from_secs(2);
 
 /// A connection to NATS that comes back by itself. Cheap to clone.
 #[derive(Clone)]
@@ -80,6 +84,7 @@ impl Bus {
             name: stream_name(context),
             subjects: vec![format!("souk.{context}.v1.>")],
             max_age: STREAM_AGE,
+            duplicate_window: DUPLICATES,
             num_replicas: self.replicas,
             ..Config::default()
         };

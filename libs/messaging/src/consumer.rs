@@ -7,7 +7,6 @@ use async_nats::jetstream::{AckKind, Message};
 use crash::Point;
 use database::Database;
 use futures_util::future::{BoxFuture, join_all};
-use kernel::Shard;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
@@ -25,6 +24,8 @@ const ACK_WAIT: Duration = Duration::from_secs(10);
 const LETTERS: Duration = Duration::from_secs(1);
 /// Nothing has come for so long: time to look why.
 const QUIET: Duration = Duration::from_secs(5);
+/// And so long after a look that found something waiting.
+const STILL: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(200);
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -96,11 +97,11 @@ impl Worker {
         if letters.is_empty() {
             return Ok(());
         }
-        let ids: Vec<Uuid> = letters.iter().map(|letter| letter.event_id).collect();
+        let told: Vec<_> = letters.iter().map(|it| (it.event_id, it.redriven_at)).collect();
         let events = letters.into_iter().map(Delivered::from).collect();
         let outcomes = self.processed(database, events).await;
-        let done = ids.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Done);
-        let done: Vec<Uuid> = done.map(|(id, _)| id).collect();
+        let done = told.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Done);
+        let done: Vec<_> = done.map(|(letter, _)| letter).collect();
         store::forget_redriven(pool, &self.name, &done).await
     }
 
@@ -108,19 +109,21 @@ impl Worker {
     /// whether the consumer still exists, and whether it should have delivered.
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut consumer = self.durable().await?;
-        let (mut measured, mut short) = (Instant::now(), None);
+        let (mut measured, mut behind) = (Instant::now(), None);
         let mut pulls = Pulls::open(&self.bus, &stream_name(self.source), &self.name).await?;
         loop {
+            let patience = if behind.is_some() { STILL } else { QUIET };
             let messages = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                messages = pulls.next_batch(Instant::now() + QUIET) => messages?,
+                messages = pulls.next_batch(Instant::now() + patience) => messages?,
             };
             if messages.is_empty() {
-                short = self.watch(&mut consumer, short).await?;
+                behind = self.watch(&mut consumer, behind).await?;
                 measured = Instant::now();
                 continue;
             }
+            behind = None;
             let rested = Instant::now() + PACE;
             self.process(messages).await;
             sleep_until(rested).await;
@@ -150,29 +153,34 @@ impl Worker {
         Ok(stream.get_or_create_consumer(&self.name, config).await?)
     }
 
-    /// Nothing came although something is pending, or its place lies beyond the stream's end
-    /// (nats-server #5412), or stays short of it with nothing pending (in a cluster, when the server that
-    /// delivers has not all that the stream's leader has): such a consumer is silent for ever, so it is
-    /// made anew. Answers its place if that is short of the end, to be told so the next time: a message
-    /// may have come while we looked.
+    /// A consumer whose place lies beyond the stream's end (nats-server #5412) is silent for ever, so it is
+    /// made anew. So is one that delivers nothing although something is pending, or that stays short of the
+    /// end with nothing pending (in a cluster, when the server that delivers has not all that the stream's
+    /// leader has); but not at once: a message may have come while we looked, and another copy may be at
+    /// work on the last ones. Answers since when it is behind, to be told so the next time.
     async fn watch(
         &self,
         consumer: &mut PullConsumer,
-        was_short: Option<u64>,
-    ) -> anyhow::Result<Option<u64>> {
+        before: Option<Behind>,
+    ) -> anyhow::Result<Option<Behind>> {
         let info = self.measure(consumer).await?;
         let stream = self.bus.stream(self.source).await?;
         let state = stream.get_info().await?.state;
         let (place, last) = (info.delivered.stream_sequence, state.last_sequence);
-        let ended = info.num_ack_pending == 0;
-        let stuck = info.num_pending > 0 && ended;
-        let short = (state.messages > 0 && place < last && ended).then_some(place);
-        let stays = short.is_some() && short == was_short;
-        if stuck || stays || place > last || info.ack_floor.stream_sequence > last {
+        let beyond = place > last || info.ack_floor.stream_sequence > last;
+        let idle = info.num_ack_pending == 0;
+        let short = state.messages > 0 && place < last && idle;
+        let delivered = info.delivered.consumer_sequence;
+        let behind = (info.num_pending > 0 || short).then(|| {
+            let still = before.filter(|before| before.delivered == delivered);
+            still.unwrap_or(Behind { delivered, since: Instant::now() })
+        });
+        let patience = if idle { STILL } else { 2 * ACK_WAIT };
+        if beyond || behind.as_ref().is_some_and(|behind| behind.since.elapsed() >= patience) {
             stream.delete_consumer(&self.name).await?;
             anyhow::bail!("the consumer was silent: made anew");
         }
-        Ok(short)
+        Ok(behind)
     }
 
     async fn measure(&self, consumer: &mut PullConsumer) -> anyhow::Result<Info> {
@@ -188,8 +196,11 @@ impl Worker {
         let mut done = Vec::new();
         for message in messages {
             match delivered(&message) {
-                Ok(event) if !self.handler.wants(&event.kind) => done.push(message),
-                Ok(event) => groups[self.database.index_of(event.shard())].push(event, message),
+                Ok(event) if self.handler.wants(&event.kind) => {
+                    groups[self.database.index_of(event.shard())].push(event, message);
+                }
+                Ok(event) if event.is_known() => done.push(message),
+                Ok(event) => self.park(message, event, "no type of event that is known here").await,
                 Err(reason) => self.park_unreadable(message, &reason).await,
             }
         }
@@ -243,20 +254,32 @@ impl Worker {
             traceparent: None,
             payload: message.payload.clone(),
         };
+        self.park(message, event, reason).await;
+    }
+
+    async fn park(&self, message: Message, event: Delivered, reason: &str) {
         let parked = async {
-            let mut tx = self.database.begin(Shard(0)).await?;
+            let mut tx = self.database.begin(event.shard()).await?;
             store::park(&mut tx, &self.name, &event, 1, reason).await?;
             tx.commit().await
         };
         match parked.await {
             Ok(()) => {
-                tracing::error!(consumer = self.name, subject = event.subject, reason, "parked");
+                let (consumer, kind) = (&self.name, &event.kind);
+                tracing::error!(consumer, kind, subject = event.subject, reason, "parked");
                 metrics::parked(&self.name);
                 acknowledge(vec![message], AckKind::Ack).await;
             }
             Err(error) => tracing::warn!(%error, "a bad message could not be parked yet"),
         }
     }
+}
+
+/// A consumer that has something left and does not deliver it.
+struct Behind {
+    /// How many messages it had delivered.
+    delivered: u64,
+    since: Instant,
 }
 
 #[derive(Default)]

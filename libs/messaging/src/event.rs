@@ -5,13 +5,16 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use kernel::{EventId, Shard};
-use proto::event::Event;
+use proto::event::{EVENTS, Event};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing::Span;
 use uuid::Uuid;
 
 use crate::letters::Letter;
+
+/// No event is larger, on its way out or in: what the bus does not take would wait in the outbox for ever.
+pub(crate) const BYTES_MAX: usize = 1 << 20;
 
 /// An event to be written to the outbox.
 #[derive(Clone, Debug)]
@@ -75,6 +78,11 @@ impl Delivered {
         E::decode(self.payload.clone())
     }
 
+    /// Whether this build has an event of this type, wanted or not.
+    pub(crate) fn is_known(&self) -> bool {
+        EVENTS.iter().any(|(kind, _)| *kind == self.kind)
+    }
+
     /// The shard of the aggregate.
     pub fn shard(&self) -> Shard {
         Shard::of(self.aggregate_id)
@@ -129,6 +137,10 @@ pub(crate) fn headers(event: &Stored, source: &str) -> anyhow::Result<HeaderMap>
 /// Reads a message. The error says which attribute is missing or wrong: such a message can
 /// never be handled.
 pub(crate) fn delivered(message: &async_nats::Message) -> Result<Delivered, String> {
+    let bytes = message.payload.len();
+    if bytes > BYTES_MAX {
+        return Err(format!("{bytes} bytes, at most {BYTES_MAX}"));
+    }
     let headers = message.headers.as_ref().ok_or("no headers")?;
     let header = |name: &str| headers.get(name).map(|value| value.as_str());
     let attribute = |name: &str| header(name).ok_or_else(|| format!("no {name}"));

@@ -6,6 +6,7 @@
 //! it has had its effect, and is a dead letter again when it fails again.
 
 use database::Database;
+use proto::event::EVENTS;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -57,16 +58,17 @@ pub async fn list(database: &Database, event: Option<Uuid>) -> Result<Vec<Letter
     Ok(letters)
 }
 
-/// Lets a letter, or all of them, be tried again; how many. What was no event of ours can never be
-/// handled, and stays where it is.
+/// Lets a letter, or all of them, be tried again; how many. What is no event that this build knows cannot
+/// be handled, and stays where it is.
 ///
 /// # Errors
 /// When a database does not answer; the letters of the others are redriven.
 pub async fn redrive(database: &Database, event: Option<Uuid>) -> Result<u64, sqlx::Error> {
+    let kinds: Vec<&str> = EVENTS.iter().map(|(kind, _)| *kind).collect();
     let mut redriven = 0;
     for index in 0..database.pools().len() {
         let mut tx = database.begin_at(index).await?;
-        redriven += store::redrive(&mut tx, event).await?;
+        redriven += store::redrive(&mut tx, event, &kinds).await?;
         tx.commit().await?;
     }
     Ok(redriven)

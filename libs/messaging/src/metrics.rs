@@ -16,7 +16,8 @@ static AGE: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     gauge_vec("souk_outbox_oldest_seconds", help, &["context", "database"])
 });
 static PUBLISH_LAG: LazyLock<HistogramVec> = LazyLock::new(|| {
-    histogram_vec("souk_publish_lag_seconds", "From commit to acknowledgement", &["context"])
+    let help = "From the beginning of an event's transaction to its acknowledgement";
+    histogram_vec("souk_publish_lag_seconds", help, &["context"])
 });
 static LAG: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "Events of the stream that are not acknowledged yet";
@@ -31,6 +32,9 @@ static REDELIVERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Messages that had been delivered before";
     counter_vec("souk_consumer_redeliveries_total", help, &["consumer"])
 });
+static LETTERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    gauge_vec("souk_dead_letters", "Events that are given up on now", &["context", "database"])
+});
 static PARKED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter_vec("souk_dead_letters_total", "Events that were given up on", &["consumer"])
 });
@@ -39,6 +43,10 @@ pub(crate) fn outbox(context: &str, database: usize, (depth, age): (i64, f64)) {
     let labels = [context, &database.to_string()];
     DEPTH.with_label_values(&labels).set(depth);
     AGE.with_label_values(&labels).set(age as i64);
+}
+
+pub(crate) fn letters(context: &str, database: usize, parked: i64) {
+    LETTERS.with_label_values(&[context, &database.to_string()]).set(parked);
 }
 
 pub(crate) fn published<'a>(context: &str, events: impl Iterator<Item = &'a Stored>) {

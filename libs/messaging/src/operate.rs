@@ -110,11 +110,17 @@ impl Verb {
                 lines
             }
             Self::DeadLetters(LettersVerb::Show { event }) => {
-                dead_letters(database, Some(*event)).await?.iter().map(whole).collect()
+                let letters = dead_letters(database, Some(*event)).await?;
+                if letters.is_empty() {
+                    return Ok(format!("{context:<8} no dead letter has this id\n"));
+                }
+                letters.iter().map(whole).collect()
             }
             Self::DeadLetters(LettersVerb::Redrive(which)) => {
                 let redriven = redrive(database, which.event).await?;
-                format!("{context:<8} {redriven} will be tried again\n")
+                let none = which.event.filter(|_| redriven == 0);
+                let why = none.map_or("", |_| ": no dead letter that can be handled has this id");
+                format!("{context:<8} {redriven} will be tried again{why}\n")
             }
         })
     }

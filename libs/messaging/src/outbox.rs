@@ -6,6 +6,7 @@ use database::{Database, Tx};
 use kernel::Shard;
 use tokio::sync::Notify;
 
+use crate::event::BYTES_MAX;
 use crate::{Outgoing, store};
 
 /// Where a context leaves its events. Cheap to clone.
@@ -24,9 +25,17 @@ impl Outbox {
     /// Writes the events in one statement. They exist if and only if `tx` commits. The rows
     /// that they speak of must be locked or version-checked before, so that the events of one
     /// aggregate get their positions in the order in which they happened.
+    ///
+    /// # Errors
+    /// When the database refuses it, or an event is larger than 1 MiB.
     pub async fn publish(&self, tx: &mut Tx, events: &[Outgoing]) -> Result<(), sqlx::Error> {
         if events.is_empty() {
             return Ok(());
+        }
+        if let Some(large) = events.iter().find(|event| event.payload.len() > BYTES_MAX) {
+            let (kind, bytes) = (large.kind, large.payload.len());
+            let refusal = format!("{kind} of {bytes} bytes, at most {BYTES_MAX}");
+            return Err(sqlx::Error::Encode(refusal.into()));
         }
         store::append(tx, events).await?;
         tx.wake_on_commit(&self.wake[tx.database()]);

@@ -202,6 +202,7 @@ impl One {
     /// In every copy, and first of all: what waits is to be seen above all while nothing can be sent.
     async fn measure(&self) -> Result<(), sqlx::Error> {
         metrics::outbox(self.context, self.index, store::depth(&self.pool).await?);
+        metrics::letters(self.context, self.index, store::parked(&self.pool).await?);
         Ok(())
     }
 

@@ -6,9 +6,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::event::Stored;
-use crate::letters::Letter;
 use crate::outbox::shard;
 use crate::{Delivered, Outgoing};
+
+mod letters;
+
+pub(crate) use letters::{
+    count_failure, forget_redriven, letters, park, parked, redrive, redriven,
+};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -208,11 +213,20 @@ pub(crate) async fn depth(pool: &Pool) -> Result<(i64, f64)> {
     Ok((row.count, row.age))
 }
 
-/// Creates the partitions to come and drops the ones that are done with.
+/// Creates the partitions to come and drops the days that are over for so long, and forgets the failures of
+/// what has succeeded since.
 pub(crate) async fn upkeep(pool: &Pool, outbox_days: i32, inbox_days: i32) -> Result<()> {
-    sqlx::query!("select messaging.upkeep($1, $2)::text", outbox_days, inbox_days)
+    // The day that is just so old is not all so old yet.
+    sqlx::query!("select messaging.upkeep($1 + 1, $2)::text", outbox_days, inbox_days)
         .fetch_one(pool)
         .await?;
+    sqlx::query!(
+        "delete from messaging.failures f where exists (
+             select from messaging.inbox i where i.consumer = f.consumer and i.event_id = f.event_id
+         )"
+    )
+    .execute(pool)
+    .await?;
     Ok(())
 }
 
@@ -241,124 +255,19 @@ pub(crate) async fn claim(
     .await
 }
 
-/// Counts a try that failed. Answers how many there were.
-pub(crate) async fn count_failure(
-    pool: &Pool,
-    consumer: &str,
-    event: &Delivered,
-    error: &str,
-) -> Result<i32> {
+/// Whether the event that the stream took in at this place is younger than so many seconds.
+pub(crate) async fn is_young(pool: &Pool, sequence: i64, id: Uuid, seconds: f64) -> Result<bool> {
     sqlx::query_scalar!(
-        "insert into messaging.failures as f (shard, consumer, event_id, tries, error)
-         values ($1, $2, $3, 1, $4)
-         on conflict (shard, consumer, event_id)
-         do update set tries = f.tries + 1, error = excluded.error
-         returning tries",
-        event.shard().column(),
-        consumer,
-        event.event_id,
-        error
+        r#"select exists (
+             select from messaging.outbox where stream_sequence = $1 and event_id = $2
+                 and published_at > now() - make_interval(secs => $3)
+         ) as "young!""#,
+        sequence,
+        id,
+        seconds
     )
     .fetch_one(pool)
     .await
-}
-
-/// Parks an event: its dead letter and its inbox row are one outcome.
-pub(crate) async fn park(
-    connection: &mut PgConnection,
-    consumer: &str,
-    event: &Delivered,
-    tries: i32,
-    error: &str,
-) -> Result<()> {
-    claim(connection, consumer, &[event]).await?;
-    sqlx::query!(
-        "with cleared as (
-             delete from messaging.failures where shard = $1 and consumer = $2 and event_id = $3
-         )
-         insert into messaging.dead_letters (shard, consumer, event_id, aggregate_id, type,
-             subject, occurred_at, traceparent, payload, tries, error)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-         on conflict (shard, consumer, event_id) do update
-         set tries = excluded.tries, error = excluded.error, parked_at = now(), redriven_at = null",
-        event.shard().column(),
-        consumer,
-        event.event_id,
-        event.aggregate_id,
-        event.kind,
-        event.subject,
-        event.occurred_at,
-        event.traceparent,
-        &event.payload[..],
-        tries,
-        error
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Dead letters, the latest first.
-pub(crate) async fn letters(pool: &Pool, event: Option<Uuid>, limit: i64) -> Result<Vec<Letter>> {
-    sqlx::query_as!(
-        Letter,
-        "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
-             payload, tries, error, parked_at, redriven_at
-         from messaging.dead_letters where $1::uuid is null or event_id = $1
-         order by parked_at desc limit $2",
-        event,
-        limit
-    )
-    .fetch_all(pool)
-    .await
-}
-
-/// Marks letters to be tried again, and takes back that they were dealt with.
-pub(crate) async fn redrive(connection: &mut PgConnection, event: Option<Uuid>) -> Result<u64> {
-    let redriven = sqlx::query_scalar!(
-        r#"with redriven as (
-             update messaging.dead_letters set redriven_at = now()
-             where redriven_at is null and type <> '' and ($1::uuid is null or event_id = $1)
-             returning shard, consumer, event_id, occurred_at
-         ), taken_back as (
-             delete from messaging.inbox i using redriven r
-             where i.consumer = r.consumer and i.event_id = r.event_id
-                 and i.occurred_at = r.occurred_at and i.shard = r.shard
-         )
-         select count(*) as "count!" from redriven"#,
-        event
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(u64::try_from(redriven).unwrap_or_default())
-}
-
-/// The letters that this consumer is to try again, the oldest first.
-pub(crate) async fn redriven(pool: &Pool, consumer: &str, limit: i64) -> Result<Vec<Letter>> {
-    sqlx::query_as!(
-        Letter,
-        "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
-             payload, tries, error, parked_at, redriven_at
-         from messaging.dead_letters where consumer = $1 and redriven_at is not null
-         order by occurred_at, event_id limit $2",
-        consumer,
-        limit
-    )
-    .fetch_all(pool)
-    .await
-}
-
-/// Forgets letters that have had their effect. One that was parked again meanwhile stays.
-pub(crate) async fn forget_redriven(pool: &Pool, consumer: &str, ids: &[Uuid]) -> Result<()> {
-    sqlx::query!(
-        "delete from messaging.dead_letters
-         where consumer = $1 and event_id = any($2) and redriven_at is not null",
-        consumer,
-        ids
-    )
-    .execute(pool)
-    .await?;
-    Ok(())
 }
 
 /// Makes what was written since then unpublished again. Answers how many events that is. All or none, and

@@ -248,7 +248,7 @@ impl App {
         loop {
             let done = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                _ = due.tick() => self.cancel_due().await,
+                _ = due.tick() => self.cancel_due(&stop).await,
                 _ = old_keys.tick() => self.forget_old_keys().await,
             };
             if let Err(error) = done {
@@ -257,9 +257,9 @@ impl App {
         }
     }
 
-    async fn cancel_due(&self) -> Result<(), Error> {
+    async fn cancel_due(&self, stop: &CancellationToken) -> Result<(), Error> {
         for index in 0..self.database.pools().len() {
-            while self.cancel_some_due(index).await? {}
+            while self.cancel_some_due(index).await? && !stop.is_cancelled() {}
         }
         Ok(())
     }

@@ -11,11 +11,14 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::One;
+use crate::bus::STREAM_AGE;
 use crate::store::{self, Known};
 
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
 /// missing for so long is lost.
 const CATCHING_UP: Duration = Duration::from_secs(5);
+/// The clocks of the bus and of the database are not further apart.
+const AN_HOUR: Duration = Duration::from_secs(60 * 60);
 /// About so many events one statement makes unpublished again.
 const REWIND: i64 = 10_000;
 
@@ -31,7 +34,7 @@ impl One {
         let another = before.is_some_and(|before| before != made(&stream));
         let end = last.filter(|_| !another);
         let whole = match end {
-            Some((sequence, id)) => holds(&stream, sequence, id).await?,
+            Some((sequence, id)) => self.holds(&stream, sequence, id).await?,
             None => !another,
         };
         if !whole {
@@ -118,7 +121,7 @@ impl One {
             let middle = kept + (lost - kept) / 2;
             match store::published_below(&self.pool, middle).await? {
                 Some((sequence, _)) if sequence <= kept => kept = middle,
-                Some((sequence, id)) if holds(stream, sequence, id).await? => {
+                Some((sequence, id)) if self.holds(stream, sequence, id).await? => {
                     (kept, last) = (middle, Some((sequence, id)));
                 }
                 Some((sequence, _)) => lost = sequence,
@@ -127,26 +130,31 @@ impl One {
         }
         Ok(last)
     }
+
+    /// Whether the stream has this message, or had it until it was too old. (A stream that somebody purged
+    /// has not.)
+    async fn holds(&self, stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
+        match stream.get_raw_message(u64::try_from(sequence)?).await {
+            Ok(message) => {
+                let expected = id.to_string();
+                Ok(message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str() == expected))
+            }
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+                let state = stream.get_info().await?.state;
+                let place = u64::try_from(sequence)?;
+                let gone = place < state.first_sequence && place <= state.last_sequence;
+                let age = (STREAM_AGE - AN_HOUR).as_secs_f64();
+                Ok(gone && !store::is_young(&self.pool, sequence, id, age).await?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// When a stream was made, as exactly as a database keeps it.
 fn made(stream: &Stream) -> OffsetDateTime {
     let at = stream.cached_info().created;
     at.replace_microsecond(at.microsecond()).unwrap_or(at)
-}
-
-async fn holds(stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
-    let sequence = u64::try_from(sequence)?;
-    let message = match stream.get_raw_message(sequence).await {
-        Ok(message) => message,
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
-            let state = stream.get_info().await?.state;
-            return Ok(sequence < state.first_sequence && sequence <= state.last_sequence);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let expected = id.to_string();
-    Ok(message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str() == expected))
 }
 
 /// A consumer's place in a stream that lost its end means nothing. Its owner notices that it

@@ -33,6 +33,23 @@ async fn a_stream_that_was_deleted_is_filled_again() {
     context.settled(50).await;
 }
 
+/// What is gone because somebody removed it is not what is gone because it is too old.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_was_purged_is_filled_again() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    for _ in 0..10 {
+        context.confirm(Shard(3)).await;
+    }
+    published(&context, 10).await;
+    let jetstream = async_nats::jetstream::new(context.bus.client().clone());
+    jetstream.get_stream("SOUK_ORDER").await.unwrap().purge().await.unwrap();
+    context.consume(Effects::default(), &stop);
+    context.settled(10).await;
+}
+
 /// At once it is longer than the one before, and all that was published last is in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_was_made_anew_is_told_from_the_one_before() {

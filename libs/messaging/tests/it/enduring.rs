@@ -50,10 +50,10 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
     let relays = async {
         for nth in 0..10 {
             let relay = context.relay(&stop);
-            sleep(Duration::from_millis(nth * 67 % 300)).await; // the fault itself
+            sleep(Duration::from_millis(nth * 97 % 400)).await; // the fault itself
             relay.abort();
         }
-        context.relay(&stop); // for the second half of the writing
+        context.relay(&stop); // for the other half of the writing
     };
     tokio::join!(join_all(writers), relays);
     let committed = (WRITERS * STEPS * 2 / 3) as usize;

@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering;
 
 use async_nats::HeaderMap;
 use kernel::{EventId, OrderId, Shard};
+use messaging::{Outgoing, redrive};
+use proto::order::v1::OrderConfirmed;
 use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
@@ -61,13 +63,50 @@ async fn what_is_no_event_of_ours_is_parked_with_its_reason() {
     let subject = "souk.order.v1.order.order_cancelled";
     let bare = jetstream.publish(subject, "no headers".into()).await.unwrap();
     bare.await.unwrap();
-    let bad_payload = jetstream.publish_with_headers(subject, headers(), "\u{ff}".into());
-    bad_payload.await.unwrap().await.unwrap();
-    parked(&context, 2).await;
-    assert_eq!(context.count("messaging.dead_letters where error = 'no headers' and tries = 1"), 1);
-    assert_eq!(context.count("messaging.dead_letters where tries = 5"), 1);
+    let with = |name: &'static str, value: &str| {
+        let mut headers = headers();
+        headers.insert(name, value);
+        headers
+    };
+    for (headers, payload) in [
+        (with("traceparent", "no\0text"), vec![0xff]),
+        (with("ce-id", "7"), Vec::new()),
+        (with("ce-specversion", "0.3"), Vec::new()),
+        (with("ce-type", "souk.order.v2.OrderPlaced"), Vec::new()),
+        (headers(), vec![0; (1 << 20) + 1]),
+    ] {
+        let sent = jetstream.publish_with_headers(subject, headers, payload.into());
+        sent.await.unwrap().await.unwrap();
+    }
+    parked(&context, 6).await;
+    assert_eq!(
+        context.count("messaging.dead_letters where tries = 5 and error like '%decode%'"),
+        1
+    );
+    for reason in [
+        "no headers",
+        "ce-id is not an id",
+        "ce-specversion is not 1.0",
+        "no type of event that is known here",
+        "1048577 bytes, at most 1048576",
+    ] {
+        let letters = format!("messaging.dead_letters where error = '{reason}' and tries = 1");
+        assert_eq!(context.count(&letters), 1, "{reason}");
+    }
+    assert_eq!(redrive(&context.database, None).await.unwrap(), 1, "only one is an event");
     context.confirm(Shard(3)).await;
     context.settled(2).await;
+}
+
+/// It would wait for ever for a bus that does not take it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_too_large_is_refused_before_it_is_written() {
+    let context = Context::new(1).await;
+    let mut tx = context.database.begin(Shard(3)).await.unwrap();
+    let event = OrderConfirmed { order_id: "7".repeat(1 << 20) };
+    let large = Outgoing::new(OrderId::mint_on(Shard(3)), &event);
+    let refused = context.outbox.publish(&mut tx, &[large]).await.unwrap_err().to_string();
+    assert!(refused.contains("OrderConfirmed of 1048580 bytes, at most 1048576"), "{refused}");
 }
 
 async fn parked(context: &Context, letters: usize) {

@@ -8,6 +8,7 @@ mod bus_loss;
 mod cluster;
 mod enduring;
 mod failure;
+mod keeping;
 mod redriving;
 mod watching;
 mod wire;

@@ -27,15 +27,16 @@ const ENDS: &str = "type ~ '(Confirmed|Cancelled)$'";
 #[tokio::test(flavor = "multi_thread")]
 async fn deadline_cancel_and_payment_race_to_one_end() {
     let races: usize = std::env::var("SOUK_RACES").map_or(1_000, |races| races.parse().unwrap());
+    let races = races / CUSTOMERS * CUSTOMERS;
     let shop = Shop::open().await;
     let mut customers = Vec::new();
     for nth in 0..CUSTOMERS {
         let customer = shop.customer(nth as u8 * 32, 1);
         customers.push((shop.confirmed(&customer, "key").await, customer));
     }
+    let begin_at = format!("select now() + interval '{} seconds'", BEGIN.as_secs());
+    let begin_at = shop.world.sql(&shop.databases[0], &begin_at);
     let begin = Instant::now() + BEGIN;
-    let begin_at = format!("now() + interval '{} seconds'", BEGIN.as_secs());
-    let begin_at = shop.world.sql(&shop.databases[0], &format!("select {begin_at}"));
     let of_customers = customers.iter().enumerate();
     let orders: Vec<Vec<OrderId>> = of_customers
         .map(|(nth, (order, _))| shop.like(order, races / CUSTOMERS, nth, &begin_at))
@@ -73,7 +74,7 @@ async fn deadline_cancel_and_payment_race_to_one_end() {
         (open == 0).then_some(())
     })
     .await;
-    let all = races / CUSTOMERS * CUSTOMERS + customers.len();
+    let all = races + customers.len();
     assert_eq!(shop.rows("orders"), all);
     assert_eq!(shop.rows(&format!("messaging.outbox where {ENDS}")), all);
     let told = format!("orders join messaging.outbox on aggregate_id = order_id and {ENDS}");

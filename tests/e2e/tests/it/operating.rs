@@ -28,7 +28,8 @@ fn run(shop: &Shop, arguments: &[&str]) -> Result<Output> {
 pub async fn what_operators_do(shop: &Shop) -> Result<()> {
     eventually("everything is sent", SETTLED, async || {
         let status = order(shop, &["outbox", "status"]).ok()?;
-        status.lines().all(|line| line.contains(" 0 wait")).then_some(())
+        let empty = status.lines().filter(|line| line.contains(" 0 wait"));
+        (empty.count() == shop.database_urls("order").len()).then_some(())
     })
     .await;
     ensure!(order(shop, &["dead-letters", "list"])?.is_empty(), "nothing was given up on");
