@@ -15,11 +15,11 @@ use crate::Options;
 const PING: Duration = Duration::from_secs(5);
 
 /// How long a stream keeps messages: no longer than the outbox, which is the record.
-pub(crate) const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// For so long the server takes no message a second time. That only saves work, and an operator's replay is
-/// to be taken.
-const DUPLICATES: Duration = Duration::from_secs(2);
+/// For so long the server takes no message a second time: as long as it takes to send one again that was not
+/// acknowledged. That only saves work, and what an operator replays is to be taken.
+const DUPLICATES: Duration = Duration::from_secs(10);
 
 /// A connection to NATS that comes back by itself. Cheap to clone.
 #[derive(Clone)]

@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use crate::batch::{Outcome, Processor};
 use crate::bus::stream_name;
-use crate::event::delivered;
+use crate::event::{delivered, known_kinds};
 use crate::pulls::{BATCH_EVENTS, Pulls};
-use crate::{Bus, Delivered, Handler, PACE, metrics, store};
+use crate::{Bus, Delivered, Handler, Letter, PACE, metrics, store};
 
 /// Unacknowledged for so long, a message is delivered again.
 const ACK_WAIT: Duration = Duration::from_secs(10);
@@ -93,15 +93,21 @@ impl Worker {
 
     async fn redrive(&self, database: usize) -> Result<(), sqlx::Error> {
         let pool = &self.database.pools()[database];
-        let letters = store::redriven(pool, &self.name, BATCH_EVENTS as i64).await?;
+        let known = known_kinds();
+        let letters = store::redriven(pool, &self.name, &known, BATCH_EVENTS as i64).await?;
         if letters.is_empty() {
             return Ok(());
         }
-        let told: Vec<_> = letters.iter().map(|it| (it.event_id, it.redriven_at)).collect();
+        let told = |letter: &Letter| (letter.event_id, letter.redriven_at);
+        // An older build did not know that it does not matter here.
+        let wanted = |letter: &Letter| self.handler.wants(&letter.kind);
+        let (letters, unwanted): (Vec<_>, Vec<_>) = letters.into_iter().partition(wanted);
+        let mut done: Vec<_> = unwanted.iter().map(told).collect();
+        let tried: Vec<_> = letters.iter().map(told).collect();
         let events = letters.into_iter().map(Delivered::from).collect();
         let outcomes = self.processed(database, events).await;
-        let done = told.into_iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Done);
-        let done: Vec<_> = done.map(|(letter, _)| letter).collect();
+        let dealt_with = tried.into_iter().zip(outcomes);
+        done.extend(dealt_with.filter(|(_, done)| *done == Outcome::Done).map(|(it, _)| it));
         store::forget_redriven(pool, &self.name, &done).await
     }
 
@@ -193,20 +199,29 @@ impl Worker {
         metrics::delivered(&self.name, &messages);
         let mut groups: Vec<Group> =
             self.database.pools().iter().map(|_| Group::default()).collect();
-        let mut done = Vec::new();
+        let (mut done, mut strangers) = (Vec::new(), Vec::new());
         for message in messages {
             match delivered(&message) {
                 Ok(event) if self.handler.wants(&event.kind) => {
                     groups[self.database.index_of(event.shard())].push(event, message);
                 }
                 Ok(event) if event.is_known() => done.push(message),
-                Ok(event) => self.park(message, event, "no type of event that is known here").await,
-                Err(reason) => self.park_unreadable(message, &reason).await,
+                Ok(event) => {
+                    let reason = "no type of event that is known here".to_owned();
+                    strangers.push((message, event, reason));
+                }
+                Err(reason) => {
+                    let event = unreadable(&message);
+                    strangers.push((message, event, reason));
+                }
             }
         }
         acknowledge(done, AckKind::Ack).await;
         let applied = groups.into_iter().enumerate().map(|(at, group)| self.apply(at, group));
         join_all(applied).await;
+        for (message, event, reason) in strangers {
+            self.park(message, event, &reason).await; // they hold up nobody
+        }
     }
 
     async fn apply(&self, database: usize, group: Group) {
@@ -236,27 +251,6 @@ impl Worker {
         processor.process(database, &events).instrument(batch).await
     }
 
-    /// A message that is no event of ours. It has no id that could be trusted: stream time and
-    /// sequence name it.
-    async fn park_unreadable(&self, message: Message, reason: &str) {
-        let Ok(info) = message.info() else { return };
-        let published = info.published;
-        let event = Delivered {
-            event_id: Uuid::from_u64_pair(
-                published.unix_timestamp_nanos() as u64,
-                info.stream_sequence,
-            ),
-            kind: String::new(),
-            aggregate_id: Uuid::nil(),
-            occurred_at: published,
-            span: Span::none(),
-            subject: message.subject.to_string(),
-            traceparent: None,
-            payload: message.payload.clone(),
-        };
-        self.park(message, event, reason).await;
-    }
-
     async fn park(&self, message: Message, event: Delivered, reason: &str) {
         let parked = async {
             let mut tx = self.database.begin(event.shard()).await?;
@@ -272,6 +266,25 @@ impl Worker {
             }
             Err(error) => tracing::warn!(%error, "a bad message could not be parked yet"),
         }
+    }
+}
+
+/// A message that is no event of ours. It has no id that could be trusted: stream time and
+/// sequence name it.
+fn unreadable(message: &Message) -> Delivered {
+    let (at, sequence) = match message.info() {
+        Ok(info) => (info.published, info.stream_sequence),
+        Err(_) => (kernel::clock::now(), 0), // only a stream delivers to us
+    };
+    Delivered {
+        event_id: Uuid::from_u64_pair(at.unix_timestamp_nanos() as u64, sequence),
+        kind: String::new(),
+        aggregate_id: Uuid::nil(),
+        occurred_at: at,
+        span: Span::none(),
+        subject: message.subject.to_string(),
+        traceparent: None,
+        payload: message.payload.clone(),
     }
 }
 

@@ -80,7 +80,7 @@ impl Delivered {
 
     /// Whether this build has an event of this type, wanted or not.
     pub(crate) fn is_known(&self) -> bool {
-        EVENTS.iter().any(|(kind, _)| *kind == self.kind)
+        known_kinds().contains(&&*self.kind)
     }
 
     /// The shard of the aggregate.
@@ -102,6 +102,11 @@ impl From<Letter> for Delivered {
             payload: letter.payload.into(),
         }
     }
+}
+
+/// The types of this build's events.
+pub(crate) fn known_kinds() -> Vec<&'static str> {
+    EVENTS.iter().map(|(kind, _)| *kind).collect()
 }
 
 /// An outbox row as the relay reads it.

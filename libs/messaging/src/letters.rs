@@ -6,10 +6,10 @@
 //! it has had its effect, and is a dead letter again when it fails again.
 
 use database::Database;
-use proto::event::EVENTS;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::event::known_kinds;
 use crate::store;
 
 /// No list is longer than this; redriving is not limited.
@@ -64,7 +64,7 @@ pub async fn list(database: &Database, event: Option<Uuid>) -> Result<Vec<Letter
 /// # Errors
 /// When a database does not answer; the letters of the others are redriven.
 pub async fn redrive(database: &Database, event: Option<Uuid>) -> Result<u64, sqlx::Error> {
-    let kinds: Vec<&str> = EVENTS.iter().map(|(kind, _)| *kind).collect();
+    let kinds = known_kinds();
     let mut redriven = 0;
     for index in 0..database.pools().len() {
         let mut tx = database.begin_at(index).await?;

@@ -65,6 +65,7 @@ impl Published {
                 name: format!("SOUK_{}", context.to_uppercase()),
                 subjects: vec![format!("souk.{context}.v1.>")],
                 max_age: Duration::from_secs(7 * 24 * 60 * 60),
+                duplicate_window: Duration::from_secs(10),
                 ..Default::default()
             })
             .await

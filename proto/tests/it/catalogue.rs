@@ -81,7 +81,7 @@ pub const HEADERS: [Header; 9] = [
         format: Some("uuid"),
         ..header(
             "Nats-Msg-Id",
-            "`ce-id` again: JetStream takes it once within two seconds. A saving, not a guarantee.",
+            "`ce-id` again: JetStream takes it once within ten seconds. A saving, not a guarantee.",
         )
     },
     Header {

@@ -134,8 +134,10 @@ impl Said {
             let id = returned.return_id.parse().map_err(|_| poison("return_id"))?;
             let refund = returned.refund.as_ref().and_then(read_money);
             Ok(Self::Returned(id, refund.ok_or_else(|| poison("refund"))?))
-        } else {
+        } else if event.is::<OrderCancelled>() {
             Ok(Self::Cancelled)
+        } else {
+            Err(poison("type"))
         }
     }
 

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::One;
-use crate::bus::STREAM_AGE;
 use crate::store::{self, Known};
 
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
@@ -29,12 +28,17 @@ impl One {
         let connection = self.bus.connections();
         self.checked = None; // nothing is sent until this comes to an end
         let missing = self.missing.take(); // whoever cannot be asked may be another one the next time
-        let stream = self.bus.stream(self.context).await?;
+        let mut stream = self.bus.stream(self.context).await?;
+        if self.is_purged(&stream).await? {
+            // What it has left is sent again as well: it would not take that twice.
+            self.bus.delete(&stream).await?;
+            stream = self.bus.stream(self.context).await?;
+        }
         let Known { stream: before, last } = store::known(&self.pool).await?;
         let another = before.is_some_and(|before| before != made(&stream));
         let end = last.filter(|_| !another);
         let whole = match end {
-            Some((sequence, id)) => self.holds(&stream, sequence, id).await?,
+            Some((sequence, id)) => holds(&stream, sequence, id).await?,
             None => !another,
         };
         if !whole {
@@ -121,7 +125,7 @@ impl One {
             let middle = kept + (lost - kept) / 2;
             match store::published_below(&self.pool, middle).await? {
                 Some((sequence, _)) if sequence <= kept => kept = middle,
-                Some((sequence, id)) if self.holds(stream, sequence, id).await? => {
+                Some((sequence, id)) if holds(stream, sequence, id).await? => {
                     (kept, last) = (middle, Some((sequence, id)));
                 }
                 Some((sequence, _)) => lost = sequence,
@@ -131,23 +135,20 @@ impl One {
         Ok(last)
     }
 
-    /// Whether the stream has this message, or had it until it was too old. (A stream that somebody purged
-    /// has not.)
-    async fn holds(&self, stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
-        match stream.get_raw_message(u64::try_from(sequence)?).await {
-            Ok(message) => {
-                let expected = id.to_string();
-                Ok(message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str() == expected))
-            }
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
-                let state = stream.get_info().await?.state;
-                let place = u64::try_from(sequence)?;
-                let gone = place < state.first_sequence && place <= state.last_sequence;
-                let age = (STREAM_AGE - AN_HOUR).as_secs_f64();
-                Ok(gone && !store::is_young(&self.pool, sequence, id, age).await?)
-            }
-            Err(error) => Err(error.into()),
+    /// Whether somebody removed messages: one that is gone from the stream's beginning is too young to have
+    /// gone by its age. Where a stream is limited by more than age nothing can be told.
+    async fn is_purged(&self, stream: &Stream) -> anyhow::Result<bool> {
+        let info = stream.get_info().await?;
+        let (config, first) = (&info.config, info.state.first_sequence);
+        if config.max_messages > 0 || config.max_bytes > 0 || first <= 1 {
+            return Ok(false);
         }
+        let age = config.max_age.saturating_sub(AN_HOUR).as_secs_f64();
+        let Some((sequence, id)) = store::published_below(&self.pool, first as i64 - 1).await?
+        else {
+            return Ok(false);
+        };
+        Ok(store::is_young(&self.pool, sequence, id, age).await?)
     }
 }
 
@@ -155,6 +156,20 @@ impl One {
 fn made(stream: &Stream) -> OffsetDateTime {
     let at = stream.cached_info().created;
     at.replace_microsecond(at.microsecond()).unwrap_or(at)
+}
+
+async fn holds(stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
+    let sequence = u64::try_from(sequence)?;
+    let message = match stream.get_raw_message(sequence).await {
+        Ok(message) => message,
+        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
+            let state = stream.get_info().await?.state;
+            return Ok(sequence < state.first_sequence && sequence <= state.last_sequence);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let expected = id.to_string();
+    Ok(message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str() == expected))
 }
 
 /// A consumer's place in a stream that lost its end means nothing. Its owner notices that it

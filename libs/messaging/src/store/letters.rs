@@ -107,15 +107,23 @@ pub(crate) async fn redrive(
     Ok(u64::try_from(redriven).unwrap_or_default())
 }
 
-/// The letters that this consumer is to try again, the oldest first.
-pub(crate) async fn redriven(pool: &Pool, consumer: &str, limit: i64) -> Result<Vec<Letter>> {
+/// The letters of these kinds that this consumer is to try again, the oldest first. Others are for a newer
+/// build to take.
+pub(crate) async fn redriven(
+    pool: &Pool,
+    consumer: &str,
+    kinds: &[&str],
+    limit: i64,
+) -> Result<Vec<Letter>> {
     sqlx::query_as!(
         Letter,
         "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
              payload, tries, error, parked_at, redriven_at
-         from messaging.dead_letters where consumer = $1 and redriven_at is not null
-         order by occurred_at, event_id limit $2",
+         from messaging.dead_letters
+         where consumer = $1 and redriven_at is not null and type = any($2)
+         order by occurred_at, event_id limit $3",
         consumer,
+        kinds as &[&str],
         limit
     )
     .fetch_all(pool)

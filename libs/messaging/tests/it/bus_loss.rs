@@ -33,7 +33,8 @@ async fn a_stream_that_was_deleted_is_filled_again() {
     context.settled(50).await;
 }
 
-/// What is gone because somebody removed it is not what is gone because it is too old.
+/// What is gone because somebody removed it is not what is gone because it is too old; however much is
+/// published before anybody looks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_was_purged_is_filled_again() {
     let context = Context::new(1).await;
@@ -45,9 +46,14 @@ async fn a_stream_that_was_purged_is_filled_again() {
     }
     published(&context, 10).await;
     let jetstream = async_nats::jetstream::new(context.bus.client().clone());
-    jetstream.get_stream("SOUK_ORDER").await.unwrap().purge().await.unwrap();
+    let stream = jetstream.get_stream("SOUK_ORDER").await.unwrap();
+    stream.purge().keep(2).await.unwrap();
+    for _ in 0..10 {
+        context.confirm(Shard(3)).await;
+    }
+    published(&context, 20).await;
     context.consume(Effects::default(), &stop);
-    context.settled(10).await;
+    context.settled(20).await;
 }
 
 /// At once it is longer than the one before, and all that was published last is in it.

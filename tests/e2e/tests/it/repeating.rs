@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::{self, Context as JetStream};
+use async_nats::jetstream::{self, Context as JetStream, consumer};
 use audit::Places;
 use e2e::shops;
 use futures_util::TryStreamExt as _;
@@ -42,14 +42,15 @@ async fn repeat(shop: &Shop) -> Result<()> {
         messaging::Options { nats_url: shop.endpoints().nats_url.clone().into(), nats_replicas: 1 };
     let bus = Bus::connect(&nats, "repeating").await?;
     let bus = jetstream::new(bus.client().clone());
-    taken_in(&bus).await;
+    let consumers = all_consumers(&bus).await?.len();
+    taken_in(&bus, consumers).await;
     let before = of_every_database(&places, STATE)?;
     for seed in 0..2 {
         // Now only their own rules tell order, product and payment what has happened. Cart has none for
         // that: what is taken out twice is gone twice, but for its inbox.
         forget_inboxes(&places)?;
         send_again(&bus, seed).await?;
-        taken_in(&bus).await;
+        taken_in(&bus, consumers).await;
         ensure!(audit::until_quiet(&places, SETTLED).await?, "nothing is under way");
         let after = of_every_database(&places, STATE)?;
         for ((url, before), (_, after)) in before.iter().zip(&after) {
@@ -146,21 +147,21 @@ async fn all_messages(bus: &JetStream) -> Result<Vec<StreamMessage>> {
     Ok(messages)
 }
 
-/// Waits until every consumer has acknowledged all that there is.
-async fn taken_in(bus: &JetStream) {
+/// Waits until so many consumers are there and have acknowledged all that there is.
+async fn taken_in(bus: &JetStream, consumers: usize) {
     eventually("everything is taken in", SETTLED, async || {
-        let names: Vec<String> = bus.stream_names().try_collect().await.ok()?;
-        for name in names {
-            let stream = bus.get_stream(name).await.ok()?;
-            let consumers: Vec<_> = stream.consumers().try_collect().await.ok()?;
-            let busy = |consumer: &jetstream::consumer::Info| {
-                consumer.num_pending > 0 || consumer.num_ack_pending > 0
-            };
-            if consumers.iter().any(busy) {
-                return None;
-            }
-        }
-        Some(())
+        let all = all_consumers(bus).await.ok()?;
+        let busy = |it: &consumer::Info| it.num_pending > 0 || it.num_ack_pending > 0;
+        (all.len() == consumers && !all.iter().any(busy)).then_some(())
     })
     .await;
+}
+
+async fn all_consumers(bus: &JetStream) -> Result<Vec<consumer::Info>> {
+    let mut all = Vec::new();
+    let names: Vec<String> = bus.stream_names().try_collect().await?;
+    for name in names {
+        all.extend(bus.get_stream(name).await?.consumers().try_collect::<Vec<_>>().await?);
+    }
+    Ok(all)
 }
