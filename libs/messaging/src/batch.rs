@@ -83,6 +83,9 @@ impl Processor<'_> {
         events: &'a [Delivered],
     ) -> BoxFuture<'a, Vec<Outcome>> {
         Box::pin(async move {
+            if events.is_empty() {
+                return Vec::new();
+            }
             let attempt = AssertUnwindSafe(self.apply(database, events)).catch_unwind().await;
             let error = match attempt {
                 Ok(Ok(())) => return vec![Outcome::Done; events.len()],

@@ -26,6 +26,8 @@ const LETTERS: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
 /// And so long after a look that found something waiting.
 const STILL: Duration = Duration::from_secs(2);
+/// Why an event of a type that this build has not is parked.
+const STRANGER: &str = "no type of event that is known here";
 const AGAIN: Duration = Duration::from_millis(200);
 const RECONNECT: Duration = Duration::from_millis(500);
 
@@ -94,12 +96,14 @@ impl Worker {
     async fn redrive(&self, database: usize) -> Result<(), sqlx::Error> {
         let pool = &self.database.pools()[database];
         let known = known_kinds();
-        let letters = store::redriven(pool, &self.name, &known, BATCH_EVENTS as i64).await?;
+        let wanted: Vec<_> = known.iter().copied().filter(|it| self.handler.wants(it)).collect();
+        let limit = BATCH_EVENTS as i64;
+        let letters = store::redriven(pool, &self.name, &wanted, (&known, STRANGER), limit).await?;
         if letters.is_empty() {
             return Ok(());
         }
         let told = |letter: &Letter| (letter.event_id, letter.redriven_at);
-        // An older build did not know that it does not matter here.
+        // A build that did not know the type could not know that it does not matter here.
         let wanted = |letter: &Letter| self.handler.wants(&letter.kind);
         let (letters, unwanted): (Vec<_>, Vec<_>) = letters.into_iter().partition(wanted);
         let mut done: Vec<_> = unwanted.iter().map(told).collect();
@@ -206,10 +210,7 @@ impl Worker {
                     groups[self.database.index_of(event.shard())].push(event, message);
                 }
                 Ok(event) if event.is_known() => done.push(message),
-                Ok(event) => {
-                    let reason = "no type of event that is known here".to_owned();
-                    strangers.push((message, event, reason));
-                }
+                Ok(event) => strangers.push((message, event, STRANGER.to_owned())),
                 Err(reason) => {
                     let event = unreadable(&message);
                     strangers.push((message, event, reason));

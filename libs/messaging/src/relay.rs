@@ -263,6 +263,9 @@ impl One {
         let publish = jetstream.publish_with_headers(event.subject.clone(), headers, payload);
         // The client's own ack timeout does not cover this path (nats-io/nats.rs #1558).
         let ack = timeout(ACK_TIMEOUT, async { publish.await?.await }.boxed()).await??;
+        // A cluster's leader of before 2.10.20 so answers a second time what it has not stored the first
+        // time yet (nats-server #5827).
+        anyhow::ensure!(ack.sequence > 0, "not stored yet");
         Ok(i64::try_from(ack.sequence)?)
     }
 

@@ -107,12 +107,13 @@ pub(crate) async fn redrive(
     Ok(u64::try_from(redriven).unwrap_or_default())
 }
 
-/// The letters of these kinds that this consumer is to try again, the oldest first. Others are for a newer
-/// build to take.
+/// What this consumer is to try again, the oldest first: letters of the kinds that it wants, and of all known
+/// kinds those that were parked for this reason. Others are for another build to take.
 pub(crate) async fn redriven(
     pool: &Pool,
     consumer: &str,
-    kinds: &[&str],
+    wanted: &[&str],
+    (known, parked_for): (&[&str], &str),
     limit: i64,
 ) -> Result<Vec<Letter>> {
     sqlx::query_as!(
@@ -120,10 +121,13 @@ pub(crate) async fn redriven(
         "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
              payload, tries, error, parked_at, redriven_at
          from messaging.dead_letters
-         where consumer = $1 and redriven_at is not null and type = any($2)
-         order by occurred_at, event_id limit $3",
+         where consumer = $1 and redriven_at is not null
+             and (type = any($2) or type = any($3) and error = $4)
+         order by occurred_at, event_id limit $5",
         consumer,
-        kinds as &[&str],
+        wanted as &[&str],
+        known as &[&str],
+        parked_for,
         limit
     )
     .fetch_all(pool)

@@ -14,7 +14,7 @@ struct Options {
 }
 
 fn run() -> Report {
-    let small = "bench orders --carts 90 --under-way 6 --duration 1s --yardstick 1s";
+    let small = "bench orders --carts 900 --under-way 2 --duration 1s --yardstick 1s";
     let Measured::Orders(options) = Options::try_parse_from(small.split(' ')).unwrap().bench.what;
     let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
     measure(&options, &Layout::at(&folder)).unwrap()
@@ -53,5 +53,5 @@ async fn settled_orders_are_measured_against_the_same_servers_commits() {
     assert_eq!(text.matches("reached").count() + text.matches("REACHED").count(), 4, "{text}");
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["full_load"]["settled"], report.full_load.settled);
-    assert_eq!(json["under_way"], 6, "the setting is on the first level");
+    assert_eq!(json["under_way"], 2, "the setting is on the first level");
 }
