@@ -95,9 +95,14 @@ fn last_number(printed: &str) -> usize {
 }
 
 pub async fn connect(urls: &[String]) -> Database {
+    connect_with(urls, 20).await
+}
+
+/// With so many connections at most.
+pub async fn connect_with(urls: &[String], connections: u32) -> Database {
     let options = database::Options {
         database_urls: urls.iter().map(|url| url.clone().into()).collect(),
-        database_connections: 40.try_into().unwrap(),
+        database_connections: connections.try_into().unwrap(),
         database_acquire_ms: testkit::ACQUIRE_MS.try_into().unwrap(),
     };
     Database::connect(&options, "messaging test").await.unwrap()

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::{Context, Effects, bus_at, connect};
+use crate::bench::{Context, Effects, bus_at, connect_with};
 use crate::bus_loss::published;
 
 const WRITERS: u64 = 32;
@@ -27,17 +27,18 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     context.consume(Effects::default(), &stop);
-    let elsewhere = connect(&context.world.databases("elsewhere", 1)).await;
+    let elsewhere = connect_with(&context.world.databases("elsewhere", 1), 1).await;
     let mut open = elsewhere.begin(Shard(0)).await.unwrap();
     let writes = "set local idle_in_transaction_session_timeout = 0; create table written ()";
     sqlx::raw_sql(writes).execute(&mut *open).await.unwrap();
 
+    let writing = connect_with(&context.urls, WRITERS as u32).await;
     let writers = (0..WRITERS).map(|writer| {
-        let context = &context;
+        let (context, database) = (&context, &writing);
         async move {
             for step in 0..STEPS {
                 let id = OrderId::mint_on(Shard(7));
-                let mut tx = context.database.begin(id.shard()).await.unwrap();
+                let mut tx = database.begin(id.shard()).await.unwrap();
                 let event = OrderConfirmed { order_id: id.to_string() };
                 context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
                 sleep(Duration::from_millis((writer * 97 + step * 211) % 500)).await; // the fault itself
