@@ -79,7 +79,10 @@ impl Bus {
     }
 
     /// The stream of a context, made when it is missing.
-    pub(crate) async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
+    ///
+    /// # Errors
+    /// When the bus does not answer in time, or refuses.
+    pub async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
         let config = Config {
             name: stream_name(context),
             subjects: vec![format!("souk.{context}.v1.>")],

@@ -255,19 +255,18 @@ pub(crate) async fn claim(
     .await
 }
 
-/// Whether the event that the stream took in at this place is younger than so many seconds.
-pub(crate) async fn is_young(pool: &Pool, sequence: i64, id: Uuid, seconds: f64) -> Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (
-             select from messaging.outbox where stream_sequence = $1 and event_id = $2
-                 and published_at > now() - make_interval(secs => $3)
-         ) as "young!""#,
+/// Whether the last event below this stream sequence was published less than so many seconds ago.
+pub(crate) async fn is_young_below(pool: &Pool, sequence: i64, seconds: f64) -> Result<bool> {
+    let young = sqlx::query_scalar!(
+        r#"select published_at > now() - make_interval(secs => $2) as "young!"
+           from messaging.outbox
+           where stream_sequence < $1 order by stream_sequence desc limit 1"#,
         sequence,
-        id,
         seconds
     )
-    .fetch_one(pool)
-    .await
+    .fetch_optional(pool)
+    .await?;
+    Ok(young.unwrap_or(false))
 }
 
 /// Makes what was written since then unpublished again. Answers how many events that is. All or none, and

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, consumer::pull};
+use async_nats::jetstream::consumer::pull;
 use database::Database;
 use futures_util::StreamExt as _;
 use kernel::Shard;
@@ -60,16 +60,7 @@ impl Published {
     /// Reads the stream of `context`, which its relay may yet have to make.
     pub async fn by(world: &World, context: &str) -> Self {
         let bus = Bus::connect(&nats(world), "reader").await.expect("NATS");
-        let stream = jetstream::new(bus.client().clone())
-            .get_or_create_stream(jetstream::stream::Config {
-                name: format!("SOUK_{}", context.to_uppercase()),
-                subjects: vec![format!("souk.{context}.v1.>")],
-                max_age: Duration::from_secs(7 * 24 * 60 * 60),
-                duplicate_window: Duration::from_secs(10),
-                ..Default::default()
-            })
-            .await
-            .expect("the stream");
+        let stream = bus.stream(context).await.expect("the stream");
         let consumer = stream.create_consumer(pull::Config::default()).await.expect("a consumer");
         Self { messages: consumer.messages().await.expect("messages") }
     }

@@ -135,20 +135,17 @@ impl One {
         Ok(last)
     }
 
-    /// Whether somebody removed messages: one that is gone from the stream's beginning is too young to have
-    /// gone by its age. Where a stream is limited by more than age nothing can be told.
+    /// Whether somebody removed messages: what is gone from the stream's beginning is too young to have gone
+    /// by its age. Where a stream is limited by more than age nothing can be told.
     async fn is_purged(&self, stream: &Stream) -> anyhow::Result<bool> {
-        let info = stream.get_info().await?;
+        let info = stream.cached_info();
         let (config, first) = (&info.config, info.state.first_sequence);
-        if config.max_messages > 0 || config.max_bytes > 0 || first <= 1 {
+        let limits = [config.max_messages, config.max_messages_per_subject, config.max_bytes];
+        if first <= 1 || limits.iter().any(|limit| *limit > 0) {
             return Ok(false);
         }
         let age = config.max_age.saturating_sub(AN_HOUR).as_secs_f64();
-        let Some((sequence, id)) = store::published_below(&self.pool, first as i64 - 1).await?
-        else {
-            return Ok(false);
-        };
-        Ok(store::is_young(&self.pool, sequence, id, age).await?)
+        Ok(store::is_young_below(&self.pool, i64::try_from(first)?, age).await?)
     }
 }
 

@@ -9,6 +9,11 @@ use super::{Result, claim};
 use crate::Delivered;
 use crate::letters::Letter;
 
+/// PostgreSQL's text has no NUL.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// Counts a try that failed. Answers how many there were.
 pub(crate) async fn count_failure(
     pool: &Pool,
@@ -25,7 +30,7 @@ pub(crate) async fn count_failure(
         event.shard().column(),
         consumer,
         event.event_id,
-        error
+        storable(error)
     )
     .fetch_one(pool)
     .await
@@ -40,7 +45,6 @@ pub(crate) async fn park(
     error: &str,
 ) -> Result<()> {
     claim(connection, consumer, &[event]).await?;
-    let storable = |text: &str| text.replace('\0', "\u{fffd}"); // PostgreSQL's text has no NUL
     sqlx::query!(
         "with cleared as (
              delete from messaging.failures where shard = $1 and consumer = $2 and event_id = $3

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use async_nats::jetstream;
 use kernel::{OrderId, Shard};
 use messaging::Outgoing;
 use proto::order::v1::OrderConfirmed;
@@ -40,12 +41,7 @@ async fn a_stream_that_was_purged_is_filled_again() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
-    context.relay(&stop);
-    for _ in 0..10 {
-        context.confirm(Shard(3)).await;
-    }
-    published(&context, 10).await;
-    let jetstream = async_nats::jetstream::new(context.bus.client().clone());
+    let jetstream = with_ten(&context, &stop).await;
     let stream = jetstream.get_stream("SOUK_ORDER").await.unwrap();
     stream.purge().keep(2).await.unwrap();
     for _ in 0..10 {
@@ -62,12 +58,7 @@ async fn a_stream_that_was_made_anew_is_told_from_the_one_before() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
-    context.relay(&stop);
-    for _ in 0..10 {
-        context.confirm(Shard(3)).await;
-    }
-    published(&context, 10).await;
-    let jetstream = async_nats::jetstream::new(context.bus.client().clone());
+    let jetstream = with_ten(&context, &stop).await;
     let config = jetstream.get_stream("SOUK_ORDER").await.unwrap().cached_info().config.clone();
     jetstream.delete_stream("SOUK_ORDER").await.unwrap();
     jetstream.create_stream(config).await.unwrap();
@@ -175,6 +166,16 @@ async fn what_a_rolled_back_stream_lost_is_sent_again_however_much_is_published_
     published(&context, 90).await;
     context.consume(Effects::default(), &stop);
     context.settled(90).await;
+}
+
+/// A stream of ten events that nobody has read.
+async fn with_ten(context: &Context, stop: &CancellationToken) -> jetstream::Context {
+    context.relay(stop);
+    for _ in 0..10 {
+        context.confirm(Shard(3)).await;
+    }
+    published(context, 10).await;
+    jetstream::new(context.bus.client().clone())
 }
 
 pub async fn published(context: &Context, events: usize) {

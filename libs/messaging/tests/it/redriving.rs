@@ -1,11 +1,8 @@
 //! What was given up on is sent again with one command.
 
-use std::time::Duration;
-
 use kernel::{OrderId, Shard};
 use messaging::{dead_letters, outboxes, redrive, replay};
 use testkit::eventually;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::{Context, Effects, SOON};
@@ -114,8 +111,11 @@ async fn a_replay_is_seen_by_who_has_not_seen_it_and_changes_nothing_for_others(
     for url in &context.urls {
         context.world.sql(url, "delete from messaging.inbox; delete from effects");
     }
-    // The server takes nothing twice within ten seconds.
-    sleep(Duration::from_secs(11)).await; // the fault itself
+    eventually("the server takes it again, after ten seconds", SOON, async || {
+        let young = "messaging.outbox where published_at > now() - interval '11 seconds'";
+        (context.count(young) == 0).then_some(())
+    })
+    .await;
     assert_eq!(replay(&context.database, before).await.unwrap(), 3);
     context.settled(3).await;
     published(&context).await;
