@@ -12,6 +12,7 @@ mod importing;
 mod reading;
 mod operating;
 mod crashing;
+mod releases;
 mod repeating;
 
 use std::process::ExitCode;
@@ -92,6 +93,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             reading::readme_runs_as_it_is_printed,
             crashing::a_killed_service_delays_an_order_and_loses_nothing,
             crashing::services_start_without_the_bus,
+            releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
         ]
     )
