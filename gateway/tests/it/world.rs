@@ -121,7 +121,7 @@ fn routes(name: &str, shop: Arc<Shop>) -> Routes {
 async fn serve(routes: Routes, identity: Identity, shutdown: &Shutdown) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let options = ServerOptions { callers: &["gateway"], ..ServerOptions::default() };
+    let options = ServerOptions::default();
     tokio::spawn(rpc::serve(listener, identity, routes, options, shutdown.token()));
     address
 }

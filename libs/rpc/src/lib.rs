@@ -2,6 +2,7 @@
 //!
 //! - [`tls`]: who we are. Mutual TLS from files that may be replaced while we run.
 //! - [`server`]: accept, check the caller, bound the work, answer in time, drain.
+//! - [`callers`]: which process may call which method.
 //! - [`client`]: find the members of a service, pick one, keep the deadline, try again when
 //!   that is safe.
 //! - [`status`]: refusals with a stable reason, and how to read them.
@@ -15,6 +16,7 @@ pub mod status;
 pub mod deadline;
 pub mod call;
 pub mod tls;
+pub mod callers;
 pub mod server;
 pub mod client;
 

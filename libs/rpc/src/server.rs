@@ -46,9 +46,6 @@ const HEADERS_BYTES_MAX: u32 = 16 * 1024;
 /// What a server allows. Every limit that is hit answers at once, none lets calls queue.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// The processes that may call, by the names in their certificates. `operator` may ask for
-    /// health and reflection without being named; for the rest it has to be.
-    pub callers: &'static [&'static str],
     /// The full names of the services in the routes (`XServer::<()>::NAME`): what reflection
     /// lists and health knows. Empty: everything in `descriptors`.
     pub services: &'static [&'static str],
@@ -69,7 +66,6 @@ pub struct ServerOptions {
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
-            callers: &[],
             services: &[],
             descriptors: proto::rpc::DESCRIPTORS,
             health: Health::default(),

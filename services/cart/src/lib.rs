@@ -23,9 +23,6 @@ use app::App;
 use events::Events;
 use grpc::Grpc;
 
-/// The processes that may call (README.md).
-const CALLERS: &[&str] = &["gateway", "order"];
-
 /// The contexts that carts react to.
 const SOURCES: [&str; 2] = ["order", "user"];
 
@@ -60,8 +57,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(CartServiceServer::new(Grpc::new(app, verifier)));
-    let options =
-        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     health.ready(true);
     rpc::serve(listener, identity, routes, options, stop).await?;
     tasks.finish().await?;

@@ -27,9 +27,6 @@ use grpc::Grpc;
 use peers::Peers;
 use watch::Watch;
 
-/// The processes that may call (README.md).
-const CALLERS: &[&str] = &["gateway"];
-
 /// The contexts that orders react to.
 const SOURCES: [&str; 3] = ["product", "payment", "user"];
 
@@ -67,8 +64,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(OrderServiceServer::new(Grpc::new(app, verifier, stop.clone())));
-    let options =
-        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     health.ready(true);
     rpc::serve(listener, identity, routes, options, stop).await?;
     tasks.finish().await?;

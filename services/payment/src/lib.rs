@@ -29,9 +29,6 @@ use peers::HttpPsp;
 use webhook::Signatures;
 use worker::{Work, Worker};
 
-/// The processes that may call (README.md).
-const CALLERS: &[&str] = &["gateway"];
-
 /// Runs the service until shutdown.
 pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
@@ -67,8 +64,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(PaymentServiceServer::new(Grpc::new(app, verifier)));
-    let options =
-        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     health.ready(true);
     rpc::serve(listener, identity, routes, options, stop).await?;
     tasks.finish().await?;

@@ -21,9 +21,6 @@ use app::App;
 use events::Events;
 use grpc::Grpc;
 
-/// The processes that may call (README.md).
-const CALLERS: &[&str] = &["gateway", "order", "operator"];
-
 /// Runs the service until shutdown.
 pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
@@ -54,8 +51,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, verifier)));
-    let options =
-        ServerOptions { callers: CALLERS, services: &[SERVICE_NAME], ..ServerOptions::default() };
+    let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     health.ready(true);
     rpc::serve(listener, identity, routes, options, stop).await?;
     tasks.finish().await?;

@@ -4,7 +4,8 @@
 //!    included. It continues the caller's `traceparent`.
 //! 2. **metrics**: every answer is counted, also the refusals and the panics below; a call whose
 //!    caller went away is counted as CANCELLED when its future is dropped.
-//! 3. **caller**: who may not call at all must not take a place from those who may.
+//! 3. **caller**: by the one table ([`crate::callers`]). Who may not call must not take a place
+//!    from those who may.
 //! 4. **in-flight limit**: no queue, a full server says RESOURCE_EXHAUSTED at once. Before the
 //!    deadline, because shedding has to stay cheap when there is too much of everything.
 //! 5. **deadline**: around the handler alone; the time that the steps above take is nil. It
@@ -37,7 +38,7 @@ use crate::call::{Current, Limit, Slot};
 use crate::method::{self, Kind};
 use crate::metrics::{self, Latency};
 use crate::status::refusal;
-use crate::{Peer, deadline};
+use crate::{Peer, callers, deadline};
 
 pub(super) struct Stack {
     routes: Routes,
@@ -52,17 +53,15 @@ pub(super) struct Stack {
 
 struct Method {
     kind: Kind,
-    /// The operator may call it everywhere.
-    inspection: bool,
+    callers: &'static [&'static str],
     latency: Arc<Latency>,
 }
 
 impl Method {
     fn new(path: &str, kind: Kind) -> Self {
-        let inspection = ["/grpc.health.v1.", "/grpc.reflection."];
         Self {
             kind,
-            inspection: inspection.iter().any(|package| path.starts_with(package)),
+            callers: callers::of(path),
             latency: Arc::new(Latency::new(&metrics::SERVER, path.trim_start_matches('/'))),
         }
     }
@@ -95,11 +94,12 @@ impl Stack {
         peer: Peer,
         request: Request<Incoming>,
     ) -> Response<Body> {
-        let method = self.methods.get(request.uri().path()).unwrap_or(&self.unknown);
+        let known = self.methods.get(request.uri().path());
+        let method = known.unwrap_or(&self.unknown);
         let span = span(&request, &peer);
         let mut meter = Meter::start(Arc::clone(&method.latency), span.clone());
         async {
-            let admitted = self.check_caller(method, &peer).and_then(|()| self.admit(method));
+            let admitted = check_caller(known, &peer).and_then(|()| self.admit(method));
             let slot = match admitted {
                 Ok(slot) => slot,
                 Err(refused) => return meter.finish(refused.into_http()),
@@ -115,15 +115,6 @@ impl Stack {
         }
         .instrument(span)
         .await
-    }
-
-    fn check_caller(&self, method: &Method, peer: &Peer) -> Result<(), Status> {
-        let name = peer.name();
-        if self.options.callers.contains(&name) || (method.inspection && name == "operator") {
-            return Ok(());
-        }
-        tracing::warn!(peer = name, "a caller that is not allowed here");
-        Err(refusal(Code::PermissionDenied, "caller_not_allowed", "this caller is not allowed"))
     }
 
     fn admit(&self, method: &Method) -> Result<Arc<Slot>, Status> {
@@ -165,6 +156,15 @@ impl Stack {
             Err(_elapsed) => late().into_http(),
         }
     }
+}
+
+fn check_caller(known: Option<&Method>, peer: &Peer) -> Result<(), Status> {
+    let method = known.ok_or_else(|| Status::unimplemented("there is no such method"))?;
+    if method.callers.contains(&peer.name()) {
+        return Ok(());
+    }
+    tracing::warn!(peer = peer.name(), "a caller that is not allowed here");
+    Err(refusal(Code::PermissionDenied, "caller_not_allowed", "this caller is not allowed"))
 }
 
 fn span(request: &Request<Incoming>, peer: &Peer) -> Span {

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use rpc::ServerOptions;
 use tokio::time::Instant;
 use tonic::Code;
 
 use crate::callee::{ADD, Callee, GET, call};
-use crate::world::{World, eventually, options};
+use crate::world::{World, eventually};
 
 fn named(name: &'static str) -> Callee {
     Callee::new(move |_| async move { Ok(name.to_owned()) })
@@ -16,8 +17,8 @@ fn named(name: &'static str) -> Callee {
 #[tokio::test]
 async fn calls_spread_over_all_members() {
     let world = World::new();
-    let one = world.serve(named("one"), options()).await;
-    let two = world.serve(named("two"), options()).await;
+    let one = world.serve(named("one"), ServerOptions::default()).await;
+    let two = world.serve(named("two"), ServerOptions::default()).await;
     let channel = world.channel("gateway", &[one.address, two.address]);
     let mut seen = HashSet::new();
     eventually("both answer", async || {
@@ -30,8 +31,8 @@ async fn calls_spread_over_all_members() {
 #[tokio::test]
 async fn a_killed_member_is_missed_by_nobody_and_taken_back() {
     let world = World::new();
-    let one = world.serve(named("one"), options()).await;
-    let two = world.serve(named("two"), options()).await;
+    let one = world.serve(named("one"), ServerOptions::default()).await;
+    let two = world.serve(named("two"), ServerOptions::default()).await;
     let (address, both) = (one.address, [one.address, two.address]);
     let channel = world.channel("gateway", &both);
     eventually("the first answers", async || call(&channel, GET, "").await.unwrap() == "one").await;
@@ -45,7 +46,7 @@ async fn a_killed_member_is_missed_by_nobody_and_taken_back() {
         assert_eq!(call(&channel, ADD, "").await.unwrap(), "two");
     }
 
-    let _back = world.serve_at(address, named("back"), options()).await;
+    let _back = world.serve_at(address, named("back"), ServerOptions::default()).await;
     eventually("it is back", async || call(&channel, GET, "").await.unwrap() == "back").await;
 }
 
@@ -56,8 +57,8 @@ async fn a_busy_member_gets_fewer_calls() {
         tokio::time::sleep(Duration::from_millis(100)).await; // the fault itself
         Ok("slow".to_owned())
     });
-    let slow = world.serve(slow, options()).await;
-    let fast = world.serve(named("fast"), options()).await;
+    let slow = world.serve(slow, ServerOptions::default()).await;
+    let fast = world.serve(named("fast"), ServerOptions::default()).await;
     let channel = world.channel("gateway", &[slow.address, fast.address]);
     let mut seen = HashSet::new();
     eventually("both answer", async || {
@@ -91,7 +92,7 @@ async fn a_busy_member_gets_fewer_calls() {
 #[tokio::test]
 async fn with_nobody_there_the_answer_is_quick_and_definite() {
     let world = World::new();
-    let gone = world.serve(Callee::echo(), options()).await;
+    let gone = world.serve(Callee::echo(), ServerOptions::default()).await;
     let address = gone.address;
     gone.kill().await;
     let channel = world.channel("gateway", &[address]);
@@ -101,7 +102,7 @@ async fn with_nobody_there_the_answer_is_quick_and_definite() {
         assert_eq!(refused.code(), Code::Unavailable);
         assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }
-    let _late = world.serve_at(address, named("late"), options()).await;
+    let _late = world.serve_at(address, named("late"), ServerOptions::default()).await;
     eventually("it came", async || call(&channel, GET, "").await.is_ok()).await;
 }
 

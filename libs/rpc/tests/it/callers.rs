@@ -15,9 +15,9 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::callee::{Callee, GET, call};
+use crate::callee::{ADD, Callee, GET, call};
 use crate::raw;
-use crate::world::{World, load, options, targets};
+use crate::world::{World, load, targets};
 
 #[tokio::test]
 async fn the_handler_sees_the_callers_name() {
@@ -25,20 +25,43 @@ async fn the_handler_sees_the_callers_name() {
     let who = Callee::new(|request| async move {
         Ok(Peer::of(&request).map_or_else(String::new, |peer| peer.name().to_owned()))
     });
-    let server = world.serve(who, options()).await;
+    let server = world.serve(who, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     assert_eq!(call(&channel, GET, "").await.unwrap(), "gateway");
 }
 
 #[tokio::test]
-async fn a_caller_that_is_not_listed_is_refused() {
+async fn a_caller_is_refused_what_the_table_does_not_give_it() {
     let world = World::new();
-    let server = world.serve(Callee::echo(), options()).await;
-    for name in ["cart", "operator"] {
-        let channel = world.channel(name, &[server.address]);
-        let refused = call(&channel, GET, "hello").await.unwrap_err();
-        assert_eq!(refused.code(), Code::PermissionDenied);
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
+    for (name, path, allowed) in [
+        ("gateway", ADD, true),
+        ("operator", GET, true),
+        ("operator", ADD, false),
+        ("order", GET, false),
+        ("cart", GET, false),
+        ("product", GET, false),
+    ] {
+        let answer = call(&world.channel(name, &[server.address]), path, "hello").await;
+        if allowed {
+            assert_eq!(answer.unwrap(), "hello", "{name} {path}");
+            continue;
+        }
+        let refused = answer.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{name} {path}");
         assert_eq!(status::reason(&refused).as_deref(), Some("caller_not_allowed"));
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_nobody_serves_is_unimplemented() {
+    let world = World::new();
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
+    let channel = world.channel("gateway", &[server.address]);
+    let nowhere = ["/souk.product.v1.ProductService/Burn", "/souk.cart.v1.CartService/GetCart"];
+    for path in nowhere {
+        let refused = call(&channel, path, "").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unimplemented, "{path}");
     }
 }
 
@@ -47,7 +70,7 @@ async fn the_operator_may_ask_for_health_everywhere() {
     let world = World::new();
     let options = ServerOptions {
         services: &["souk.product.v1.ProductService", "souk.order.v1.OrderService"],
-        ..options()
+        ..ServerOptions::default()
     };
     let health = options.health.clone();
     let server = world.serve(Callee::echo(), options).await;
@@ -68,7 +91,7 @@ async fn the_operator_may_ask_for_health_everywhere() {
 #[tokio::test]
 async fn a_certificate_of_another_authority_is_refused_by_the_server() {
     let (world, stranger) = (World::new(), World::new());
-    let server = world.serve(Callee::echo(), options()).await;
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
     // It trusts the server, but its own certificate comes from elsewhere.
     let dir = stranger.path("gateway");
     stranger.issue("gateway", &dir);
@@ -82,7 +105,7 @@ async fn a_certificate_of_another_authority_is_refused_by_the_server() {
 #[tokio::test]
 async fn a_server_of_another_authority_or_name_is_refused_by_the_caller() {
     let (world, stranger) = (World::new(), World::new());
-    let server = world.serve(Callee::echo(), options()).await;
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
     let channel = stranger.channel("gateway", &[server.address]);
     assert_eq!(call(&channel, GET, "").await.unwrap_err().code(), Code::Unavailable);
 
@@ -94,7 +117,7 @@ async fn a_server_of_another_authority_or_name_is_refused_by_the_caller() {
 #[tokio::test]
 async fn who_brings_no_certificate_is_refused() {
     let world = World::new();
-    let server = world.serve(Callee::echo(), options()).await;
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
     // With TLS 1.3 the client learns of it when it reads.
     let mut tls = raw::without_certificate(&world.path("product"), server.address).await;
     let error = tls.read(&mut [0; 1]).await.unwrap_err();
@@ -128,7 +151,8 @@ async fn a_refused_caller_does_not_hammer() {
 #[tokio::test]
 async fn the_operator_may_ask_what_is_served() {
     let world = World::new();
-    let options = ServerOptions { services: &["souk.product.v1.ProductService"], ..options() };
+    let options =
+        ServerOptions { services: &["souk.product.v1.ProductService"], ..ServerOptions::default() };
     let server = world.serve(Callee::echo(), options).await;
     let mut client = ServerReflectionClient::new(world.channel("operator", &[server.address]));
     let list = MessageRequest::ListServices(String::new());

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use rpc::{deadline, status};
+use rpc::{ServerOptions, deadline, status};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tonic::{Code, Request};
 
 use crate::callee::{Callee, GET, call, call_with, watch};
-use crate::world::{World, options};
+use crate::world::World;
 
 const LIMIT: Duration = Duration::from_millis(300);
 
@@ -52,7 +52,7 @@ async fn a_handler_that_never_ends_is_dropped_at_the_deadline() {
             std::future::pending().await
         }
     });
-    let server = world.serve(never, options()).await;
+    let server = world.serve(never, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     let began = Instant::now();
     let late = call_with(&channel, GET, within(LIMIT)).await.unwrap_err();
@@ -69,7 +69,8 @@ async fn the_server_has_a_maximum_of_its_own() {
         let left = deadline::remaining().unwrap();
         Ok(left.as_millis().to_string())
     });
-    let options = rpc::ServerOptions { max_deadline: Duration::from_secs(2), ..options() };
+    let options =
+        ServerOptions { max_deadline: Duration::from_secs(2), ..ServerOptions::default() };
     let server = world.serve(left, options).await;
     let channel = world.channel("gateway", &[server.address]);
     let left = call_with(&channel, GET, within(Duration::from_secs(60))).await.unwrap();
@@ -82,13 +83,13 @@ async fn what_is_left_travels_along() {
     let world = World::new();
     let left =
         Callee::new(|_| async { Ok(deadline::remaining().unwrap().as_millis().to_string()) });
-    let end = world.serve(left, options()).await;
+    let end = world.serve(left, ServerOptions::default()).await;
     let onward = world.channel("gateway", &[end.address]);
     let middle = Callee::new(move |_| {
         let onward = onward.clone();
         async move { call(&onward, GET, "").await }
     });
-    let middle = world.serve(middle, options()).await;
+    let middle = world.serve(middle, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[middle.address]);
     // Both connections are made; now the time is spent in the calls.
     call(&channel, GET, "").await.unwrap();
@@ -106,7 +107,7 @@ async fn what_is_left_travels_along() {
 async fn a_stream_has_the_deadline_that_it_was_given_and_no_other() {
     let world = World::new();
     let left = Callee::new(|_| async { Ok(format!("{:?}", deadline::current().is_some())) });
-    let server = world.serve(left, options()).await;
+    let server = world.serve(left, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     let mut stream = watch(&channel, Request::new(String::new())).await.unwrap();
     assert_eq!(stream.message().await.unwrap().unwrap(), "false");

@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tonic::{Code, Request};
 
 use crate::callee::{ADD, Callee, GET, call, watch};
-use crate::world::{World, eventually, options};
+use crate::world::{World, eventually};
 
 /// A callee whose calls tell when they begin and end when they are let go.
 fn gated() -> (Callee, mpsc::UnboundedReceiver<()>, Arc<Semaphore>) {
@@ -29,7 +29,7 @@ fn gated() -> (Callee, mpsc::UnboundedReceiver<()>, Arc<Semaphore>) {
 async fn a_full_server_sheds_at_once() {
     let world = World::new();
     let (callee, mut begins, gate) = gated();
-    let options = ServerOptions { max_in_flight: 2, ..options() };
+    let options = ServerOptions { max_in_flight: 2, ..ServerOptions::default() };
     let server = world.serve(callee, options).await;
     let channel = world.channel("gateway", &[server.address]);
     let spawn = || {
@@ -60,7 +60,7 @@ async fn spawned_work_keeps_its_place_after_the_answer() {
         tokio::spawn(Current::capture().scope(work));
         async { Ok(request.into_inner()) }
     });
-    let options = ServerOptions { max_in_flight: 1, ..options() };
+    let options = ServerOptions { max_in_flight: 1, ..ServerOptions::default() };
     let server = world.serve(callee, options).await;
     let channel = world.channel("gateway", &[server.address]);
     assert_eq!(call(&channel, GET, "first").await.unwrap(), "first");
@@ -73,7 +73,7 @@ async fn spawned_work_keeps_its_place_after_the_answer() {
 #[tokio::test]
 async fn streams_have_a_limit_of_their_own() {
     let world = World::new();
-    let options = ServerOptions { max_in_flight: 1, max_streams: 1, ..options() };
+    let options = ServerOptions { max_in_flight: 1, max_streams: 1, ..ServerOptions::default() };
     let server = world.serve(Callee::echo(), options).await;
     let channel = world.channel("gateway", &[server.address]);
     let mut stream = watch(&channel, Request::new("one".to_owned())).await.unwrap();
@@ -95,7 +95,7 @@ async fn a_panic_becomes_an_internal_error_without_text() {
         assert!(request.get_ref() != "boom", "secret: hunter2");
         Ok(request.into_inner())
     });
-    let server = world.serve(callee, options()).await;
+    let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     let broken = call(&channel, ADD, "boom").await.unwrap_err();
     assert_eq!((broken.code(), broken.message()), (Code::Internal, "internal error"));
@@ -110,7 +110,7 @@ async fn a_message_that_is_too_large_is_refused() {
         let bytes: usize = request.into_inner().parse().unwrap_or(0);
         Ok("x".repeat(bytes))
     });
-    let server = world.serve(callee, options()).await;
+    let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     let million = call(&channel, GET, "1000000").await.unwrap();
     assert_eq!(million.len(), 1_000_000);
@@ -127,7 +127,7 @@ async fn a_message_that_is_too_large_is_refused() {
 async fn every_answer_is_measured_by_method_and_code() {
     let world = World::new();
     let callee = Callee::new(|_| async { Err(tonic::Status::data_loss("gone")) });
-    let server = world.serve(callee, options()).await;
+    let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     call(&channel, GET, "").await.unwrap_err();
     let text = telemetry::metrics::render();

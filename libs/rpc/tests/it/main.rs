@@ -8,6 +8,7 @@ mod world;
 
 mod balancing;
 mod callers;
+mod canvases;
 mod certificates;
 mod deadlines;
 mod limits;

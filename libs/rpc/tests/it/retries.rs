@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rpc::status;
+use rpc::{ServerOptions, status};
 use tonic::{Code, Status};
 
 use crate::callee::{ADD, Callee, GET, call};
-use crate::world::{World, options};
+use crate::world::World;
 
 fn counted(
     fail: impl Fn(usize) -> Option<Status> + Send + Sync + 'static,
@@ -30,7 +30,7 @@ fn unavailable() -> Status {
 async fn an_idempotent_call_is_sent_again_with_its_body() {
     let world = World::new();
     let (callee, attempts) = counted(|attempt| (attempt < 2).then(unavailable));
-    let server = world.serve(callee, options()).await;
+    let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     assert_eq!(call(&channel, GET, "the body").await.unwrap(), "the body");
     assert_eq!(attempts.load(Ordering::SeqCst), 3);
@@ -40,7 +40,7 @@ async fn an_idempotent_call_is_sent_again_with_its_body() {
 async fn after_three_attempts_the_last_answer_stands() {
     let world = World::new();
     let (callee, attempts) = counted(|_| Some(unavailable()));
-    let server = world.serve(callee, options()).await;
+    let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     let refused = call(&channel, GET, "").await.unwrap_err();
     assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "not now"));
@@ -51,7 +51,7 @@ async fn after_three_attempts_the_last_answer_stands() {
 async fn what_is_not_idempotent_is_sent_once() {
     let world = World::new();
     let (callee, attempts) = counted(|_| Some(unavailable()));
-    let server = world.serve(callee, options()).await;
+    let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     assert_eq!(call(&channel, ADD, "").await.unwrap_err().code(), Code::Unavailable);
     assert_eq!(attempts.load(Ordering::SeqCst), 1);
@@ -65,7 +65,7 @@ async fn a_connection_lost_under_a_call_repeats_only_what_is_idempotent() {
         let _ = started.send(());
         std::future::pending()
     });
-    let dying = world.serve(hang, options()).await;
+    let dying = world.serve(hang, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[dying.address]);
     let (get, add) = (channel.clone(), channel.clone());
     let get = tokio::spawn(async move { call(&get, GET, "again").await });
@@ -75,7 +75,7 @@ async fn a_connection_lost_under_a_call_repeats_only_what_is_idempotent() {
     let address = dying.address;
     dying.kill().await;
     let (callee, attempts) = counted(|_| None);
-    let _back = world.serve_at(address, callee, options()).await;
+    let _back = world.serve_at(address, callee, ServerOptions::default()).await;
     assert_eq!(get.await.unwrap().unwrap(), "again");
     assert_eq!(add.await.unwrap().unwrap_err().code(), Code::Unavailable);
     assert_eq!(attempts.load(Ordering::SeqCst), 1);
@@ -86,7 +86,7 @@ async fn refusals_other_than_unavailable_are_final() {
     for code in [Code::ResourceExhausted, Code::Internal, Code::Aborted, Code::DeadlineExceeded] {
         let world = World::new();
         let (callee, attempts) = counted(move |_| Some(Status::new(code, "final")));
-        let server = world.serve(callee, options()).await;
+        let server = world.serve(callee, ServerOptions::default()).await;
         let channel = world.channel("gateway", &[server.address]);
         assert_eq!(call(&channel, GET, "").await.unwrap_err().code(), code);
         assert_eq!(attempts.load(Ordering::SeqCst), 1, "{code:?}");
@@ -97,7 +97,7 @@ async fn refusals_other_than_unavailable_are_final() {
 async fn a_dependency_that_fails_for_all_is_not_stormed() {
     let world = World::new();
     let (callee, attempts) = counted(|_| Some(unavailable()));
-    let server = world.serve(callee, options()).await;
+    let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     let calls = 400;
     for _ in 0..calls {

@@ -14,7 +14,7 @@ use tonic::{Code, Request};
 
 use crate::callee::{ADD, Callee, GET, call, watch};
 use crate::raw;
-use crate::world::{World, eventually, options};
+use crate::world::{World, eventually};
 
 #[tokio::test]
 async fn calls_in_progress_finish_and_new_ones_go_elsewhere() {
@@ -30,7 +30,7 @@ async fn calls_in_progress_finish_and_new_ones_go_elsewhere() {
             Ok("old".to_owned())
         }
     });
-    let old = world.serve(callee, options()).await;
+    let old = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[old.address]);
     let inside = tokio::spawn({
         let channel = channel.clone();
@@ -43,7 +43,7 @@ async fn calls_in_progress_finish_and_new_ones_go_elsewhere() {
         if let Ok(listener) = tokio::net::TcpListener::bind(old.address).await {
             drop(listener);
             let new = Callee::new(|_| async { Ok("new".to_owned()) });
-            break world.serve_at(old.address, new, options()).await;
+            break world.serve_at(old.address, new, ServerOptions::default()).await;
         }
         tokio::task::yield_now().await;
     };
@@ -72,7 +72,7 @@ async fn a_rolling_restart_fails_no_call() {
     };
     let mut servers = VecDeque::new();
     for _ in 0..2 {
-        servers.push_back(world.serve(counted().0, options()).await);
+        servers.push_back(world.serve(counted().0, ServerOptions::default()).await);
     }
     let addresses: Vec<_> = servers.iter().map(|server| server.address).collect();
     let channel = world.channel("gateway", &addresses);
@@ -92,7 +92,7 @@ async fn a_rolling_restart_fails_no_call() {
         server.shutdown.cancel();
         timeout(Duration::from_secs(5), server.task).await.expect("drained").unwrap();
         let (callee, calls) = counted();
-        servers.push_back(world.serve_at(server.address, callee, options()).await);
+        servers.push_back(world.serve_at(server.address, callee, ServerOptions::default()).await);
         eventually("the callers are back", async || calls.load(Ordering::Relaxed) > 100).await;
     }
     stop.cancel();
@@ -104,7 +104,7 @@ async fn a_rolling_restart_fails_no_call() {
 #[tokio::test]
 async fn silent_connections_do_not_hold_up_the_end() {
     let world = World::new();
-    let server = world.serve(Callee::echo(), options()).await;
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
     let _probe = TcpStream::connect(server.address).await.unwrap();
     world.issue("gateway", &world.path("gateway"));
     let _silent = raw::with_certificate(&world.path("gateway"), server.address).await;
@@ -119,7 +119,7 @@ async fn silent_connections_do_not_hold_up_the_end() {
 #[tokio::test]
 async fn streams_end_when_the_server_stops() {
     let world = World::new();
-    let server = world.serve(Callee::echo(), options()).await;
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     let mut stream = watch(&channel, Request::new("first".to_owned())).await.unwrap();
     assert_eq!(stream.message().await.unwrap().unwrap(), "first");
@@ -138,7 +138,8 @@ async fn a_call_that_does_not_finish_is_cut_off() {
         let _ = began.send(());
         std::future::pending()
     });
-    let options = ServerOptions { max_drain: Duration::from_millis(300), ..options() };
+    let options =
+        ServerOptions { max_drain: Duration::from_millis(300), ..ServerOptions::default() };
     let server = world.serve(never, options).await;
     let channel = world.channel("gateway", &[server.address]);
     let inside = tokio::spawn(async move { call(&channel, ADD, "").await });

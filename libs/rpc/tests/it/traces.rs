@@ -1,9 +1,10 @@
 //! One trace on both sides of a call.
 
+use rpc::ServerOptions;
 use tracing::Instrument as _;
 
 use crate::callee::{Callee, GET, call};
-use crate::world::{World, options};
+use crate::world::World;
 
 #[tokio::test]
 async fn the_handler_continues_the_callers_trace() {
@@ -15,7 +16,7 @@ async fn the_handler_continues_the_callers_trace() {
         let trace = telemetry::context::trace_id(&span);
         Ok(format!("{} {}", trace.unwrap(), telemetry::context::current().unwrap()))
     });
-    let server = world.serve(trace, options()).await;
+    let server = world.serve(trace, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
 
     let span = tracing::info_span!("checkout");

@@ -13,11 +13,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::callee::Callee;
 
-/// What `serve` is told unless a test says otherwise.
-pub fn options() -> ServerOptions {
-    ServerOptions { callers: &["gateway"], ..ServerOptions::default() }
-}
-
 pub struct World {
     dir: TempDir,
     authority: Authority,

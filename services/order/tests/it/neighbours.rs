@@ -42,7 +42,7 @@ fn serve(world: &World, name: &str, routes: Routes, stop: &CancellationToken) ->
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     let address = listener.local_addr().unwrap();
     let identity = Identity::load(&rpc::tls::Options { tls_dir: world.tls_dir(name) }).unwrap();
-    let options = ServerOptions { callers: &["order"], ..ServerOptions::default() };
+    let options = ServerOptions::default();
     tokio::spawn(rpc::serve(listener, identity, routes, options, stop.clone()));
     address
 }

@@ -78,7 +78,8 @@ impl Shop {
 
     pub async fn address(&self, session: &Session, id: &str) -> Result<Address, Status> {
         let request = by(session, GetAddressRequest { address_id: id.to_owned() });
-        let answer = self.client.clone().get_address(request).await?;
+        let channel = self.world.channel("order", "user", &[self.running.address]);
+        let answer = UserServiceClient::new(channel).get_address(request).await?;
         Ok(answer.into_inner().address.unwrap())
     }
 }
