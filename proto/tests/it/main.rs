@@ -9,6 +9,8 @@ mod services;
 mod catalogue;
 mod asyncapi;
 mod page;
+mod surface;
+mod baseline;
 
 use std::fs;
 use std::path::Path;

@@ -8,6 +8,7 @@ pub mod dependencies;
 pub mod skeleton;
 pub mod domain;
 pub mod sql;
+pub mod migrations;
 pub mod errors;
 pub mod containers;
 pub mod failpoints;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use tidy::{
     Complaints, Tree, containers, contracts, dependencies, documents, domain, errors, failpoints,
-    habits, readme, skeleton, sql,
+    habits, migrations, readme, skeleton, sql,
 };
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
@@ -82,6 +82,16 @@ fn crash_points_stay_in_tests() {
 #[test]
 fn migrations_say_why() {
     holds(skeleton::migrations_say_why);
+}
+
+#[test]
+fn migrations_expand() {
+    holds(migrations::expand);
+}
+
+#[test]
+fn migrations_that_were_released_are_unchanged() {
+    holds(migrations::are_unchanged);
 }
 
 #[test]
