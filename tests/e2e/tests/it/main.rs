@@ -14,6 +14,7 @@ mod operating;
 mod crashing;
 mod releases;
 mod repeating;
+mod upgrading;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             crashing::services_start_without_the_bus,
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
+            upgrading::what_the_last_release_wrote_is_read,
         ]
     )
 }
