@@ -1,5 +1,6 @@
 //! Building the shop with cargo, and handing over to it.
 
+use crate::cli::SERVICES;
 use crate::{Result, style};
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
@@ -13,9 +14,9 @@ const WITH_ALL_FILES: &str = r#"ulimit -n "$(ulimit -H -n)"; exec "$@""#;
 /// How the shop is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// `--release`: what is measured and shown.
+    /// What is measured, and what images hold.
     Release,
-    /// Sooner built, slower to run.
+    /// Sooner built, slower to run: what `up` starts, and what the tests run.
     Dev,
 }
 
@@ -95,29 +96,35 @@ pub fn program(profile: Profile, name: &str) -> Result<PathBuf> {
     Ok(target_dir()?.join(profile.folder()).join(name))
 }
 
-/// Checks with programs of their own, which only the tests run.
-const NEVER_RELEASED: [&str; 2] = ["containers", "manifests"];
+/// What runs beside the services when the shop is up.
+const AROUND: [&str; 2] = ["operator", "psp"];
 
-/// Builds the shop, with cargo's own progress.
+/// Builds what `up` starts and no more, with cargo's own progress.
 ///
 /// # Errors
 /// When it does not compile; cargo has said why.
 pub fn shop(home: &Home, profile: Profile) -> Result {
-    println!("{} ({} profile)", style::bold("building"), profile.name());
-    // The whole workspace, so that features are those of the tests' build and nothing is built twice.
-    let mut packages = vec!["--workspace", "--bins"];
-    if matches!(profile, Profile::Release) {
-        packages.extend(NEVER_RELEASED.iter().flat_map(|name| ["--exclude", name]));
-    }
-    build(home, profile, &packages)
+    programs(home, profile, &[&AROUND[..], &SERVICES].concat())
 }
 
-/// Builds the operator alone.
+/// Builds some programs.
 ///
 /// # Errors
 /// As [`shop`].
-pub fn operator_only(home: &Home, profile: Profile) -> Result {
-    build(home, profile, &["--package", "operator"])
+pub fn programs(home: &Home, profile: Profile, names: &[&str]) -> Result {
+    println!("{} ({} profile)", style::bold("building"), profile.name());
+    let programs = names.iter().flat_map(|name| ["--bin", name]);
+    // Of the whole workspace: its features are those of the tests' build, and nothing is built twice.
+    build(home, profile, &["--workspace"].into_iter().chain(programs).collect::<Vec<_>>())
+}
+
+/// Builds every program, as the tests want them.
+///
+/// # Errors
+/// As [`shop`].
+pub fn everything(home: &Home) -> Result {
+    println!("{} ({} profile)", style::bold("building"), Profile::Dev.name());
+    build(home, Profile::Dev, &["--workspace", "--bins"])
 }
 
 fn build(home: &Home, profile: Profile, packages: &[&str]) -> Result {

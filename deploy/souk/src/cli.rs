@@ -113,9 +113,9 @@ pub struct Up {
     /// Install missing stores with the system's package manager
     #[arg(long)]
     pub system: bool,
-    /// Build the dev profile: sooner built, slower to run
-    #[arg(long, env = "SOUK_DEV")]
-    pub dev: bool,
+    /// Build the release profile, to measure it: later built, sooner to run
+    #[arg(long)]
+    pub release: bool,
 }
 
 /// Options of `down`.

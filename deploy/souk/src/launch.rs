@@ -49,7 +49,7 @@ fn up(home: &Home, options: &Up) -> Result {
     }
     machine::check_for_build(home)?;
     machine::provide_stores(home, &Options::from(&options.stores), options.system)?;
-    let profile = if options.dev { Profile::Dev } else { Profile::Release };
+    let profile = if options.release { Profile::Release } else { Profile::Dev };
     build::shop(home, profile)?;
     remember(home, profile)?;
     build::become_operator(profile)
@@ -114,17 +114,22 @@ fn logs(home: &Home) -> Result {
 
 /// The generator is a program of its own: it shares nothing with the shop but the machine.
 fn load(home: &Home, options: &Load) -> Result {
-    let running = operator_of_the_shop(home)?;
-    if running.is_none() && options.target.is_none() {
-        return Err(
-            "the shop is not up; start it with cargo souk up, or name one: --target URL".into()
-        );
-    }
-    let profile = running.unwrap_or(Profile::Release);
-    if !build::program(profile, "load")?.is_file() {
-        build::shop(home, profile)?;
-    }
-    build::become_program(profile, "load", std::env::args_os().skip(2))
+    let measurable = match profile_of_the_shop(home) {
+        _ if options.target.is_some() => Ok(()),
+        Some(Profile::Release) => Ok(()),
+        Some(Profile::Dev) => Err("the shop that is up was built quickly, not to be measured: \
+                                   cargo souk down, then cargo souk up --release"),
+        None => Err("the shop is not up; start it with cargo souk up --release, or name one: \
+                     --target URL"),
+    };
+    measurable?;
+    measure(home, "load")
+}
+
+/// What measures is of the profile of what is measured.
+fn measure(home: &Home, program: &str) -> Result {
+    build::programs(home, Profile::Release, &[program])?;
+    build::become_program(Profile::Release, program, std::env::args_os().skip(2))
 }
 
 /// Built as the tests are: with what debug builds check beside.
@@ -133,7 +138,7 @@ fn chaos(home: &Home, options: &Chaos) -> Result {
     if !options.dry_run {
         machine::provide_stores(home, &Options::default(), false)?;
     }
-    build::shop(home, Profile::Dev)?;
+    build::everything(home)?;
     build::become_program(Profile::Dev, "chaos", std::env::args_os().skip(2))
 }
 
@@ -142,13 +147,13 @@ fn bench(home: &Home) -> Result {
     machine::check_for_build(home)?;
     machine::provide_stores(home, &Options::default(), false)?;
     build::shop(home, Profile::Release)?;
-    build::become_program(Profile::Release, "bench", std::env::args_os().skip(2))
+    measure(home, "bench")
 }
 
 fn sqlx(home: &Home) -> Result {
     machine::check_for_build(home)?;
     machine::provide_stores(home, &Options::default(), false)?;
-    build::operator_only(home, Profile::Dev)?;
+    build::programs(home, Profile::Dev, &["operator"])?;
     build::become_operator(Profile::Dev)
 }
 
@@ -163,18 +168,26 @@ fn fetch(home: &Home, all: bool) -> Result {
     Ok(())
 }
 
-/// The profile of the operator whose shop is up (or was killed, and wants to be taken down). Builds it
-/// again if it was cleaned away meanwhile: nobody else can stop what it started.
+/// The profile of the operator whose shop is up. Builds it again if it was cleaned away meanwhile: nobody
+/// else can stop what it started.
 fn operator_of_the_shop(home: &Home) -> Result<Option<Profile>> {
-    if !home.state_file().is_file() {
-        return Ok(None);
+    let profile = profile_of_the_shop(home);
+    if let Some(profile) = profile
+        && !build::operator(profile)?.is_file()
+    {
+        build::programs(home, profile, &["operator"])?;
     }
-    let noted = std::fs::read_to_string(profile_file(home)).unwrap_or_default();
-    let profile = if noted == Profile::Dev.name() { Profile::Dev } else { Profile::Release };
-    if !build::operator(profile)?.is_file() {
-        build::operator_only(home, profile)?;
-    }
-    Ok(Some(profile))
+    Ok(profile)
+}
+
+/// How the shop was built that is up, or was killed and wants to be taken down.
+fn profile_of_the_shop(home: &Home) -> Option<Profile> {
+    let noted = || std::fs::read_to_string(profile_file(home)).unwrap_or_default();
+    let profile = || match noted() == Profile::Dev.name() {
+        true => Profile::Dev,
+        false => Profile::Release,
+    };
+    home.state_file().is_file().then(profile)
 }
 
 fn remember(home: &Home, profile: Profile) -> Result {

@@ -181,7 +181,7 @@ fn clippy(home: &Home) -> Result {
 
 /// Builds all programs, not the one that it needs: the tests want them in any case.
 fn sqlx(home: &Home) -> Result {
-    build::shop(home, Profile::Dev)?;
+    build::everything(home)?;
     let program = build::operator(Profile::Dev)?;
     let status =
         Command::new(program).args(["sqlx", "--check"]).current_dir(home.workspace()).status()?;
@@ -190,7 +190,7 @@ fn sqlx(home: &Home) -> Result {
 
 /// The programs first: tests of the whole shop run them.
 fn tests(home: &Home) -> Result {
-    build::shop(home, Profile::Dev)?;
+    build::everything(home)?;
     let mut command = build::cargo(home)?;
     command.args(["test", "--workspace"]);
     if no_shop(home) {
@@ -215,7 +215,7 @@ fn no_shop(home: &Home) -> bool {
 
 /// A minute of faults with each fixed seed, the same for every change, and one with a seed that nobody has tried.
 fn chaos(home: &Home) -> Result {
-    build::shop(home, Profile::Dev)?;
+    build::everything(home)?;
     let program = build::operator(Profile::Dev)?.with_file_name("chaos");
     for seed in [Some("1"), Some("2"), Some("3"), None] {
         let mut chaos = Command::new(&program);
@@ -252,7 +252,7 @@ fn no_newest_nats(home: &Home) -> Option<String> {
 
 /// The compose file's containers. The program's exit code 77 says that there is no engine to be had.
 fn containers(home: &Home) -> Result {
-    build::shop(home, Profile::Dev)?;
+    build::everything(home)?;
     let program = build::operator(Profile::Dev)?.with_file_name("containers");
     let mut command = Command::new(program);
     let output = command.current_dir(home.workspace()).stderr(Stdio::inherit()).output()?;

@@ -10,6 +10,7 @@ use operator::http::empty;
 use operator::layout::Layout;
 use operator::running;
 use operator::secrets::{STAFF_EMAIL, Secrets};
+use operator::shop::profile_of_this;
 use operator::state::State;
 use serde::Deserialize;
 use souk::cli::Load;
@@ -66,8 +67,15 @@ impl Target {
     /// The shop of a folder.
     ///
     /// # Errors
-    /// When its secrets cannot be read.
+    /// When it is of another profile than this generator, so that one would slow down the other's figures; when
+    /// its secrets cannot be read.
     pub(crate) fn of(layout: &Layout, state: State) -> Result<Self> {
+        let (shop, ours) = (&state.profile, profile_of_this());
+        ensure!(
+            shop == ours,
+            "the shop that is up is of the {shop} profile, and what measures it of {ours}: \
+             cargo souk down, then cargo souk up --release"
+        );
         let gateways = state.of("gateway").map(|entry| entry.task.listen.to_string()).collect();
         let password = Secrets::at(layout).staff_password()?;
         let staff = Some(Staff { email: STAFF_EMAIL.to_owned(), password });

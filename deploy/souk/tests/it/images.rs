@@ -12,7 +12,7 @@ const IMAGES: [&str; 9] =
     ["gateway", "product", "user", "cart", "order", "payment", "psp", "init", "load"];
 
 /// A folder of programs in which those of `scripts` note how they were called.
-fn noting(folder: &Path, scripts: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn noting(folder: &Path, scripts: &[(&str, &str)]) -> PathBuf {
     let bin = programs(folder, &["sh"]);
     for (name, then) in scripts {
         let (draft, path) = (folder.join(name), bin.join(name));
@@ -28,7 +28,7 @@ fn noting(folder: &Path, scripts: &[(&str, &str)]) -> PathBuf {
     bin
 }
 
-fn notes(folder: &Path) -> Vec<String> {
+pub(crate) fn notes(folder: &Path) -> Vec<String> {
     let text = fs::read_to_string(folder.join("notes")).unwrap_or_default();
     text.lines().filter(|line| !line.contains("version")).map(str::to_owned).collect()
 }

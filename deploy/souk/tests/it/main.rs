@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use images::{notes, noting};
+
 /// A bad end must come before anybody starts to wait. The promise is a second; a busy machine gets two.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
@@ -96,6 +98,40 @@ fn without_a_shop_nothing_is_built_to_say_so() {
     assert_eq!((code, out.as_str()), (Some(0), "the shop is not up\n"));
     let (code, _, err) = run(&mut souk(Path::new("/"), &["status"]));
     assert_eq!((code, err.as_str()), (Some(1), "error: / is not inside the Souk repository\n"));
+}
+
+#[test]
+fn up_builds_what_is_built_soonest_unless_told_to_release() {
+    for (told, profile) in [(&[][..], "dev"), (&["--release"], "release")] {
+        let folder = workspace(&format!("up-{profile}"));
+        let cargo = noting(&folder, &[("cargo", "exit 1")]).join("cargo");
+        let mut command = souk(&folder, &["up", "--port", &free_port()]);
+        for server in ["--postgres-url=postgres", "--redis-url=redis", "--nats-url=nats"] {
+            command.arg(format!("{server}://u:p@127.0.0.1:1/d"));
+        }
+        let (code, _, err) = run(command.args(told).env("CARGO", &cargo));
+        assert_eq!(code, Some(1), "{err}");
+        let [build] = &notes(&folder)[..] else { panic!("{:?}", notes(&folder)) };
+        assert!(
+            build.starts_with(&format!("cargo build --profile {profile} --workspace")),
+            "{build}"
+        );
+        let built = |program: &str| build.contains(&format!(" --bin {program}"));
+        assert!(["operator", "psp", "gateway", "payment"].into_iter().all(built), "{build}");
+        assert!(!built("load") && !built("chaos"), "an order needs neither: {build}");
+    }
+}
+
+#[test]
+fn a_shop_that_was_built_quickly_is_not_measured() {
+    let folder = workspace("measured");
+    let running = folder.join(".souk/run");
+    fs::create_dir_all(&running).expect("made");
+    fs::write(running.join("state.json"), "{}").expect("written");
+    fs::write(running.join("profile"), "dev").expect("written");
+    let (code, out, err) = run(&mut souk(&folder, &["load", "--rate", "1"]));
+    assert_eq!((code, out.as_str(), err.lines().count()), (Some(1), "", 1), "{err}");
+    assert!(err.contains("was built quickly") && err.contains("cargo souk up --release"), "{err}");
 }
 
 #[test]

@@ -19,8 +19,7 @@ pub async fn readme_runs_as_it_is_printed() -> Result<()> {
     let readme = std::fs::read_to_string(home.workspace().join("README.md"))?;
     let mut bash = Command::new("bash");
     bash.args(["-c", &tidy::readme::script(&readme)]).current_dir(home.workspace());
-    // The profile that the tests are built with: the commands are README's all the same.
-    bash.env("SOUK_DEV", "true").stdin(Stdio::null());
+    bash.stdin(Stdio::null());
     let ran = tokio::task::spawn_blocking(move || bash.output()).await??;
     let _wiped = Command::new("cargo").args(["souk", "down", "--wipe"]).output();
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));

@@ -4,6 +4,7 @@ use clap::Parser as _;
 use e2e::shops;
 use load::Finished;
 use operator::layout::Layout;
+use operator::state::State;
 use souk::cli::Load;
 use stores::Home;
 
@@ -16,11 +17,18 @@ struct Options {
 }
 
 fn run(arguments: &str, out: &Path) -> Finished {
+    try_run(arguments, out).unwrap()
+}
+
+fn try_run(arguments: &str, out: &Path) -> anyhow::Result<Finished> {
     let out = out.display().to_string();
     let all = ["load"].into_iter().chain(arguments.split(' ')).chain(["--out", &out]);
     let options = Options::try_parse_from(all).unwrap().load;
-    let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
-    load::run(&options, Some(&Layout::at(&folder))).unwrap()
+    load::run(&options, Some(&layout()))
+}
+
+fn layout() -> Layout {
+    Layout::at(&Home::find().unwrap().path().join("e2e").join(SHOP).join("run"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,8 +42,12 @@ async fn a_small_load_is_borne_reported_and_audited() {
     if measured.is_err() {
         shops::print_logs(&shop);
     }
+    let (state, url) = (shop.state(), shop.urls().remove(0));
+    let refused = tokio::task::spawn_blocking(move || of_another_profile(state, &url)).await;
     shops::close(SHOP, shop).await.unwrap();
     let Finished { report, failures, .. } = measured.unwrap();
+    let refused = refused.unwrap();
+    assert!(refused.contains("of the other profile") && !refused.contains('\n'), "{refused}");
 
     let audit = report.audit.as_ref().unwrap();
     assert!(audit.is_clean(), "\n{audit}");
@@ -59,4 +71,16 @@ async fn a_small_load_is_borne_reported_and_audited() {
     assert!(text.contains("nobody_is_charged_twice") && text.contains("settled p50"), "{text}");
     assert!(html.matches("<svg").count() >= 4 && !html.contains("NaN"), "{html}");
     assert!(!html.contains("<script") && !html.contains("src="), "nothing is fetched");
+}
+
+/// What is said to whoever measures a shop that was built otherwise than the generator.
+fn of_another_profile(state: State, url: &str) -> String {
+    State { profile: "other".into(), ..state }.write(&layout()).unwrap();
+    let nowhere = Path::new("/dev/null");
+    let refusals = ["--rate 1", &format!("--rate 1 --target {url}")].map(|arguments| {
+        let refused = try_run(arguments, nowhere);
+        refused.err().unwrap().to_string()
+    });
+    assert_eq!(refusals[0], refusals[1]);
+    refusals[0].clone()
 }
