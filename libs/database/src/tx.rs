@@ -1,4 +1,4 @@
-//! A transaction that wakes whoever waits for its commit.
+//! A transaction that wakes whoever waits for its commit, and hands over what it made.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -15,11 +15,12 @@ pub struct Tx {
     lent: Lent,
     database: usize,
     wake: Option<Arc<Notify>>,
+    after_commit: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Tx {
     pub(crate) fn new(lent: Lent, database: usize) -> Self {
-        Self { lent, database, wake: None }
+        Self { lent, database, wake: None, after_commit: None }
     }
 
     /// Which of the context's databases this is: an index into its URLs.
@@ -32,6 +33,12 @@ impl Tx {
         self.wake = Some(Arc::clone(waiter));
     }
 
+    /// Does something once the transaction has been committed, and drops it if it never is. A
+    /// process that dies in between does not do it.
+    pub fn after_commit(&mut self, act: impl FnOnce() + Send + 'static) {
+        self.after_commit = Some(Box::new(act));
+    }
+
     /// Makes it durable. After an error the outcome is unknown.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         crash::point(Point::CommitBefore);
@@ -40,6 +47,9 @@ impl Tx {
         self.lent.release();
         if let Some(waiter) = self.wake {
             waiter.notify_one();
+        }
+        if let Some(act) = self.after_commit {
+            act();
         }
         Ok(())
     }

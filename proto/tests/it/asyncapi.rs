@@ -123,6 +123,7 @@ fn field(within: &Message, field: &Field) -> Value {
     let mut one = match &field.kind {
         Kind::Text => json!({ "type": "string" }),
         Kind::Integer => json!({ "type": "integer", "format": "int64" }),
+        Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Message(inner) if inner.full_name.starts_with(&within.full_name) => schema(inner),
         // What stands beside a reference is not read, so it stands around it.
         Kind::Message(other) => json!({ "allOf": [{ "$ref": reference(other) }] }),

@@ -44,6 +44,7 @@ pub struct Field {
 pub enum Kind {
     Text,
     Integer,
+    Boolean,
     Message(Message),
 }
 
@@ -119,6 +120,7 @@ fn field(known: &Known<'_>, it: &FieldDescriptorProto, comment: String) -> Resul
     let kind = match it.r#type() {
         Type::String => Kind::Text,
         Type::Int64 => Kind::Integer,
+        Type::Bool => Kind::Boolean,
         Type::Message => Kind::Message(message(known, it.type_name())?),
         other => return Err(format!("the catalogue does not know fields of type {other:?} yet")),
     };

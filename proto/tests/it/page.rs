@@ -92,6 +92,7 @@ fn rows(text: &mut String, message: &Message, prefix: &str) {
         let (kind, inner) = match kind {
             Kind::Text => ("string", None),
             Kind::Integer => ("int64", None),
+            Kind::Boolean => ("bool", None),
             Kind::Message(inner) => (inner.name(), Some(inner)),
         };
         let about = inner.filter(|_| comment.is_empty()).map_or(comment, |inner| &inner.comment);

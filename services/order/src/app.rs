@@ -198,8 +198,9 @@ impl App {
             let mut tx = app.database.begin(id.shard()).await?;
             let order = owned(store::lock(&mut tx, &[id]).await?.pop(), user)?;
             if let Some(event) = checkout::decide(order.state, Signal::CancelRequested)? {
-                store::advance(&mut tx, &[(id, event)]).await?;
-                app.outbox.publish(&mut tx, &[events::published(&order, event)]).await?;
+                let time_left = store::advance(&mut tx, &[(id, event)]).await?;
+                let published = events::published(&order, event, &time_left);
+                app.outbox.publish(&mut tx, &[published]).await?;
             }
             let order = owned(store::order(&mut tx, id).await?, user)?;
             tx.commit().await?;
@@ -268,17 +269,19 @@ impl App {
     async fn cancel_some_due(&self, index: usize) -> Result<bool, Error> {
         let mut tx = self.database.begin_at(index).await?;
         let orders = store::lock_due(&mut tx, DUE_MAX).await?;
-        let (mut steps, mut outgoing) = (Vec::new(), Vec::new());
+        let (mut steps, mut due) = (Vec::new(), Vec::new());
         for order in &orders {
             if let Some(event) = checkout::decide(order.state, Signal::DeadlinePassed)? {
                 steps.push((order.id, event));
-                outgoing.push(events::published(order, event));
+                due.push((order, event));
             }
         }
         if steps.is_empty() {
             return Ok(false);
         }
-        store::advance(&mut tx, &steps).await?;
+        let time_left = store::advance(&mut tx, &steps).await?;
+        let published = |(order, event)| events::published(order, event, &time_left);
+        let outgoing: Vec<_> = due.into_iter().map(published).collect();
         self.outbox.publish(&mut tx, &outgoing).await?;
         tx.commit().await?;
         steps.iter().for_each(|(id, _)| self.watch.changed(*id));

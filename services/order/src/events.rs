@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::convert::money;
 use crate::domain::checkout::{Event, Signal, decide};
 use crate::domain::{Order, Return};
-use crate::store;
+use crate::store::{self, TimeLeft};
 
 /// Takes in what product, payment and user publish.
 pub(crate) struct Events {
@@ -36,7 +36,7 @@ impl Events {
     async fn settle(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
         let mut signals = Vec::new();
         for event in events {
-            if let Some(signal) = signal(event) {
+            if let Some(signal) = signal(event)? {
                 signals.push((OrderId::from(event.aggregate_id), signal, event));
             }
         }
@@ -48,20 +48,23 @@ impl Events {
         ids.dedup();
         let locked = store::lock(tx, &ids).await?;
         let mut orders: BTreeMap<OrderId, Order> = locked.into_iter().map(|o| (o.id, o)).collect();
-        let (mut steps, mut outgoing) = (Vec::new(), Vec::new());
+        let (mut steps, mut causes) = (Vec::new(), Vec::new());
         for (id, signal, cause) in signals {
             let Some(order) = orders.get_mut(&id) else { continue };
             // Only a customer's wish can be refused, and that is no event.
             if let Ok(Some(event)) = decide(order.state, signal) {
-                outgoing.push(published(order, event).caused_by(cause));
                 steps.push((id, event));
+                causes.push(cause);
                 order.state = event.state();
             }
         }
         if steps.is_empty() {
             return Ok(());
         }
-        store::advance(tx, &steps).await?;
+        let time_left = store::advance(tx, &steps).await?;
+        let published = |(id, event): &store::Step| published(&orders[id], *event, &time_left);
+        let outgoing = steps.iter().map(published).zip(causes);
+        let outgoing: Vec<_> = outgoing.map(|(event, cause)| event.caused_by(cause)).collect();
         Ok(self.app.outbox.publish(tx, &outgoing).await?)
     }
 
@@ -122,14 +125,18 @@ impl Handler for Events {
     }
 }
 
-fn signal(event: &Delivered) -> Option<Signal> {
+fn signal(event: &Delivered) -> Result<Option<Signal>, HandlerError> {
     let signals = [
         (StockReserved::TYPE, Signal::StockReserved),
         (StockRejected::TYPE, Signal::StockRejected),
         (PaymentCaptured::TYPE, Signal::PaymentCaptured),
         (PaymentDeclined::TYPE, Signal::PaymentDeclined),
     ];
-    signals.iter().find(|(kind, _)| *kind == event.kind).map(|(_, signal)| *signal)
+    // There is nothing wrong with the card: it was too late to charge it before the deadline.
+    if event.is::<PaymentDeclined>() && event.decode::<PaymentDeclined>()?.expired {
+        return Ok(Some(Signal::DeadlinePassed));
+    }
+    Ok(signals.iter().find(|(kind, _)| *kind == event.kind).map(|(_, signal)| *signal))
 }
 
 fn poison(error: InvalidId) -> HandlerError {
@@ -137,14 +144,17 @@ fn poison(error: InvalidId) -> HandlerError {
 }
 
 /// How a step of the checkout is published.
-pub(crate) fn published(order: &Order, event: Event) -> Outgoing {
+pub(crate) fn published(order: &Order, event: Event, time_left: &TimeLeft) -> Outgoing {
     let order_id = order.id.to_string();
     match event {
         Event::StockHeld => {
             let user_id = order.user.to_string();
             let payment_method_id = order.payment_method.to_string();
             let amount = Some(money(order.total));
-            let event = OrderStockHeld { order_id, user_id, payment_method_id, amount };
+            let left = time_left.get(&order.id).copied().unwrap_or_default();
+            let pay_within_ms = left.as_millis().clamp(1, i64::MAX as u128) as i64; // 0: not told
+            let event =
+                OrderStockHeld { order_id, user_id, payment_method_id, amount, pay_within_ms };
             Outgoing::new(order.id, &event)
         }
         Event::Confirmed => Outgoing::new(order.id, &OrderConfirmed { order_id }),

@@ -2,6 +2,9 @@
 
 pub(crate) mod returns;
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use database::Pool;
 use kernel::{Currency, Money, OrderId, Shard, UserId};
 use sqlx::PgConnection;
@@ -213,16 +216,19 @@ pub(crate) async fn lock_due(tx: &mut PgConnection, limit: i64) -> Result<Vec<Or
 /// One step of one order.
 pub(crate) type Step = (OrderId, Event);
 
+/// What each checkout has left until its deadline, by the database's clock; 0 once it is over.
+pub(crate) type TimeLeft = HashMap<OrderId, Duration>;
+
 /// Writes the steps that a batch made: of each order only where it ended up, its version grown
 /// by the number of its steps, and the time of each.
-pub(crate) async fn advance(tx: &mut PgConnection, steps: &[Step]) -> Result<()> {
+pub(crate) async fn advance(tx: &mut PgConnection, steps: &[Step]) -> Result<TimeLeft> {
     let shards: Vec<i16> = steps.iter().map(|(id, _)| id.shard().column()).collect();
     let ids: Vec<Uuid> = steps.iter().map(|(id, _)| id.uuid()).collect();
     let states: Vec<&str> = steps.iter().map(|(_, event)| event.state().code()).collect();
     let reasons: Vec<Option<&str>> =
         steps.iter().map(|(_, event)| event.state().reason().map(|r| r.code())).collect();
-    sqlx::query!(
-        "update orders o set
+    let rows = sqlx::query!(
+        r#"update orders o set
              state = s.states[array_upper(s.states, 1)],
              cancel_reason = s.reasons[array_upper(s.reasons, 1)],
              version = version + array_length(s.states, 1),
@@ -237,15 +243,19 @@ pub(crate) async fn advance(tx: &mut PgConnection, steps: &[Step]) -> Result<()>
                  with ordinality s(shard, order_id, state, reason, at)
              group by shard, order_id
          ) s
-         where o.shard = s.shard and o.order_id = s.order_id",
+         where o.shard = s.shard and o.order_id = s.order_id
+         returning o.order_id,
+             greatest(extract(epoch from o.deadline_at - clock_timestamp()), 0)::float8
+                 as "seconds_left!""#,
         &shards,
         &ids,
         &states as &[&str],
         &reasons as &[Option<&str>]
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(())
+    let left = rows.into_iter().map(|row| (row.order_id, row.seconds_left));
+    Ok(left.map(|(id, seconds)| (id.into(), Duration::from_secs_f64(seconds))).collect())
 }
 
 /// One order with its lines, if it exists.

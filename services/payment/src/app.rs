@@ -8,7 +8,7 @@ use crash::Point;
 use database::Database;
 use kernel::{Money, OrderId, PaymentMethodId, UserId};
 use messaging::{Outbox, Outgoing};
-use telemetry::metrics::prometheus::IntGaugeVec;
+use telemetry::metrics::prometheus::{IntCounter, IntGaugeVec};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
@@ -17,17 +17,24 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::payment::State;
 use crate::domain::{CardToken, Effect, Label, METHODS_MAX, News, Payment, RefundId, Rejection};
 use crate::events;
-use crate::store::{self, Called, NewRefund, Owed, Repaid, Transfer};
+use crate::store::{self, Called, Heard, Missed, NewRefund, Owed, Repaid, Transfer};
 use crate::webhook::{Notice, Signatures};
-use crate::worker::{BATCH, Finished, Task, Work};
+use crate::worker::{self, BATCH, Finished, Task, Work};
 
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 /// How long a result waits for others that are under way, to share their transaction.
 const LINGER: Duration = Duration::from_millis(4);
+/// Payments that one transaction ends because they were not called for in time.
+const MISSED_MAX: i64 = 256;
 
 static WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     let help = "Intents that the payment service provider has not carried out yet";
     telemetry::metrics::gauge_vec("souk_payment_waiting", help, &["what"])
+});
+
+static EXPIRED: LazyLock<IntCounter> = LazyLock::new(|| {
+    let help = "Payments that ended because their pay-by had passed";
+    telemetry::metrics::counter("souk_payments_expired_total", help)
 });
 
 /// Why a command did not do what it was asked for.
@@ -149,6 +156,40 @@ impl App {
         }
     }
 
+    /// Ends what waits for its first call although its pay-by has passed.
+    pub(crate) async fn expire_missed(&self) -> Result<(), sqlx::Error> {
+        while self.expire_some_missed().await? == MISSED_MAX {}
+        Ok(())
+    }
+
+    async fn expire_some_missed(&self) -> Result<i64, sqlx::Error> {
+        let mut tx = self.database.begin(store::HOME).await?;
+        let mut missed = store::lock_missed(&mut tx, MISSED_MAX).await?;
+        let mut outgoing = Vec::new();
+        for Missed { payment, traceparent } in &mut missed {
+            let span = worker::span("expire payment", payment.order, traceparent.as_deref());
+            // Only a return can be refused.
+            for effect in payment.hear(News::Expired).unwrap_or_default() {
+                outgoing.extend(events::published(payment.order, &effect, &span));
+            }
+        }
+        if missed.is_empty() {
+            return Ok(0);
+        }
+        let ended = missed.iter().map(|Missed { payment, .. }| Heard {
+            payment,
+            decline_reason: Some(events::EXPIRED.to_owned()),
+            traceparent: None,
+            pay_within: None,
+            leased: false,
+        });
+        store::update(&mut tx, &ended.collect::<Vec<_>>()).await?;
+        self.outbox.publish(&mut tx, &outgoing).await?;
+        tx.commit().await?;
+        EXPIRED.inc_by(missed.len() as u64);
+        Ok(missed.len() as i64)
+    }
+
     /// Writes what a batch of calls to the provider came to, in one transaction.
     async fn settle(&self, finished: &[Finished]) -> Result<(), sqlx::Error> {
         let orders: BTreeSet<OrderId> = finished.iter().map(|done| done.task.order()).collect();
@@ -178,6 +219,8 @@ impl App {
         }
         self.outbox.publish(&mut tx, &outgoing).await?;
         tx.commit().await?;
+        let expired = |called: &&Called| called.decline_reason.as_deref() == Some(events::EXPIRED);
+        EXPIRED.inc_by(called.iter().filter(expired).count() as u64);
         if !refunds.is_empty() || called.iter().any(|called| called.state == State::Cancelling) {
             self.work.due();
         }
@@ -236,6 +279,7 @@ impl Changes {
                     capture_id = Some(id);
                 }
                 Effect::Declined(reason) => decline_reason = Some(reason),
+                Effect::Expired => decline_reason = Some(events::EXPIRED.to_owned()),
                 Effect::RefundAsked(refund) => {
                     let traceparent = telemetry::context::of(&done.span);
                     self.refunds.push(NewRefund { order: payment.order, refund, traceparent });
@@ -258,6 +302,7 @@ impl Changes {
                 decline_reason: decline_reason.or(known_reason),
                 attempts: done.task.attempts() + 1,
                 pause_seconds: done.pause_seconds(payment.state),
+                sent_seconds_ago: done.sent_at.map(|at| at.elapsed().as_secs_f64()),
             };
             self.called.insert(payment.order, called);
         }

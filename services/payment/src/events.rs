@@ -1,6 +1,7 @@
 //! Inbound events to intents, and the one map from what happened to what is published.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use database::Tx;
 use futures_util::future::BoxFuture;
@@ -13,13 +14,17 @@ use tracing::Span;
 
 use crate::app::App;
 use crate::convert::{money, read_money};
-use crate::domain::{Effect, News, Payment, RefundId, Wish};
+use crate::domain::payment::State;
+use crate::domain::{Effect, News, Payment, RefundId, Rejection, Wish, pay_within};
 use crate::store::{self, Heard, NewRefund, Payments};
 
 /// Takes in what order publishes.
 pub(crate) struct Events {
     app: App,
 }
+
+/// The reason of a payment that could not be made in time.
+pub(crate) const EXPIRED: &str = "pay_by_passed";
 
 type Owned = HashSet<(PaymentMethodId, UserId)>;
 
@@ -30,9 +35,6 @@ impl Events {
 
     /// Folds the events of a batch over the payments that they speak of.
     async fn take_in(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
-        if !self.app.work.has_room() {
-            return Err(HandlerError::Transient(anyhow::anyhow!("the provider is not that fast")));
-        }
         let said = events.iter().map(Said::read).collect::<Result<Vec<_>, _>>()?;
         let wishes: Vec<Wish> = said.iter().filter_map(Said::wish).collect();
         let owned = store::owned(tx, &wishes).await?;
@@ -48,7 +50,7 @@ impl Events {
         for (said, event) in said.into_iter().zip(events) {
             let order = OrderId::from(event.aggregate_id);
             let payment = payments.entry(order).or_insert_with(|| Payment::new(order));
-            changes.hear(payment, said.news(&owned), said.wish(), event)?;
+            changes.hear(payment, &said, &owned, event)?;
         }
         self.write(tx, &payments, &known, changes).await
     }
@@ -62,11 +64,13 @@ impl Events {
     ) -> Result<(), HandlerError> {
         let Changes { mut touched, refunds, outgoing } = changes;
         let rows = payments.iter().filter_map(|(order, payment)| {
-            let Touched { decline_reason, traceparent } = touched.remove(order)?;
-            Some(Heard { payment, decline_reason, traceparent })
+            let Touched { decline_reason, traceparent, time_left } = touched.remove(order)?;
+            let pay_within = time_left.map(|left| pay_within(left, self.app.work.call_max));
+            Some(Heard { payment, decline_reason, traceparent, pay_within, leased: false })
         });
-        let (old, new): (Vec<_>, Vec<_>) =
+        let (old, mut new): (Vec<_>, Vec<_>) =
             rows.partition(|heard| known.contains(&heard.payment.order));
+        self.hand_over(tx, &mut new);
         if !new.is_empty() && store::insert(tx, &new, self.app.work.lease).await? < new.len() as u64
         {
             // Another copy has heard of one of them in this very moment: now there is a row to lock.
@@ -81,6 +85,29 @@ impl Events {
             store::insert_refunds(tx, &refunds).await?;
         }
         Ok(self.app.outbox.publish(tx, &outgoing).await?)
+    }
+
+    /// As many new payments as there are places for are called for as soon as they are written;
+    /// the others wait in the table.
+    fn hand_over(&self, tx: &mut Tx, new: &mut [Heard<'_>]) {
+        let pending: Vec<_> =
+            new.iter_mut().filter(|heard| heard.payment.state == State::Pending).collect();
+        if pending.is_empty() {
+            return;
+        }
+        let (work, count) = (self.app.work.clone(), pending.len());
+        let places = work.places(count);
+        let handed = pending.into_iter().zip(places).map(|(heard, place)| {
+            heard.leased = true;
+            (heard.payment.order, place)
+        });
+        let handed: Vec<_> = handed.collect();
+        tx.after_commit(move || {
+            if handed.len() < count {
+                work.wait();
+            }
+            work.hand_over(handed);
+        });
     }
 }
 
@@ -98,19 +125,16 @@ impl Handler for Events {
     }
 
     fn committed(&self, events: &[Delivered]) {
-        for event in events {
-            if event.is::<OrderStockHeld>() {
-                self.app.work.hand_over(event.aggregate_id.into());
-            } else {
-                self.app.work.due();
-            }
+        if events.iter().any(|event| !event.is::<OrderStockHeld>()) {
+            self.app.work.due();
         }
     }
 }
 
 /// What an event says, in our words.
 enum Said {
-    Pay(Wish),
+    /// With what the checkout had left, if the order said so.
+    Pay(Wish, Option<Duration>),
     Cancelled,
     Returned(ReturnId, kernel::Money),
 }
@@ -120,15 +144,14 @@ impl Said {
         let poison = |what: &str| HandlerError::Poison(format!("{what} is malformed"));
         if event.is::<OrderStockHeld>() {
             let held: OrderStockHeld = event.decode()?;
-            Ok(Self::Pay(Wish {
+            let amount = held.amount.as_ref().and_then(read_money);
+            let wish = Wish {
                 user: held.user_id.parse().map_err(|_| poison("user_id"))?,
                 method: held.payment_method_id.parse().map_err(|_| poison("payment_method_id"))?,
-                amount: held
-                    .amount
-                    .as_ref()
-                    .and_then(read_money)
-                    .ok_or_else(|| poison("amount"))?,
-            }))
+                amount: amount.ok_or_else(|| poison("amount"))?,
+            };
+            let left = u64::try_from(held.pay_within_ms).ok().filter(|left| *left > 0);
+            Ok(Self::Pay(wish, left.map(Duration::from_millis)))
         } else if event.is::<OrderReturned>() {
             let returned: OrderReturned = event.decode()?;
             let id = returned.return_id.parse().map_err(|_| poison("return_id"))?;
@@ -143,20 +166,27 @@ impl Said {
 
     fn wish(&self) -> Option<Wish> {
         match self {
-            Self::Pay(wish) => Some(*wish),
+            Self::Pay(wish, _) => Some(*wish),
+            Self::Cancelled | Self::Returned(..) => None,
+        }
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        match self {
+            Self::Pay(_, left) => *left,
             Self::Cancelled | Self::Returned(..) => None,
         }
     }
 
     fn news(&self, owned: &Owned) -> News {
         match self {
-            Self::Pay(wish) if !owned.contains(&(wish.method, wish.user)) => {
+            Self::Pay(wish, _) if !owned.contains(&(wish.method, wish.user)) => {
                 News::Unpayable(*wish, "payment_method_unknown")
             }
-            Self::Pay(wish) if wish.amount.minor <= 0 => {
+            Self::Pay(wish, _) if wish.amount.minor <= 0 => {
                 News::Unpayable(*wish, "amount_not_positive")
             }
-            Self::Pay(wish) => News::CaptureAsked(*wish),
+            Self::Pay(wish, _) => News::CaptureAsked(*wish),
             Self::Cancelled => News::Cancelled,
             Self::Returned(id, amount) => News::Returned(*id, *amount),
         }
@@ -175,6 +205,7 @@ struct Changes {
 struct Touched {
     decline_reason: Option<String>,
     traceparent: Option<String>,
+    time_left: Option<Duration>,
 }
 
 impl Changes {
@@ -183,13 +214,14 @@ impl Changes {
     fn hear(
         &mut self,
         payment: &mut Payment,
-        news: News,
-        wish: Option<Wish>,
+        said: &Said,
+        owned: &Owned,
         event: &Delivered,
     ) -> Result<(), HandlerError> {
         let before = (payment.state, payment.wish);
-        let effects =
-            payment.hear(news).map_err(|refused| HandlerError::Poison(refused.to_string()))?;
+        let poison = |refused: Rejection| HandlerError::Poison(refused.to_string());
+        let effects = payment.hear(said.news(owned)).map_err(poison)?;
+        let wish = said.wish();
         if let Some(wish) = wish {
             payment.remember(wish);
         }
@@ -198,6 +230,7 @@ impl Changes {
             let touched = self.touched.entry(payment.order).or_default();
             if wish.is_some() {
                 touched.traceparent.clone_from(&traceparent);
+                touched.time_left = said.time_left();
             }
         }
         for effect in effects {
@@ -211,8 +244,8 @@ impl Changes {
                     let traceparent = traceparent.clone();
                     self.refunds.push(NewRefund { order: payment.order, refund, traceparent });
                 }
-                // The provider's news, which no event brings.
-                Effect::Captured { .. } | Effect::Refunded { .. } => {}
+                // Of the provider and of the clock, which no event brings.
+                Effect::Captured { .. } | Effect::Refunded { .. } | Effect::Expired => {}
             }
         }
         Ok(())
@@ -229,7 +262,11 @@ pub(crate) fn published(order: OrderId, effect: &Effect, span: &Span) -> Option<
         }
         Effect::Declined(reason) => {
             let reason = reason.clone();
-            Some(Outgoing::new(order, &PaymentDeclined { order_id, reason }))
+            Some(Outgoing::new(order, &PaymentDeclined { order_id, reason, expired: false }))
+        }
+        Effect::Expired => {
+            let reason = EXPIRED.to_owned();
+            Some(Outgoing::new(order, &PaymentDeclined { order_id, reason, expired: true }))
         }
         Effect::RefundAsked(_) => None,
         Effect::Refunded { refund, .. } => {

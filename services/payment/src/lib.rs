@@ -50,7 +50,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let outbox = Outbox::new(&database);
     let psp = Arc::new(HttpPsp::new(&config.psp_url, config.psp_timeout));
-    let (work, handed) = Work::new(config.psp_timeout);
+    let (work, handed) = Work::new(config.psp_timeout, config.psp_concurrency);
     let app = App::new(&database, &outbox, work, signatures);
 
     let stop = shutdown.token();
@@ -58,7 +58,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let handler = Events::new(app.clone());
     let consumer = Consumer { context: "payment", source: "order", handler };
     tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
-    let worker = Worker::new(&app, psp, handed, config.psp_concurrency);
+    let worker = Worker::new(&app, psp, handed);
     tasks.keep("worker", worker.run(stop.clone()));
     tasks.keep("upkeep", app.clone().keep_up(stop.clone()));
 

@@ -3,6 +3,7 @@
 mod work;
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use database::Pool;
 use kernel::{Currency, Money, OrderId, PaymentMethodId, Shard, UserId};
@@ -13,8 +14,8 @@ use crate::domain::payment::State;
 use crate::domain::{CardToken, Label, Payment, Refund, RefundId, Wish};
 
 pub(crate) use work::{
-    Called, Lease, Open, Owed, Repaid, Transfer, claim, claim_refunds, handed, release, renew,
-    settle, settle_refunds,
+    Called, Lease, Missed, Open, Owed, Repaid, Transfer, claim, claim_refunds, claim_waiting,
+    handed, lock_missed, release, settle, settle_refunds,
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -103,6 +104,7 @@ struct Row {
     payment_method_id: Option<Uuid>,
     currency: Option<String>,
     amount_minor: Option<i64>,
+    called: bool,
 }
 
 impl Row {
@@ -119,6 +121,7 @@ impl Row {
         Ok(Payment {
             order: self.order_id.into(),
             state: State::parse(&self.state).ok_or_else(|| decode("payments.state"))?,
+            called: self.called,
             wish,
             refunds: Vec::new(),
         })
@@ -133,8 +136,9 @@ pub(crate) async fn lock(tx: &mut PgConnection, orders: &[OrderId]) -> Result<Pa
     let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
     let rows = sqlx::query_as!(
         Row,
-        "select order_id, state, user_id, payment_method_id, currency, amount_minor
-         from payments where order_id = any($1) order by order_id for update",
+        r#"select order_id, state, user_id, payment_method_id, currency, amount_minor,
+               leased_until > '-infinity' as "called!"
+           from payments where order_id = any($1) order by order_id for update"#,
         &ids
     )
     .fetch_all(tx)
@@ -170,8 +174,9 @@ pub(crate) async fn payment(pool: &Pool, order: OrderId) -> Result<Option<Paymen
     let mut connection = pool.acquire().await?;
     let row = sqlx::query_as!(
         Row,
-        "select order_id, state, user_id, payment_method_id, currency, amount_minor
-         from payments where order_id = $1",
+        r#"select order_id, state, user_id, payment_method_id, currency, amount_minor,
+               leased_until > '-infinity' as "called!"
+           from payments where order_id = $1"#,
         order.uuid()
     )
     .fetch_optional(&mut *connection)
@@ -188,6 +193,10 @@ pub(crate) struct Heard<'a> {
     pub decline_reason: Option<String>,
     /// Of the event that asked for the money.
     pub traceparent: Option<String>,
+    /// How long a capture may still be sent.
+    pub pay_within: Option<Duration>,
+    /// New, and called for at once.
+    pub leased: bool,
 }
 
 /// The columns of [`Heard`].
@@ -201,12 +210,14 @@ struct HeardColumns<'a> {
     amounts: Vec<Option<i64>>,
     reasons: Vec<Option<&'a str>>,
     traces: Vec<Option<&'a str>>,
+    seconds: Vec<Option<f64>>,
+    leased: Vec<bool>,
 }
 
 impl<'a> HeardColumns<'a> {
     fn of(rows: &'a [Heard<'a>]) -> Self {
         let mut columns = Self::default();
-        for Heard { payment, decline_reason, traceparent } in rows {
+        for Heard { payment, decline_reason, traceparent, pay_within, leased } in rows {
             let wish = payment.wish.as_ref();
             columns.orders.push(payment.order.uuid());
             columns.states.push(payment.state.code());
@@ -216,27 +227,29 @@ impl<'a> HeardColumns<'a> {
             columns.amounts.push(wish.map(|wish| wish.amount.minor));
             columns.reasons.push(decline_reason.as_deref());
             columns.traces.push(traceparent.as_deref());
+            columns.seconds.push(pay_within.map(|time| time.as_secs_f64()));
+            columns.leased.push(*leased);
         }
         columns
     }
 }
 
-/// Writes payments that are new; pending ones are born leased. Answers how many were: fewer than
-/// all when another copy has written some in this very moment.
+/// Writes payments that are new: those that are called for at once are born leased, and nobody
+/// ever had a lease of the others. Answers how many were: fewer than all when another copy has
+/// written some in this very moment.
 pub(crate) async fn insert(tx: &mut PgConnection, rows: &[Heard<'_>], lease: Lease) -> Result<u64> {
     let columns = HeardColumns::of(rows);
     let written = sqlx::query!(
         "insert into payments (order_id, state, user_id, payment_method_id, currency,
-             amount_minor, decline_reason, traceparent, leased_by, leased_until)
+             amount_minor, decline_reason, traceparent, pay_by, leased_by, leased_until)
          select n.order_id, n.state, n.user_id, n.payment_method_id, n.currency, n.amount_minor,
-             n.decline_reason, n.traceparent,
-             case when n.state = 'pending' then $9::uuid end,
-             case when n.state = 'pending' then now() + make_interval(secs => $10)
-                 else now() end
+             n.decline_reason, n.traceparent, now() + make_interval(secs => n.pay_within),
+             case when n.leased then $11::uuid end,
+             case when n.leased then now() + make_interval(secs => $12) else '-infinity' end
          from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[],
-             $7::text[], $8::text[])
+             $7::text[], $8::text[], $9::float8[], $10::bool[])
              n(order_id, state, user_id, payment_method_id, currency, amount_minor,
-                 decline_reason, traceparent)
+                 decline_reason, traceparent, pay_within, leased)
          on conflict do nothing",
         &columns.orders,
         &columns.states as &[&str],
@@ -246,6 +259,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, rows: &[Heard<'_>], lease: Lea
         &columns.amounts as &[Option<i64>],
         &columns.reasons as &[Option<&str>],
         &columns.traces as &[Option<&str>],
+        &columns.seconds as &[Option<f64>],
+        &columns.leased,
         lease.holder,
         lease.seconds
     )
@@ -255,7 +270,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, rows: &[Heard<'_>], lease: Lea
 }
 
 /// Writes what became of locked payments. Whoever is asking the provider now goes on; what
-/// nobody works at is due at once.
+/// nobody works at is due at once, and what nobody ever had a lease of stays so.
 pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<()> {
     let columns = HeardColumns::of(rows);
     sqlx::query!(
@@ -267,12 +282,14 @@ pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<
              amount_minor = n.amount_minor,
              decline_reason = coalesce(n.decline_reason, p.decline_reason),
              traceparent = coalesce(n.traceparent, p.traceparent),
+             pay_by = coalesce(now() + make_interval(secs => n.pay_within), p.pay_by),
              attempts = 0,
-             leased_until = case when p.leased_by is null then now() else p.leased_until end
+             leased_until = case when p.leased_by is null and p.leased_until > '-infinity'
+                 then now() else p.leased_until end
          from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[],
-             $7::text[], $8::text[])
+             $7::text[], $8::text[], $9::float8[])
              n(order_id, state, user_id, payment_method_id, currency, amount_minor,
-                 decline_reason, traceparent)
+                 decline_reason, traceparent, pay_within)
          where p.order_id = n.order_id",
         &columns.orders,
         &columns.states as &[&str],
@@ -281,7 +298,8 @@ pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<
         &columns.currencies as &[Option<&str>],
         &columns.amounts as &[Option<i64>],
         &columns.reasons as &[Option<&str>],
-        &columns.traces as &[Option<&str>]
+        &columns.traces as &[Option<&str>],
+        &columns.seconds as &[Option<f64>]
     )
     .execute(tx)
     .await?;

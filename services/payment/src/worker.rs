@@ -2,16 +2,21 @@
 //! transaction, so a handler leaves an intent under a lease and this worker calls the provider;
 //! what the calls come to is written in a transaction of its own, one for all that are ready.
 //!
-//! A payment is born leased to the process that wrote it, which hands it over in memory: no claim
-//! is written for the usual case. Polling finds what was left behind (a lease that ran out, a
-//! pause that is over, a cancellation), and asks the provider by key before anything else.
-//! Leases only save work: two workers at one payment use the same key, and its row decides.
+//! A payment for which there is a place is born leased to the process that wrote it, which hands it
+//! over in memory: no claim is written for the usual case. Under a slow provider there are no
+//! places, and payments wait in the table: a cancellation ends them there without a call, one whose
+//! pay-by passes ends by itself, and the others are called for in the order in which they came.
+//! Polling finds what was left behind (a lease that ran out, a pause that is over, a cancellation),
+//! and asks the provider by key before anything else. Leases only save work: two workers at one
+//! payment use the same key, and its row decides.
 
-use std::collections::VecDeque;
-use std::future;
+mod calls;
+
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{future, iter};
 
 use crash::Point;
 use kernel::{EventId, OrderId};
@@ -24,57 +29,64 @@ use tracing::{Instrument as _, Span, info_span};
 use crate::app::App;
 use crate::domain::News;
 use crate::domain::payment::State;
-use crate::peers::{Charge, Decision, Psp, PspError, Repayment};
+use crate::peers::Psp;
 use crate::store::{self, Lease, Open, Owed};
+use calls::carry_out;
 
 const POLL: Duration = Duration::from_millis(250);
-/// Handed over and not read yet. Beyond that no events are taken in.
-const HANDED_MAX: usize = 1024;
-/// So many may come in with one batch of events.
-const HANDED_AT_ONCE: usize = 256;
 /// Rows read at once, and results written at once.
 pub(crate) const BATCH: usize = 128;
-/// A payment that was read longer ago is read again: it may have been cancelled.
-const FRESH: Duration = Duration::from_millis(200);
 const PAUSE_FIRST_SECONDS: f64 = 0.2;
 const PAUSE_MAX_SECONDS: f64 = 5.0;
 /// The provider does not understand us: somebody has to look.
 const PAUSE_REFUSED_SECONDS: f64 = 30.0;
+
+/// A place for one call.
+pub(crate) type Place = OwnedSemaphorePermit;
 
 /// The worker's letter box. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Work {
     /// What this process leases.
     pub lease: Lease,
-    handed: mpsc::Sender<(OrderId, Instant)>,
+    /// No call takes longer.
+    pub call_max: Duration,
+    places: Places,
+    handed: mpsc::UnboundedSender<(OrderId, Place)>,
+    /// Whether payments may wait in the table for a first call.
+    waiting: Arc<AtomicBool>,
     due: Arc<Notify>,
 }
 
-/// The other side of [`Work`].
-pub(crate) struct Handed {
-    orders: mpsc::Receiver<(OrderId, Instant)>,
-    due: Arc<Notify>,
-}
+/// What was handed over, each with its place: so many at most as there are places.
+pub(crate) type Handed = mpsc::UnboundedReceiver<(OrderId, Place)>;
 
 impl Work {
     /// A lease outlasts two calls.
-    pub(crate) fn new(timeout: Duration) -> (Self, Handed) {
-        let (sender, orders) = mpsc::channel(HANDED_MAX);
-        let due = Arc::new(Notify::new());
-        let seconds = (timeout * 2 + Duration::from_secs(1)).as_secs_f64();
+    pub(crate) fn new(call_max: Duration, calls: NonZeroUsize) -> (Self, Handed) {
+        let (sender, handed) = mpsc::unbounded_channel();
+        let seconds = (call_max * 2 + Duration::from_secs(1)).as_secs_f64();
         let lease = Lease { holder: EventId::mint().uuid(), seconds };
-        (Self { lease, handed: sender, due: Arc::clone(&due) }, Handed { orders, due })
+        let (places, waiting, due) = (Places::new(calls), Arc::default(), Arc::default());
+        (Self { lease, call_max, places, handed: sender, waiting, due }, handed)
     }
 
-    /// This payment was written and leased by this process just now.
-    pub(crate) fn hand_over(&self, order: OrderId) {
-        // When it is full, the lease runs out and the poll finds the payment.
-        let _full = self.handed.try_send((order, Instant::now()));
+    /// Places for at most so many first calls; none while others wait for theirs.
+    pub(crate) fn places(&self, most: usize) -> Vec<Place> {
+        if self.waiting.load(Ordering::Relaxed) { Vec::new() } else { self.places.first(most) }
     }
 
-    /// Whether another batch of events can be taken in.
-    pub(crate) fn has_room(&self) -> bool {
-        self.handed.capacity() >= HANDED_AT_ONCE
+    /// These payments were written and leased by this process just now.
+    pub(crate) fn hand_over(&self, orders: Vec<(OrderId, Place)>) {
+        for order in orders {
+            let _stopping = self.handed.send(order); // then its lease is given up
+        }
+    }
+
+    /// Payments wait in the table.
+    pub(crate) fn wait(&self) {
+        self.waiting.store(true, Ordering::Relaxed);
+        self.due();
     }
 
     /// Something is due that nobody works at.
@@ -109,7 +121,6 @@ impl Task {
         }
     }
 
-    /// Continues the trace of the event that asked for it.
     fn span(&self) -> Span {
         let (name, traceparent) = match self {
             Self::First(open) | Self::Again(open) if open.state == State::Cancelling => {
@@ -118,12 +129,17 @@ impl Task {
             Self::First(open) | Self::Again(open) => ("capture payment", &open.traceparent),
             Self::Refund(owed) => ("refund payment", &owed.traceparent),
         };
-        let span = info_span!(parent: None, "payment", otel.name = name, order_id = %self.order());
-        if let Some(traceparent) = traceparent {
-            telemetry::context::continue_from(&span, traceparent);
-        }
-        span
+        span(name, self.order(), traceparent.as_deref())
     }
+}
+
+/// Continues the trace of the event that asked for the payment.
+pub(crate) fn span(name: &'static str, order: OrderId, traceparent: Option<&str>) -> Span {
+    let span = info_span!(parent: None, "payment", otel.name = name, order_id = %order);
+    if let Some(traceparent) = traceparent {
+        telemetry::context::continue_from(&span, traceparent);
+    }
+    span
 }
 
 /// What a call came to.
@@ -131,6 +147,8 @@ pub(crate) struct Finished {
     pub task: Task,
     pub news: News,
     pub refused: bool,
+    /// When the capture was sent, if one was.
+    pub sent_at: Option<Instant>,
     pub span: Span,
 }
 
@@ -157,9 +175,6 @@ pub(crate) struct Worker {
     app: App,
     psp: Arc<dyn Psp>,
     handed: Handed,
-    /// Handed over and read, but not called for yet.
-    ready: VecDeque<Open>,
-    read_at: Instant,
     /// More is due than there were places for.
     more_is_due: bool,
     places: Places,
@@ -183,6 +198,12 @@ impl Places {
         Self { first, again, firsts, agains }
     }
 
+    /// At most so many places for first calls: those that are free.
+    fn first(&self, most: usize) -> Vec<Place> {
+        let free = || Arc::clone(&self.first).try_acquire_owned().ok();
+        iter::from_fn(free).take(most).collect()
+    }
+
     /// Whether it is worth looking for more that is due: half of its places are free.
     fn has_room(&self) -> bool {
         self.again.available_permits() * 2 >= self.agains
@@ -196,17 +217,9 @@ impl Places {
 }
 
 impl Worker {
-    pub(crate) fn new(app: &App, psp: Arc<dyn Psp>, handed: Handed, calls: NonZeroUsize) -> Self {
-        Self {
-            app: app.clone(),
-            psp,
-            handed,
-            ready: VecDeque::new(),
-            read_at: Instant::now(),
-            more_is_due: false,
-            places: Places::new(calls),
-            running: JoinSet::new(),
-        }
+    pub(crate) fn new(app: &App, psp: Arc<dyn Psp>, handed: Handed) -> Self {
+        let (app, places) = (app.clone(), app.work.places.clone());
+        Self { app, psp, handed, more_is_due: false, places, running: JoinSet::new() }
     }
 
     /// Works until asked to stop; then lets calls finish, writes what they came to, and gives up
@@ -228,69 +241,88 @@ impl Worker {
     async fn call_all(mut self, finished: mpsc::Sender<Finished>, stop: &CancellationToken) {
         let mut poll = interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let due = Arc::clone(&self.handed.due);
+        let due = Arc::clone(&self.app.work.due);
         let mut handed = Vec::with_capacity(BATCH);
         loop {
-            self.start_ready(&finished).await;
             let looked_up = tokio::select! {
-                biased;
                 () = stop.cancelled() => break,
-                Some(_) = self.running.join_next() => Ok(()),
-                _ = self.handed.orders.recv_many(&mut handed, BATCH), if self.ready.is_empty() => {
-                    self.read(&mut handed).await
+                Some(_) = self.running.join_next() => self.fill_places(&finished).await,
+                _ = self.handed.recv_many(&mut handed, BATCH) => {
+                    self.start_handed(&mut handed, &finished).await
                 }
                 () = due.notified() => self.start_due(&finished).await,
                 () = future::ready(()), if self.more_is_due && self.places.has_room() => {
                     self.start_due(&finished).await
                 }
-                _ = poll.tick() => self.start_due(&finished).await,
+                _ = poll.tick() => self.look_around(&finished).await,
             };
             if let Err(error) = looked_up {
                 tracing::warn!(%error, "payments: will look again");
-                handed.clear();
             }
         }
         while self.running.join_next().await.is_some() {}
     }
 
-    /// Looks at what was handed over, as it stands now. What waited long is leased anew.
-    async fn read(&mut self, orders: &mut Vec<(OrderId, Instant)>) -> Result<(), sqlx::Error> {
-        let (pool, lease) = (self.app.database.sole(), self.app.work.lease);
-        let ids: Vec<OrderId> = orders.iter().map(|(id, _)| *id).collect();
-        let waited = orders.iter().map(|(_, since)| since.elapsed()).max().unwrap_or_default();
-        orders.clear();
-        if waited.as_secs_f64() > lease.seconds / 3.0 {
-            store::renew(pool, &ids, lease).await?;
+    /// Looks at what was handed over, as it stands now, and calls for it. What cannot be read is
+    /// found again when its lease has run out.
+    async fn start_handed(
+        &mut self,
+        handed: &mut Vec<(OrderId, Place)>,
+        finished: &mpsc::Sender<Finished>,
+    ) -> Result<(), sqlx::Error> {
+        let (orders, places): (Vec<OrderId>, Vec<Place>) = handed.drain(..).unzip();
+        let holder = self.app.work.lease.holder;
+        let open = store::handed(self.app.database.sole(), &orders, holder).await?;
+        for (open, place) in open.into_iter().zip(places) {
+            self.start(Task::First(open), place, finished);
         }
-        self.ready = store::handed(pool, &ids, lease.holder).await?.into();
-        self.read_at = Instant::now();
         Ok(())
     }
 
-    async fn start_ready(&mut self, finished: &mpsc::Sender<Finished>) {
-        while !self.ready.is_empty() {
-            let Ok(place) = Arc::clone(&self.places.first).try_acquire_owned() else { return };
-            if self.read_at.elapsed() > FRESH {
-                let read_at = self.read_at;
-                let mut orders = self.ready.drain(..).map(|open| (open.order, read_at)).collect();
-                if let Err(error) = self.read(&mut orders).await {
-                    tracing::warn!(%error, "payments: their leases will run out");
-                    return;
-                }
-            }
-            if let Some(open) = self.ready.pop_front() {
-                self.start(Task::First(open), place, finished);
-            }
+    /// A place is free: for whoever waits.
+    async fn fill_places(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
+        while self.running.try_join_next().is_some() {}
+        match self.app.work.waiting.load(Ordering::Relaxed) {
+            true => self.start_waiting(finished).await,
+            false => Ok(()),
         }
     }
 
-    /// Leases what is due, as much as there are places for. What this process has leased itself
-    /// may be in the queue still: while there is one, its leases count although they ran out.
+    /// Leases those that have waited longest for their first call, as many as there are places for.
+    async fn start_waiting(
+        &mut self,
+        finished: &mpsc::Sender<Finished>,
+    ) -> Result<(), sqlx::Error> {
+        let (app, places) = (self.app.clone(), self.places.first(BATCH));
+        if places.is_empty() {
+            return Ok(());
+        }
+        app.work.waiting.store(false, Ordering::Relaxed); // before looking: who waits from now on says so
+        let (pool, count) = (app.database.sole(), places.len());
+        let open = store::claim_waiting(pool, app.work.lease, count as i64).await?;
+        if open.len() == count {
+            app.work.waiting.store(true, Ordering::Relaxed);
+        }
+        for (open, place) in open.into_iter().zip(places) {
+            crash::point(Point::PaymentClaimed);
+            self.start(Task::First(open), place, finished);
+        }
+        Ok(())
+    }
+
+    /// What nobody has told of: another copy's payments that wait, and those whose time is over.
+    async fn look_around(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
+        self.app.expire_missed().await?;
+        self.start_waiting(finished).await?;
+        self.start_due(finished).await
+    }
+
+    /// Leases what is due, as much as there are places for.
     async fn start_due(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
+        self.fill_places(finished).await?;
         let (app, lease) = (self.app.clone(), self.app.work.lease);
-        let queued = !self.ready.is_empty() || !self.handed.orders.is_empty();
         let free = self.places.again.available_permits() as i64;
-        let open = store::claim(app.database.sole(), lease, queued, free).await?;
+        let open = store::claim(app.database.sole(), lease, free).await?;
         let all_taken = open.len() as i64 == free;
         self.start_again(open.into_iter().map(Task::Again), finished);
         let free = self.places.again.available_permits() as i64;
@@ -313,71 +345,16 @@ impl Worker {
         }
     }
 
-    fn start(&mut self, task: Task, place: OwnedSemaphorePermit, to: &mpsc::Sender<Finished>) {
+    fn start(&mut self, task: Task, place: Place, to: &mpsc::Sender<Finished>) {
         let (psp, finished) = (Arc::clone(&self.psp), to.clone());
         let span = task.span();
         let call = async move {
-            let (news, refused) = carry_out(&*psp, &task).await;
-            let done = Finished { task, news, refused, span: Span::current() };
+            let mut sent_at = None;
+            let (news, refused) = carry_out(&*psp, &task, &mut sent_at).await;
+            let done = Finished { task, news, refused, sent_at, span: Span::current() };
             drop(place); // the next call need not wait for this result to be written
             let _stopping = finished.send(done).await; // the results end with their last sender
         };
         self.running.spawn(call.instrument(span));
-    }
-}
-
-/// The news that a task came to, and whether the provider did not understand it.
-async fn carry_out(psp: &dyn Psp, task: &Task) -> (News, bool) {
-    let decided = match task {
-        Task::First(open) => capture(psp, open, true).await,
-        Task::Again(open) => capture(psp, open, false).await,
-        Task::Refund(owed) => refund(psp, owed).await,
-    };
-    match decided {
-        Ok(news) => (news, false),
-        Err(error @ PspError::Unknown(_)) => {
-            tracing::warn!(order_id = %task.order(), %error, "the provider will be asked again");
-            (News::Unknown, false)
-        }
-        Err(error @ PspError::Refused { .. }) => {
-            tracing::error!(order_id = %task.order(), %error, "the provider does not understand");
-            (News::Unknown, true)
-        }
-    }
-}
-
-/// Finds out what became of the payment's key, and uses it unless somebody may have done so.
-async fn capture(psp: &dyn Psp, open: &Open, first: bool) -> Result<News, PspError> {
-    let key = open.order.to_string();
-    let card = match &open.card {
-        Some(card) if open.state == State::Pending => card.clone(),
-        _ => return psp.void(&key).await.map(news),
-    };
-    if !first && let Some(decision) = psp.ask(&key).await? {
-        return Ok(news(decision));
-    }
-    let charge = Charge { key, card, amount: open.amount };
-    match psp.capture(&charge).await {
-        Ok(decision) => Ok(news(decision)),
-        // No answer is not a no.
-        Err(PspError::Unknown(error)) => match psp.ask(&charge.key).await {
-            Ok(Some(decision)) => Ok(news(decision)),
-            Ok(None) | Err(_) => Err(PspError::Unknown(error)),
-        },
-        Err(error) => Err(error),
-    }
-}
-
-async fn refund(psp: &dyn Psp, owed: &Owed) -> Result<News, PspError> {
-    let key = format!("{}.{}", owed.order, owed.refund.code());
-    let repayment = Repayment { key, capture_id: owed.capture_id.clone(), amount: owed.amount };
-    Ok(News::Refunded(owed.refund, psp.refund(&repayment).await?))
-}
-
-fn news(decision: Decision) -> News {
-    match decision {
-        Decision::Captured(id) => News::Captured(id),
-        Decision::Declined(reason) => News::Declined(reason),
-        Decision::Voided => News::Voided,
     }
 }

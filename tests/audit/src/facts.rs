@@ -19,6 +19,8 @@ pub struct Facts {
     pub booked: BTreeMap<OrderId, Booked>,
     /// What the provider has booked.
     pub provider: BTreeMap<OrderId, Booked>,
+    /// Captures that the payment context has sent to the provider.
+    pub sent: Vec<Sent>,
     /// What the provider has booked under names that are no order's.
     pub strangers: Vec<String>,
     /// The accounts of the payment context's ledger.
@@ -95,6 +97,15 @@ pub struct Booked {
     pub captured: i64,
     /// How much was given back.
     pub refunded: i64,
+}
+
+/// A capture that was sent to the provider for the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// For which order.
+    pub order: OrderId,
+    /// Whether it was too late for that; both times are of one clock, that of payment's database.
+    pub after_pay_by: bool,
 }
 
 /// One account in one currency.

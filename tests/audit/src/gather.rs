@@ -9,7 +9,7 @@ use sqlx::{Connection as _, FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::facts::{Balance, DeadLetter, Facts, Order, Repeated, Shelf, State, Unpublished};
+use crate::facts::{Balance, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished};
 use crate::{Places, provider};
 
 /// Events that happen once in the life of their aggregate.
@@ -165,6 +165,14 @@ async fn payments(database: &mut PgConnection, facts: &mut Facts) -> Result<()> 
         let booked = facts.booked.entry(order.into()).or_default();
         booked.add(&currency, captures.unsigned_abs(), captured, refunded);
     }
+    let sent: Vec<(Uuid, bool)> = rows(
+        database,
+        "select order_id, called_at > pay_by from payments
+         where called_at is not null and pay_by is not null",
+    )
+    .await?;
+    let sent = sent.into_iter();
+    facts.sent.extend(sent.map(|(order, late)| Sent { order: order.into(), after_pay_by: late }));
     let balances: Vec<(String, String, i64)> =
         rows(database, "select account, currency, balance_minor::bigint from balances").await?;
     let balance = |(account, currency, minor)| Balance { account, currency, minor };

@@ -23,6 +23,7 @@ pub fn judge(facts: &Facts, acknowledged: &[OrderId]) -> Verdict {
         money::confirmed_orders_cost_their_total(facts),
         money::ledger_sums_to_zero(facts),
         money::ledger_agrees_with_the_provider(facts),
+        money::nothing_is_captured_after_its_pay_by(facts),
         acknowledged_orders_exist(facts, acknowledged),
         orders_have_ended(facts),
         ended_orders_hold_nothing(facts),

@@ -17,7 +17,9 @@ mod quiet;
 mod judge;
 mod verdict;
 
-pub use facts::{Balance, Booked, DeadLetter, Facts, Order, Repeated, Shelf, State, Unpublished};
+pub use facts::{
+    Balance, Booked, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished,
+};
 pub use gather::gather;
 pub use judge::judge;
 pub use places::Places;

@@ -42,6 +42,8 @@ pub enum Bug {
     ReservationsExpire,
     /// Money that arrives after the cancellation confirms the order.
     PaidIsConfirmed,
+    /// The database forgets, in a crash, that a payment was leased for its first call.
+    ForgottenLease,
     /// A message is acknowledged before its effect is committed, and there is a crash.
     AckBeforeCommit,
 }
@@ -59,6 +61,8 @@ pub enum Action {
     Return(usize),
     /// Payment sends the capture.
     Ask(usize),
+    /// Pay-by passes: payment gives up, and makes the key void if it was called for.
+    GiveUp(usize),
     /// The provider takes the money, or does not.
     Decide(usize, bool),
     /// Payment voids the key.
@@ -125,7 +129,7 @@ impl Checkout {
 
     fn payments(&self, at: usize, sale: &Sale, actions: &mut Vec<Action>) {
         if sale.payment.state == Paying::Pending {
-            actions.push(Action::Ask(at));
+            actions.extend([Action::Ask(at), Action::GiveUp(at)]);
         }
         if sale.payment.state == Paying::Cancelling {
             actions.push(Action::Void(at));
@@ -156,14 +160,15 @@ impl Checkout {
             Action::Deadline(at) => sales[at].signal(Signal::DeadlinePassed),
             Action::Cancel(at) => sales[at].signal(Signal::CancelRequested),
             Action::Return(at) => send_back(&mut sales[at]),
-            Action::Ask(at) => sales[at].provider.asked = true,
-            Action::Decide(at, takes) => self.provider_decides(&mut sales[at], takes),
-            Action::Void(at) => {
-                let decision = &mut sales[at].provider.decision;
-                if *decision == Decision::None {
-                    *decision = Decision::Voided;
-                }
+            Action::Ask(at) => {
+                // Its lease, before the call.
+                sales[at].payment.called |= self.bug != Some(Bug::ForgottenLease);
+                sales[at].provider.asked = true;
             }
+            Action::GiveUp(at) if !sales[at].payment.called => sales[at].pay(Heard::Expired),
+            Action::GiveUp(at) => sales[at].provider.make_void(),
+            Action::Decide(at, takes) => self.provider_decides(&mut sales[at], takes),
+            Action::Void(at) => sales[at].provider.make_void(),
             Action::Learn(at) => self.payment_learns(&mut sales[at]),
             Action::Refund(at, id) => give_back(&mut sales[at], id),
             Action::LearnRefund(at, id) => {
@@ -190,6 +195,7 @@ impl Checkout {
             }
             News::PaymentCaptured => sale.signal(Signal::PaymentCaptured),
             News::PaymentDeclined => sale.signal(Signal::PaymentDeclined),
+            News::PaymentExpired => sale.signal(Signal::DeadlinePassed),
             _ => {}
         }
     }

@@ -29,6 +29,8 @@ pub enum News {
     PaymentCaptured,
     /// By payment.
     PaymentDeclined,
+    /// By payment: declined because it was too late to ask.
+    PaymentExpired,
 }
 
 /// Who takes news in.
@@ -52,7 +54,8 @@ impl News {
             Self::StockReserved
             | Self::StockRejected
             | Self::PaymentCaptured
-            | Self::PaymentDeclined => &[Context::Order],
+            | Self::PaymentDeclined
+            | Self::PaymentExpired => &[Context::Order],
         }
     }
 }
@@ -82,6 +85,15 @@ pub struct Provider {
     pub captures: u8,
     /// What was given back, by key.
     pub refunds: BTreeMap<RefundId, i64>,
+}
+
+impl Provider {
+    /// From now on nothing is captured, unless it was already decided.
+    pub fn make_void(&mut self) {
+        if self.decision == Decision::None {
+            self.decision = Decision::Voided;
+        }
+    }
 }
 
 /// One order and all that is known of it.
@@ -164,6 +176,7 @@ impl Sale {
             match effect {
                 Effect::Captured { .. } => drop(self.published.insert(News::PaymentCaptured)),
                 Effect::Declined(_) => drop(self.published.insert(News::PaymentDeclined)),
+                Effect::Expired => drop(self.published.insert(News::PaymentExpired)),
                 // The intent is a row of the payment; that it was refunded concerns no state here.
                 Effect::RefundAsked(_) | Effect::Refunded { .. } => {}
             }

@@ -49,6 +49,7 @@ async fn a_happy_checkout_publishes_each_step_once() {
     assert!(order.steps.is_sorted_by_key(|step| step.at_unix_ms));
     published.expect::<OrderPlaced>().await;
     let held: OrderStockHeld = published.expect().await;
+    assert!(held.pay_within_ms > 0, "{held:?}");
     assert_eq!(held.amount, Some(Money { currency: "GBP".into(), minor_units: 500 }));
     assert_eq!(held.payment_method_id, customer.payment_method.to_string());
     published.expect::<OrderConfirmed>().await;
@@ -71,10 +72,21 @@ async fn out_of_stock_and_a_declined_card_cancel_with_their_reason() {
     let order = shop.place(&customer, "second").await.unwrap();
     shop.reserved(&order).await;
     shop.reaches(&customer, &order.order_id, State::StockHeld).await;
-    let event = PaymentDeclined { order_id: order.order_id.clone(), reason: "card".into() };
-    shop.payment.publish(id(&order), &event).await;
+    let declined = |order: &Order, expired| {
+        let (order_id, reason) = (order.order_id.clone(), "why".to_owned());
+        PaymentDeclined { order_id, reason, expired }
+    };
+    shop.payment.publish(id(&order), &declined(&order, false)).await;
     let order = shop.reaches(&customer, &order.order_id, State::Cancelled).await;
     assert_eq!(order.cancel_reason(), CancelReason::PaymentDeclined);
+
+    shop.fill(&customer, 3, 1);
+    let order = shop.place(&customer, "third").await.unwrap();
+    shop.reserved(&order).await;
+    shop.reaches(&customer, &order.order_id, State::StockHeld).await;
+    shop.payment.publish(id(&order), &declined(&order, true)).await;
+    let order = shop.reaches(&customer, &order.order_id, State::Cancelled).await;
+    assert_eq!(order.cancel_reason(), CancelReason::Deadline, "nothing is wrong with the card");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,13 @@
 pub mod payment;
 
 mod news;
+mod pay_by;
 mod refund;
 mod method;
 mod rejection;
 
 pub use method::{CardToken, Label, METHODS_MAX};
 pub use news::{Effect, News, Payment, Wish};
+pub use pay_by::pay_within;
 pub use refund::{Refund, RefundId};
 pub use rejection::Rejection;

@@ -24,6 +24,8 @@ pub struct Payment {
     pub order: OrderId,
     /// Where it stands.
     pub state: State,
+    /// Whether the provider may have been called for it. It never becomes false again.
+    pub called: bool,
     /// What was asked for; `None` as long as only a cancellation or a return was heard of.
     pub wish: Option<Wish>,
     /// What is to go back, or went back.
@@ -45,8 +47,10 @@ pub enum News {
     Voided,
     /// See [`Signal::Unknown`].
     Unknown,
-    /// See [`Signal::Cancelled`].
+    /// See [`Signal::Cancelled`] and [`Signal::Withdrawn`].
     Cancelled,
+    /// See [`Signal::Expired`].
+    Expired,
     /// See [`Signal::Returned`].
     Returned(ReturnId, Money),
     /// The provider has given a refund back; with its own id for that.
@@ -65,6 +69,8 @@ pub enum Effect {
     },
     /// Published.
     Declined(String),
+    /// Published.
+    Expired,
     /// A new intent.
     RefundAsked(Refund),
     /// The refund is booked and published.
@@ -82,7 +88,7 @@ const VOIDED: &str = "voided";
 impl Payment {
     /// The payment of an order that nothing was heard of yet.
     pub fn new(order: OrderId) -> Self {
-        Self { order, state: State::New, wish: None, refunds: Vec::new() }
+        Self { order, state: State::New, called: false, wish: None, refunds: Vec::new() }
     }
 
     /// What has gone back, in minor units.
@@ -132,7 +138,9 @@ impl Payment {
             News::Declined(_) => Signal::Declined,
             News::Voided => Signal::Voided,
             News::Unknown => Signal::Unknown,
+            News::Cancelled if self.state == State::Pending && !self.called => Signal::Withdrawn,
             News::Cancelled => Signal::Cancelled,
+            News::Expired => Signal::Expired,
             News::Returned(..) => Signal::Returned,
             News::Refunded(id, _) => {
                 let part = self.refund(*id).map_or(0, |refund| refund.amount.minor);
@@ -169,6 +177,7 @@ impl Payment {
                 Some(Effect::Declined((*reason).to_owned()))
             }
             (Event::Declined, _) => Some(Effect::Declined(VOIDED.to_owned())),
+            (Event::Expired, _) => Some(Effect::Expired),
             (Event::RefundPart, News::Returned(id, amount)) => {
                 Some(self.ask_back(RefundId::Return(*id), *amount))
             }

@@ -1,21 +1,22 @@
 //! A payment from the wish to the end. Its state is a row, and this table is all it does:
 //!
-//! | state \ signal | CaptureAsked | Unpayable             | Captured                             | Declined              | Voided                | Unknown | Cancelled                 | Returned                  | RefundedPart           | RefundedAll           |
-//! |----------------|--------------|-----------------------|--------------------------------------|-----------------------|-----------------------|---------|---------------------------|---------------------------|------------------------|-----------------------|
-//! | new            | → pending    | → declined: declined  | –                                    | –                     | –                     | –       | → voided                  | → new: refund part        | –                      | –                     |
-//! | pending        | –            | –                     | → captured: captured                 | → declined: declined  | → declined: declined  | –       | → cancelling              | → pending: refund part    | –                      | –                     |
-//! | cancelling     | –            | –                     | → refunding: captured, refund rest   | → declined: declined  | → voided              | –       | –                         | –                         | –                      | –                     |
-//! | captured       | –            | –                     | –                                    | –                     | –                     | –       | → refunding: refund rest  | → captured: refund part   | → captured: refunded   | → refunded: refunded  |
-//! | declined       | –            | –                     | → refunding: captured, refund rest   | –                     | –                     | –       | –                         | –                         | –                      | –                     |
-//! | voided         | –            | –                     | → refunding: captured, refund rest   | –                     | –                     | –       | –                         | –                         | –                      | –                     |
-//! | refunding      | –            | –                     | –                                    | –                     | –                     | –       | –                         | –                         | → refunding: refunded  | → refunded: refunded  |
-//! | refunded       | –            | –                     | –                                    | –                     | –                     | –       | –                         | –                         | –                      | –                     |
+//! | state \ signal | CaptureAsked | Unpayable             | Captured                             | Declined              | Voided                | Unknown | Cancelled                 | Returned                  | RefundedPart           | RefundedAll           | Withdrawn | Expired             |
+//! |----------------|--------------|-----------------------|--------------------------------------|-----------------------|-----------------------|---------|---------------------------|---------------------------|------------------------|-----------------------|-----------|---------------------|
+//! | new            | → pending    | → declined: declined  | –                                    | –                     | –                     | –       | → voided                  | → new: refund part        | –                      | –                     | –         | –                   |
+//! | pending        | –            | –                     | → captured: captured                 | → declined: declined  | → declined: declined  | –       | → cancelling              | → pending: refund part    | –                      | –                     | → voided  | → declined: expired |
+//! | cancelling     | –            | –                     | → refunding: captured, refund rest   | → declined: declined  | → voided              | –       | –                         | –                         | –                      | –                     | –         | → voided            |
+//! | captured       | –            | –                     | –                                    | –                     | –                     | –       | → refunding: refund rest  | → captured: refund part   | → captured: refunded   | → refunded: refunded  | –         | –                   |
+//! | declined       | –            | –                     | → refunding: captured, refund rest   | –                     | –                     | –       | –                         | –                         | –                      | –                     | –         | –                   |
+//! | voided         | –            | –                     | → refunding: captured, refund rest   | –                     | –                     | –       | –                         | –                         | –                      | –                     | –         | –                   |
+//! | refunding      | –            | –                     | –                                    | –                     | –                     | –       | –                         | –                         | → refunding: refunded  | → refunded: refunded  | –         | –                   |
+//! | refunded       | –            | –                     | –                                    | –                     | –                     | –       | –                         | –                         | –                      | –                     | –         | –                   |
 //!
-//! `captured`, `declined` and `refunded` are published; `refund …` is an intent that the worker
-//! carries out. A dash is a signal that came twice or too late, and changes nothing. Three things
-//! to see: a lost answer (`Unknown`) decides nothing, so the provider is asked until it has
+//! `captured`, `declined`, `expired` and `refunded` are published; `refund …` is an intent that the
+//! worker carries out. A dash is a signal that came twice or too late, and changes nothing. Four
+//! things to see: a lost answer (`Unknown`) decides nothing, so the provider is asked until it has
 //! decided; a cancellation that comes first leaves a tombstone (`voided`) that no later wish gets
-//! past; and money that arrives although nobody wants it any more always goes back.
+//! past; one that comes before the first call (`Withdrawn`) costs no call; and money that arrives
+//! although nobody wants it any more always goes back.
 
 /// Where a payment stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +56,10 @@ pub enum Signal {
     Unknown,
     /// The order was cancelled.
     Cancelled,
+    /// The same, and the provider has not been called yet.
+    Withdrawn,
+    /// Pay-by has passed, and the provider never was, or never will be, asked for the money.
+    Expired,
     /// Items of the order came back.
     Returned,
     /// The provider has given a part back, and some of the money is left.
@@ -70,6 +75,8 @@ pub enum Event {
     Captured,
     /// Published as `PaymentDeclined`.
     Declined,
+    /// Published as `PaymentDeclined`, which says that it was too late to ask.
+    Expired,
     /// The return is to be refunded.
     RefundPart,
     /// Whatever was not asked back yet is to be refunded.
@@ -99,12 +106,14 @@ pub fn decide(state: State, signal: Signal) -> Option<Step> {
         (Pending, S::Captured) => (Captured, &[Event::Captured]),
         (Pending, S::Declined | S::Voided) => (Declined, &[Event::Declined]),
         (Pending, S::Cancelled) => (Cancelling, &[]),
+        (Pending, S::Withdrawn) => (Voided, &[]),
+        (Pending, S::Expired) => (Declined, &[Event::Expired]),
         (New | Pending | Captured, S::Returned) => (state, &[RefundPart]),
         (Cancelling | Declined | Voided, S::Captured) => {
             (Refunding, &[Event::Captured, RefundRest])
         }
         (Cancelling, S::Declined) => (Declined, &[Event::Declined]),
-        (Cancelling, S::Voided) => (Voided, &[]),
+        (Cancelling, S::Voided | S::Expired) => (Voided, &[]),
         (Captured, S::Cancelled) => (Refunding, &[RefundRest]),
         (Captured | Refunding, S::RefundedPart) => (state, &[Event::Refunded]),
         (Captured | Refunding, S::RefundedAll) => (Refunded, &[Event::Refunded]),
@@ -127,6 +136,8 @@ pub fn decide(state: State, signal: Signal) -> Option<Step> {
             | S::Returned,
         )
         | (New | Pending | Cancelling | Declined | Voided, S::RefundedPart | S::RefundedAll)
+        | (New | Cancelling | Captured | Declined | Voided | Refunding, S::Withdrawn)
+        | (New | Captured | Declined | Voided | Refunding, S::Expired)
         | (Refunded, _)
         | (_, S::Unknown) => return None,
     };

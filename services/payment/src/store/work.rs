@@ -1,13 +1,16 @@
 //! What the worker reads and writes: leases, and what calls came to.
 
+use std::time::Duration;
+
 use database::Pool;
 use kernel::{Money, OrderId};
 use sqlx::PgConnection;
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Result, decode, money};
+use super::{Result, Row, decode, money};
 use crate::domain::payment::State;
-use crate::domain::{CardToken, RefundId};
+use crate::domain::{CardToken, Payment, RefundId};
 
 /// Who asks the provider, and until when nobody else does.
 #[derive(Clone, Copy)]
@@ -24,6 +27,8 @@ pub(crate) struct Open {
     pub amount: Money,
     /// `None`: it is not kept any more, so the payment can only be voided.
     pub card: Option<CardToken>,
+    /// From here on no capture is sent; none when the order did not say.
+    pub pay_by: Option<Instant>,
     pub attempts: i32,
     pub traceparent: Option<String>,
 }
@@ -34,12 +39,16 @@ struct OpenRow {
     currency: Option<String>,
     amount_minor: Option<i64>,
     card_token: Option<String>,
+    seconds_left: Option<f64>,
     attempts: i32,
     traceparent: Option<String>,
 }
 
 impl OpenRow {
-    fn open(self) -> Result<Open> {
+    /// What is left of its time counts from before it was asked for, so that it is never more than
+    /// the database meant.
+    fn open(self, asked_at: Instant) -> Result<Open> {
+        let left = self.seconds_left.map(|seconds| Duration::from_secs_f64(seconds.max(0.0)));
         let currency = self.currency.ok_or_else(|| decode("payments.currency"))?;
         let minor = self.amount_minor.ok_or_else(|| decode("payments.amount_minor"))?;
         Ok(Open {
@@ -47,39 +56,22 @@ impl OpenRow {
             state: State::parse(&self.state).ok_or_else(|| decode("payments.state"))?,
             amount: money(&currency, minor)?,
             card: self.card_token.as_deref().and_then(CardToken::parse),
+            pay_by: left.map(|left| asked_at + left),
             attempts: self.attempts,
             traceparent: self.traceparent,
         })
     }
 }
 
-/// Leases again what waited long here, if nobody else has it by now. As with [`claim`], the
-/// commit does not wait for the disk.
-pub(crate) async fn renew(pool: &Pool, orders: &[OrderId], lease: Lease) -> Result<()> {
-    let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
-    sqlx::query!(
-        "with renewed as (
-             update payments set leased_until = now() + make_interval(secs => $3)
-             where order_id = any($1) and state in ('pending', 'cancelling') and leased_by = $2
-             returning set_config('synchronous_commit', 'off', true)
-         )
-         select count(*) from renewed",
-        &ids,
-        lease.holder,
-        lease.seconds
-    )
-    .fetch_one(pool)
-    .await?;
-    Ok(())
-}
-
 /// Reads payments that this process has written and leased, as they stand now.
 pub(crate) async fn handed(pool: &Pool, orders: &[OrderId], holder: Uuid) -> Result<Vec<Open>> {
+    let asked_at = Instant::now();
     let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
     sqlx::query_as!(
         OpenRow,
         r#"select p.order_id, p.state, p.currency, p.amount_minor, m.card_token as "card_token?",
-               p.attempts, p.traceparent
+               extract(epoch from p.pay_by - now())::float8 as seconds_left, p.attempts,
+               p.traceparent
            from payments p left join payment_methods m using (payment_method_id)
            where p.order_id = any($1) and p.state in ('pending', 'cancelling')
                and p.leased_by = $2"#,
@@ -89,19 +81,81 @@ pub(crate) async fn handed(pool: &Pool, orders: &[OrderId], holder: Uuid) -> Res
     .fetch_all(pool)
     .await?
     .into_iter()
-    .map(OpenRow::open)
+    .map(|row| row.open(asked_at))
     .collect()
 }
 
-/// Leases up to `limit` open payments that are due and that nobody works at. A lease that a
-/// crash of the database takes back costs nothing, so the commit does not wait for the disk.
-/// `but_own`: leaves out what this process has leased itself.
-pub(crate) async fn claim(
-    pool: &Pool,
-    lease: Lease,
-    but_own: bool,
-    limit: i64,
-) -> Result<Vec<Open>> {
+/// Leases up to `limit` payments that nobody has called for yet and that can be made in time, in
+/// the order in which they came. This commit does wait for the disk: a lease that was forgotten
+/// would let a cancellation believe that nothing was charged.
+pub(crate) async fn claim_waiting(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<Open>> {
+    let asked_at = Instant::now();
+    sqlx::query_as!(
+        OpenRow,
+        r#"with claimed as (
+               update payments p set leased_by = $1, leased_until = now() + make_interval(secs => $2)
+               from (
+                   select order_id from payments
+                   where state = 'pending' and leased_until = '-infinity'
+                       and (pay_by is null or pay_by > now())
+                   order by heard_at limit $3 for update skip locked
+               ) next
+               where p.order_id = next.order_id
+               returning p.*
+           )
+           select p.order_id, p.state, p.currency, p.amount_minor, m.card_token as "card_token?",
+               extract(epoch from p.pay_by - now())::float8 as seconds_left, p.attempts,
+               p.traceparent
+           from claimed p left join payment_methods m using (payment_method_id)
+           order by p.heard_at"#,
+        lease.holder,
+        lease.seconds,
+        limit
+    )
+    .fetch_all(pool)
+    .await?
+    .into_iter()
+    .map(|row| row.open(asked_at))
+    .collect()
+}
+
+/// A payment that nobody called for in time, and the trace that it belongs to.
+pub(crate) struct Missed {
+    pub payment: Payment,
+    pub traceparent: Option<String>,
+}
+
+/// Locks up to `limit` payments that wait although their pay-by has passed.
+pub(crate) async fn lock_missed(tx: &mut PgConnection, limit: i64) -> Result<Vec<Missed>> {
+    let rows = sqlx::query!(
+        r#"select order_id, state, user_id, payment_method_id, currency, amount_minor, traceparent
+           from payments
+           where state = 'pending' and leased_until = '-infinity' and pay_by <= now()
+           order by heard_at limit $1 for update skip locked"#,
+        limit
+    )
+    .fetch_all(tx)
+    .await?;
+    let missed = rows.into_iter().map(|row| {
+        let payment = Row {
+            order_id: row.order_id,
+            state: row.state,
+            user_id: row.user_id,
+            payment_method_id: row.payment_method_id,
+            currency: row.currency,
+            amount_minor: row.amount_minor,
+            called: false,
+        };
+        Ok(Missed { payment: payment.payment()?, traceparent: row.traceparent })
+    });
+    missed.collect()
+}
+
+/// Leases up to `limit` open payments that somebody may have called for, that are due, and that
+/// nobody works at. The next to have the lease asks the provider first, so one that a crash of
+/// the database takes back costs nothing, and the commit does not wait for the disk.
+pub(crate) async fn claim(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<Open>> {
+    let asked_at = Instant::now();
     sqlx::query_as!(
         OpenRow,
         r#"with claimed as (
@@ -109,24 +163,24 @@ pub(crate) async fn claim(
                from (
                    select order_id from payments
                    where state in ('pending', 'cancelling') and leased_until <= now()
-                       and not ($4 and leased_by is not distinct from $1)
+                       and leased_until > '-infinity'
                    order by leased_until limit $3 for update skip locked
                ) due
                where p.order_id = due.order_id
                returning p.*, set_config('synchronous_commit', 'off', true)
            )
            select p.order_id, p.state, p.currency, p.amount_minor, m.card_token as "card_token?",
-               p.attempts, p.traceparent
+               extract(epoch from p.pay_by - now())::float8 as seconds_left, p.attempts,
+               p.traceparent
            from claimed p left join payment_methods m using (payment_method_id)"#,
         lease.holder,
         lease.seconds,
-        limit,
-        but_own
+        limit
     )
     .fetch_all(pool)
     .await?
     .into_iter()
-    .map(OpenRow::open)
+    .map(|row| row.open(asked_at))
     .collect()
 }
 
@@ -218,6 +272,8 @@ pub(crate) struct Called {
     pub decline_reason: Option<String>,
     pub attempts: i32,
     pub pause_seconds: f64,
+    /// How long ago the capture was sent, if one was.
+    pub sent_seconds_ago: Option<f64>,
 }
 
 /// One row of the ledger.
@@ -242,6 +298,7 @@ pub(crate) async fn settle(
     let reasons: Vec<Option<&str>> = called.iter().map(|c| c.decline_reason.as_deref()).collect();
     let attempts: Vec<i32> = called.iter().map(|c| c.attempts).collect();
     let pauses: Vec<f64> = called.iter().map(|c| c.pause_seconds).collect();
+    let sent: Vec<Option<f64>> = called.iter().map(|c| c.sent_seconds_ago).collect();
     let ids: Vec<&str> = transfers.iter().map(|t| &*t.id).collect();
     let paid: Vec<Uuid> = transfers.iter().map(|t| t.order.uuid()).collect();
     let debits: Vec<&str> = transfers.iter().map(|t| t.debit).collect();
@@ -255,23 +312,26 @@ pub(crate) async fn settle(
                  capture_id = coalesce(p.capture_id, c.capture_id),
                  decline_reason = coalesce(c.decline_reason, p.decline_reason),
                  attempts = c.attempts,
+                 called_at = coalesce(now() - make_interval(secs => c.sent_ago), p.called_at),
                  leased_by = null,
                  leased_until = now() + make_interval(secs => c.pause * (1 + random() / 2)),
                  heard_at = now()
-             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::float8[])
-                 c(order_id, state, capture_id, decline_reason, attempts, pause)
+             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[], $6::float8[],
+                 $7::float8[])
+                 c(order_id, state, capture_id, decline_reason, attempts, pause, sent_ago)
              where p.order_id = c.order_id
          )
          insert into ledger (transfer_id, order_id, debit_account, credit_account, currency,
              amount_minor)
-         select * from unnest($7::text[], $8::uuid[], $9::text[], $10::text[], $11::text[],
-             $12::bigint[])",
+         select * from unnest($8::text[], $9::uuid[], $10::text[], $11::text[], $12::text[],
+             $13::bigint[])",
         &orders,
         &states as &[&str],
         &captures as &[Option<&str>],
         &reasons as &[Option<&str>],
         &attempts,
         &pauses,
+        &sent as &[Option<f64>],
         &ids as &[&str],
         &paid,
         &debits as &[&str],

@@ -9,6 +9,7 @@ mod paying;
 mod undoing;
 mod refunding;
 mod faults;
+mod waiting;
 mod methods;
 mod webhooks;
 mod traces;

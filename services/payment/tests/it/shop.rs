@@ -24,10 +24,20 @@ pub const SECRET: &str = "a secret of two";
 pub struct Shop {
     pub world: World,
     pub provider: Provider,
+    settings: Settings,
     payment: Option<Running>,
     pub urls: Vec<String>,
     pub published: Published,
     order: Publisher,
+}
+
+/// What the service is told of the provider.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// How long a call may take.
+    pub timeout: &'static str,
+    /// How many there may be.
+    pub calls: usize,
 }
 
 /// A customer with one card.
@@ -39,19 +49,23 @@ pub struct Customer {
 
 impl Shop {
     pub async fn open() -> Self {
+        Self::open_with(Settings { timeout: "500ms", calls: 32 }).await
+    }
+
+    pub async fn open_with(settings: Settings) -> Self {
         let world = World::new();
         fs::write(secret(&world), format!("{SECRET}\n")).unwrap();
         let urls = world.databases("payment", 1);
         let provider = Provider::start(world.folder().join("provider")).await;
-        let payment = Some(start(&world, &provider, &urls).await);
+        let payment = Some(start(&world, &provider, &urls, settings).await);
         let published = Published::by(&world, "payment").await;
         let order = Publisher::new(&world, "order").await;
-        Self { world, provider, payment, urls, published, order }
+        Self { world, provider, settings, payment, urls, published, order }
     }
 
     /// Another copy of the service, beside the first.
     pub async fn another(&self) -> Running {
-        start(&self.world, &self.provider, &self.urls).await
+        start(&self.world, &self.provider, &self.urls, self.settings).await
     }
 
     /// Kills the service in the middle of whatever it does.
@@ -105,11 +119,23 @@ impl Shop {
     }
 
     pub async fn hold_order(&self, order: OrderId, customer: &Customer, minor: i64) {
+        self.hold_for(order, customer, minor, Duration::from_secs(600)).await;
+    }
+
+    /// The checkout has so much time left.
+    pub async fn hold_for(
+        &self,
+        order: OrderId,
+        customer: &Customer,
+        minor: i64,
+        time_left: Duration,
+    ) {
         let event = OrderStockHeld {
             order_id: order.to_string(),
             user_id: customer.user.to_string(),
             payment_method_id: customer.method.to_string(),
             amount: Some(gbp(minor)),
+            pay_within_ms: time_left.as_millis() as i64,
         };
         self.order.publish(order, &event).await;
     }
@@ -188,7 +214,7 @@ impl Shop {
     }
 }
 
-async fn start(world: &World, provider: &Provider, urls: &[String]) -> Running {
+async fn start(world: &World, provider: &Provider, urls: &[String], settings: Settings) -> Running {
     world
         .service("payment")
         .databases(urls)
@@ -196,7 +222,8 @@ async fn start(world: &World, provider: &Provider, urls: &[String]) -> Running {
         .tokens()
         .arg("--psp-url", format!("http://{}", provider.address))
         .arg("--psp-webhook-secret-file", secret(world).display())
-        .arg("--psp-timeout", "500ms")
+        .arg("--psp-timeout", settings.timeout)
+        .arg("--psp-concurrency", settings.calls)
         .start(payment::run)
         .await
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::OrderId;
 
-use crate::facts::{Balance, Booked, Facts, Order, State};
+use crate::facts::{Balance, Booked, Facts, Order, Sent, State};
 use crate::verdict::Check;
 
 pub(super) fn nobody_is_charged_twice(facts: &Facts) -> Check {
@@ -71,4 +71,13 @@ pub(super) fn ledger_agrees_with_the_provider(facts: &Facts) -> Check {
     let strangers = facts.strangers.iter();
     let strangers = strangers.map(|name| Some(format!("the provider moved money for {name:?}")));
     Check::of("ledger_agrees_with_the_provider", "P4", compared.chain(strangers))
+}
+
+/// A capture that cannot be answered before the checkout's deadline is money that only comes to go
+/// back.
+pub(super) fn nothing_is_captured_after_its_pay_by(facts: &Facts) -> Check {
+    let things = facts.sent.iter().map(|Sent { order, after_pay_by }| {
+        after_pay_by.then(|| format!("a capture was sent for order {order} after its pay-by"))
+    });
+    Check::of("nothing_is_captured_after_its_pay_by", "P8", things)
 }

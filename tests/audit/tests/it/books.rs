@@ -96,6 +96,14 @@ impl Books {
              insert into returns values ('{sold}', '{sold}', '{{{product}}}', '{{1}}');"
             ),
         );
+        self.sql(
+            "payment",
+            &format!(
+                "insert into payments (order_id, state, user_id, payment_method_id, currency, \
+             amount_minor, capture_id, pay_by, called_at) values ('{sold}', 'captured', '{sold}', \
+             '{sold}', 'GBP', 750, 'c-{sold}', now(), now() - interval '1 s');"
+            ),
+        );
         for (order, taken, given_back) in [(sold, 750, 250), (cancelled, 250, 250)] {
             self.sql(
                 "payment",

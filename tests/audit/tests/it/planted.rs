@@ -59,6 +59,12 @@ fn defects(books: &Books) -> Vec<Defect> {
         ),
         (
             "payment",
+            set("payments", "called_at = pay_by + interval '1 ms'", sold),
+            set("payments", "called_at = pay_by - interval '1 s'", sold),
+            &["nothing_is_captured_after_its_pay_by"],
+        ),
+        (
+            "payment",
             "alter view balances rename to kept; create view balances as \
              select account, currency, balance_minor + 1 as balance_minor from kept;"
                 .into(),

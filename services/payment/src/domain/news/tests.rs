@@ -97,9 +97,15 @@ impl World {
                 Effect::Refunded { refund, .. } => {
                     assert!(self.refunded.insert(refund.id), "booked twice");
                 }
-                Effect::Declined(_) | Effect::RefundAsked(_) => {}
+                Effect::Declined(_) | Effect::Expired | Effect::RefundAsked(_) => {}
             }
         }
+    }
+
+    /// The worker leases what it reads, so that the row knows before anybody calls.
+    fn lease(&mut self) {
+        self.seen = self.payment.state;
+        self.payment.called |= self.seen.is_open();
     }
 
     /// What the worker does with the state that it saw, perhaps long ago.
@@ -136,7 +142,7 @@ impl World {
                 let news = self.story[at.index(self.story.len())].clone(); // and again, later
                 self.hear(news);
             }
-            2 => self.seen = self.payment.state,
+            2 => self.lease(),
             3 => self.call(),
             4 => self.refund(),
             5 if !self.answers.is_empty() => {
@@ -156,7 +162,7 @@ impl World {
             self.hear(news);
         }
         for _ in 0..4 {
-            self.seen = self.payment.state;
+            self.lease();
             self.call();
             self.refund();
             for news in std::mem::take(&mut self.answers) {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const SIGNALS: [Signal; 10] = [
+const SIGNALS: [Signal; 12] = [
     Signal::CaptureAsked,
     Signal::Unpayable,
     Signal::Captured,
@@ -13,6 +13,8 @@ const SIGNALS: [Signal; 10] = [
     Signal::Returned,
     Signal::RefundedPart,
     Signal::RefundedAll,
+    Signal::Withdrawn,
+    Signal::Expired,
 ];
 
 #[test]
@@ -46,6 +48,7 @@ fn word(event: Event) -> &'static str {
     match event {
         Event::Captured => "captured",
         Event::Declined => "declined",
+        Event::Expired => "expired",
         Event::RefundPart => "refund part",
         Event::RefundRest => "refund rest",
         Event::Refunded => "refunded",

@@ -1,0 +1,88 @@
+//! One task becomes one or two calls to the provider, and what they come to becomes news.
+
+use tokio::time::Instant;
+
+use super::Task;
+use crate::domain::News;
+use crate::domain::payment::State;
+use crate::peers::{Charge, Decision, Psp, PspError, Repayment};
+use crate::store::{Open, Owed};
+
+/// The news that a task came to, and whether the provider did not understand it.
+pub(super) async fn carry_out(
+    psp: &dyn Psp,
+    task: &Task,
+    sent_at: &mut Option<Instant>,
+) -> (News, bool) {
+    let decided = match task {
+        Task::First(open) => capture(psp, open, true, sent_at).await,
+        Task::Again(open) => capture(psp, open, false, sent_at).await,
+        Task::Refund(owed) => refund(psp, owed).await,
+    };
+    match decided {
+        Ok(news) => (news, false),
+        Err(error @ PspError::Unknown(_)) => {
+            tracing::warn!(order_id = %task.order(), %error, "the provider will be asked again");
+            (News::Unknown, false)
+        }
+        Err(error @ PspError::Refused { .. }) => {
+            tracing::error!(order_id = %task.order(), %error, "the provider does not understand");
+            (News::Unknown, true)
+        }
+    }
+}
+
+/// Finds out what became of the payment's key, and uses it unless somebody may have done so or its
+/// pay-by has passed: then the key is made void, because an earlier call may still be under way.
+async fn capture(
+    psp: &dyn Psp,
+    open: &Open,
+    first: bool,
+    sent_at: &mut Option<Instant>,
+) -> Result<News, PspError> {
+    let key = open.order.to_string();
+    let card = match &open.card {
+        Some(card) if open.state == State::Pending => card.clone(),
+        _ => return psp.void(&key).await.map(news),
+    };
+    if !first && let Some(decision) = psp.ask(&key).await? {
+        return Ok(news(decision));
+    }
+    let now = Instant::now();
+    if open.pay_by.is_some_and(|pay_by| pay_by <= now) {
+        return psp.void(&key).await.map(news_of_late);
+    }
+    *sent_at = Some(now);
+    let charge = Charge { key, card, amount: open.amount };
+    match psp.capture(&charge).await {
+        Ok(decision) => Ok(news(decision)),
+        // No answer is not a no.
+        Err(PspError::Unknown(error)) => match psp.ask(&charge.key).await {
+            Ok(Some(decision)) => Ok(news(decision)),
+            Ok(None) | Err(_) => Err(PspError::Unknown(error)),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+async fn refund(psp: &dyn Psp, owed: &Owed) -> Result<News, PspError> {
+    let key = format!("{}.{}", owed.order, owed.refund.code());
+    let repayment = Repayment { key, capture_id: owed.capture_id.clone(), amount: owed.amount };
+    Ok(News::Refunded(owed.refund, psp.refund(&repayment).await?))
+}
+
+fn news(decision: Decision) -> News {
+    match decision {
+        Decision::Captured(id) => News::Captured(id),
+        Decision::Declined(reason) => News::Declined(reason),
+        Decision::Voided => News::Voided,
+    }
+}
+
+/// Of a payment that was void because it was too late.
+fn news_of_late(decision: Decision) -> News {
+    match news(decision) {
+        News::Voided => News::Expired,
+        news => news,
+    }
+}
