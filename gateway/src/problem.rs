@@ -27,6 +27,8 @@ pub(crate) struct Problem {
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
     fields: Vec<Field>,
+    /// Members of this problem's own, such as the new total.
+    extension: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A part of the request that is at fault.
@@ -42,7 +44,8 @@ impl Problem {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, code: code.into(), detail: shortened(detail.into()), fields: Vec::new() }
+        let (code, detail) = (code.into(), shortened(detail.into()));
+        Self { status, code, detail, fields: Vec::new(), extension: serde_json::Map::new() }
     }
 
     /// 422: the request was understood and this part of it cannot be.
@@ -85,6 +88,14 @@ impl Problem {
     pub(crate) fn request_timeout() -> Self {
         let detail = "the body of the request did not arrive in time";
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+    }
+
+    /// The same problem, with the members of `facts`, which is a struct.
+    pub(crate) fn with(mut self, facts: &impl Serialize) -> Self {
+        if let Ok(serde_json::Value::Object(members)) = serde_json::to_value(facts) {
+            self.extension = members;
+        }
+        self
     }
 
     /// The same problem, of one line of a stream.
@@ -178,6 +189,8 @@ struct Body<'a> {
     detail: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     fields: &'a [Field],
+    #[serde(flatten)]
+    extension: &'a serde_json::Map<String, serde_json::Value>,
 }
 
 impl IntoResponse for Problem {
@@ -192,6 +205,7 @@ impl IntoResponse for Problem {
             code: &self.code,
             detail: &self.detail,
             fields: &self.fields,
+            extension: &self.extension,
         };
         let body = serde_json::to_vec(&body).unwrap_or_default(); // strings and a number: cannot fail
         let mut response = (self.status, body).into_response();

@@ -55,6 +55,35 @@ pub(crate) struct Amount<'a> {
     pub(crate) minor_units: i64,
 }
 
+/// What the problem `total_changed` says more.
+#[derive(Serialize)]
+pub(crate) struct TotalChanged<'a> {
+    total: Option<Amount<'a>>,
+    lines: Vec<MovedLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct MovedLine<'a> {
+    product_id: &'a str,
+    name: &'a str,
+    quantity: i64,
+    unit_price: Option<Amount<'a>>,
+    previous_unit_price: Option<Amount<'a>>,
+}
+
+impl<'a> From<&'a order::TotalChanged> for TotalChanged<'a> {
+    fn from(changed: &'a order::TotalChanged) -> Self {
+        let line = |line: &'a order::total_changed::Line| MovedLine {
+            product_id: &line.product_id,
+            name: &line.name,
+            quantity: line.quantity,
+            unit_price: amount(&line.unit_price),
+            previous_unit_price: amount(&line.previous_unit_price),
+        };
+        Self { total: amount(&changed.total), lines: changed.lines.iter().map(line).collect() }
+    }
+}
+
 pub(crate) fn amount(money: &Option<money::Money>) -> Option<Amount<'_>> {
     let money = money.as_ref()?;
     Some(Amount { currency: &money.currency, minor_units: money.minor_units })

@@ -22,9 +22,12 @@ use crate::limit::Slot;
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::render::{Order, Payment, json, required};
+use crate::render::{Money, Order, Payment, TotalChanged, json, required};
 use crate::sse;
 use crate::token::Token;
+
+/// The detail that order puts beside its refusal.
+const TOTAL_CHANGED: &str = "souk.order.v1.TotalChanged";
 
 /// For the beginning of a stream, which has no deadline of its own.
 const WATCH_WITHIN: Duration = Duration::from_secs(5);
@@ -66,6 +69,8 @@ struct Checkout {
     payment_method_id: String,
     #[serde(default)]
     address_id: Option<String>,
+    #[serde(default)]
+    expected_total: Option<Money>,
 }
 
 async fn place(
@@ -78,13 +83,25 @@ async fn place(
         idempotency_key,
         payment_method_id: checkout.payment_method_id,
         address_id: checkout.address_id.unwrap_or_default(),
+        expected_total: checkout.expected_total.map(Into::into),
     });
-    let order = required(app.order().place_order(request).await?.into_inner().order)?;
+    let placed = app.order().place_order(request).await.map_err(not_placed)?;
+    let order = required(placed.into_inner().order)?;
     let mut response = json(StatusCode::ACCEPTED, &Order::from(&order));
     if let Ok(location) = HeaderValue::try_from(format!("/v1/orders/{}", order.order_id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)
+}
+
+/// A customer who has agreed to another total is told what it is by now.
+fn not_placed(refused: tonic::Status) -> Problem {
+    let changed = rpc::status::detail::<order::TotalChanged>(&refused, TOTAL_CHANGED);
+    let problem = Problem::from(refused);
+    match changed {
+        Some(changed) => problem.with(&TotalChanged::from(&changed)),
+        None => problem,
+    }
 }
 
 #[derive(Default, Deserialize)]

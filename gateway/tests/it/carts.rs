@@ -48,7 +48,7 @@ async fn a_cart_shows_the_prices_of_now() {
     let item = |product_id: &str, quantity| Item { product_id: product_id.into(), quantity };
     let gone = ProductId::mint().to_string();
     let items = vec![item(&ids[0], 2), item(&ids[1], 1), item(&gone, 4)];
-    world.shop.state().cart = Cart { cart_id: "c".into(), version: 9, items };
+    world.shop.state().cart = Cart { cart_id: "c".into(), version: 9, items, ..Cart::default() };
     let cart = get("/v1/cart").token().send(&world).await;
     assert_eq!(cart.header("cache-control"), "no-store");
     let price = json!({"currency": "GBP", "minor_units": 255});

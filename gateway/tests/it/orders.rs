@@ -1,8 +1,10 @@
 //! Placing orders and what comes after.
 
 use kernel::{OrderId, ProductId, ReturnId};
-use proto::order::v1::{CancelReason, Line, Order, State, Step};
+use proto::order::v1::{CancelReason, Line, Order, State, Step, TotalChanged, total_changed};
+use rpc::status::{refusal, with_detail};
 use serde_json::json;
+use tonic::Code;
 
 use crate::client::{get, post};
 use crate::shop::money;
@@ -75,6 +77,38 @@ async fn a_checkout_needs_a_key_that_can_be_read() {
     let key = format!("!~{}", "k".repeat(126));
     let request = post("/v1/orders").token().header("idempotency-key", &key).json(&body);
     assert_eq!(request.send(&world).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_total_that_has_changed_is_told_with_the_lines_that_moved() {
+    let world = World::new().await;
+    let line = total_changed::Line {
+        product_id: "p".into(),
+        name: "Cup".into(),
+        quantity: 2,
+        unit_price: money(255),
+        previous_unit_price: money(250),
+    };
+    let changed = TotalChanged { total: money(510), lines: vec![line] };
+    let refusal = refusal(Code::Aborted, "total_changed", "the total is 510 GBP by now");
+    let refusal = with_detail(refusal, "souk.order.v1.TotalChanged", &changed);
+    world.shop.state().refusals.insert("PlaceOrder", refusal);
+    let agreed = json!({"currency": "GBP", "minor_units": 500});
+    let body = json!({"payment_method_id": "pm", "expected_total": agreed});
+    let request = post("/v1/orders").token().header("idempotency-key", "k-1").json(&body);
+    let answer = request.send(&world).await;
+    assert_eq!(answer.problem(), (409, "total_changed".into()));
+    let (told, gbp) =
+        (answer.json(), |minor: i64| json!({"currency": "GBP", "minor_units": minor}));
+    assert_eq!(told["total"], gbp(510));
+    let line = json!({"product_id": "p", "name": "Cup", "quantity": 2, "unit_price": gbp(255),
+        "previous_unit_price": gbp(250)});
+    assert_eq!(told["lines"], json!([line]));
+    assert!(world.shop.last("PlaceOrder").message.contains("minor_units: 500"));
+
+    let body = json!({"payment_method_id": "pm", "expected_total": 500});
+    let request = post("/v1/orders").token().header("idempotency-key", "k-1").json(&body);
+    assert_eq!(request.send(&world).await.problem().0, 422);
 }
 
 #[tokio::test]

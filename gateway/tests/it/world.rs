@@ -105,6 +105,7 @@ pub fn product(number: usize) -> Product {
         version: 3,
         retired: false,
         available: 12,
+        previous_price: None,
     }
 }
 

@@ -33,6 +33,8 @@ points! {
     CommitBefore = "commit.before",
     /// It is durable, and nobody has been told: no caller, no relay, no worker.
     CommitAfter = "commit.after",
+    /// Lines have left a cart, and the order that has them is not written.
+    CheckoutBegun = "checkout.begun",
     /// Events were read from the outbox; none is sent.
     RelayFetched = "relay.fetched",
     /// The stream has them, and the outbox does not know.

@@ -5,11 +5,15 @@
 use std::collections::HashMap;
 use std::error::Error;
 
+use prost::Message;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
 /// The `domain` of our reasons.
 pub const DOMAIN: &str = "souk";
+
+/// What stands before the name of a message in `google.protobuf.Any`.
+const TYPE_URL: &str = "type.googleapis.com/";
 
 /// Any error, as [`internal`] and [`unavailable`] take it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -31,6 +35,23 @@ pub fn invalid(fields: impl IntoIterator<Item = (impl Into<String>, impl Into<St
     let mut details = ErrorDetails::with_error_info("invalid", DOMAIN, HashMap::new());
     details.set_bad_request(fields);
     Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// The refusal with a message of ours beside the reason, for programs that can do something about it.
+/// `name` is the message's full name, such as `souk.order.v1.TotalChanged`.
+pub fn with_detail(refusal: Status, name: &str, detail: &impl Message) -> Status {
+    let mut details = pb::Status::decode(refusal.details()).unwrap_or_default();
+    let (type_url, value) = (format!("{TYPE_URL}{name}"), detail.encode_to_vec());
+    details.details.push(prost_types::Any { type_url, value });
+    let (code, message) = (refusal.code(), refusal.message().to_owned());
+    Status::with_details(code, message, details.encode_to_vec().into())
+}
+
+/// What [`with_detail`] put beside the reason.
+pub fn detail<M: Message + Default>(status: &Status, name: &str) -> Option<M> {
+    let details = pb::Status::decode(status.details()).ok()?.details;
+    let is_named = |any: &&prost_types::Any| any.type_url.strip_prefix(TYPE_URL) == Some(name);
+    M::decode(&*details.iter().find(is_named)?.value).ok()
 }
 
 /// Logs `error` with its sources and returns a bare INTERNAL that says nothing of it.
@@ -95,6 +116,17 @@ mod tests {
         assert_eq!(reason(&status).as_deref(), Some("invalid"));
         let expected = [("quantity", "must be positive"), ("sku", "is unknown")];
         assert_eq!(fields(&status), expected.map(|(f, d)| (f.to_owned(), d.to_owned())));
+    }
+
+    #[test]
+    fn a_detail_is_read_back_beside_the_reason() {
+        let moved = prost_types::Duration { seconds: 7, nanos: 1 };
+        let status = refusal(Code::Aborted, "moved", "it moved");
+        let status = with_detail(status, "test.Moved", &moved);
+        assert_eq!((status.code(), status.message()), (Code::Aborted, "it moved"));
+        assert_eq!(reason(&status).as_deref(), Some("moved"));
+        assert_eq!(detail(&status, "test.Moved"), Some(moved));
+        assert_eq!(detail::<prost_types::Duration>(&status, "test.Other"), None);
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! What can be done with carts. A change is decided on what was read, and written if the cart
 //! has not moved since: two round trips, and no lock is held between them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use database::Database;
-use kernel::{CartId, UserId};
+use crash::Point;
+use database::{Database, Tx};
+use kernel::{CartId, OrderId, UserId};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Cart, Command, Key, Rejection, State, decide};
+use crate::domain::{
+    Cart, Change, Checkout, Command, Key, Outcome, Rejection, State, Touched, decide,
+};
 use crate::store;
 
 /// So often may others be faster. Each time one of them got its change through.
@@ -69,6 +73,57 @@ impl App {
         self.database.unit_of_work(merge).await
     }
 
+    /// Takes every line out of the user's cart for an order, if the cart has this version. Again for
+    /// the same order: what it has got.
+    pub(crate) async fn begin_checkout(
+        &self,
+        user: UserId,
+        order: OrderId,
+        version: i64,
+    ) -> Result<Checkout> {
+        let app = self.clone();
+        let begin = async move {
+            let pool = app.database.shard(user.shard());
+            let begun = store::begin_checkout(pool, Key::user(user), order, version).await?;
+            crash::point(Point::CheckoutBegun);
+            begun.ok_or(Error::Rejected(Rejection::CartChanged))
+        };
+        self.database.unit_of_work(begin).await
+    }
+
+    /// Ends a checkout as order says. One that is not there was ended before.
+    pub(crate) async fn resolve_checkout(
+        &self,
+        key: Key,
+        order: OrderId,
+        outcome: Outcome,
+    ) -> Result<()> {
+        let app = self.clone();
+        let resolve = async move {
+            if outcome == Outcome::UnderWay {
+                let pool = app.database.shard(key.shard());
+                return Ok(store::resolve_later(pool, key, order).await?);
+            }
+            let mut tx = app.database.begin(key.shard()).await?;
+            settle(&mut tx, BTreeMap::new(), &[(key, order, outcome)]).await?;
+            Ok(tx.commit().await?)
+        };
+        self.database.unit_of_work(resolve).await
+    }
+
+    /// Checkouts of which nothing was heard for too long. What is on a database that does not answer
+    /// has to wait for it.
+    pub(crate) async fn unresolved_checkouts(&self, limit: i64) -> Result<Vec<(Key, OrderId)>> {
+        let mut found = Vec::new();
+        for pool in self.database.pools() {
+            match store::unresolved_checkouts(pool, limit).await {
+                Ok(some) => found.extend(some),
+                Err(error) => tracing::warn!(%error, "unresolved checkouts have to wait"),
+            }
+        }
+        Ok(found)
+    }
+
     /// Finishes, now and then, merges whose process died between the steps.
     pub(crate) async fn finish_merges(
         self,
@@ -94,8 +149,15 @@ impl App {
                 continue;
             }
             let change = decide(&cart, command)?;
-            if change.is_empty() || store::swap(pool, key, cart.version, &change).await? {
+            // A command that changes nothing here may still be the user's word on a line that is in
+            // a checkout.
+            if change.is_empty() && cart.checkouts.is_empty() {
+                return Ok(cart);
+            }
+            let swapped = store::swap(pool, key, cart.version, &change, command.touches()).await?;
+            if let Some(version) = swapped {
                 cart.apply(&change);
+                cart.version = version;
                 return Ok(cart);
             }
         }
@@ -132,10 +194,49 @@ impl App {
             }
             let cart = store::load(&mut *tx, user).await?;
             let change = decide(&cart, &command)?;
-            if change.is_empty() || store::swap(&mut *tx, user, cart.version, &change).await? {
+            let nothing = Touched::Nothing;
+            if change.is_empty()
+                || store::swap(&mut *tx, user, cart.version, &change, nothing).await?.is_some()
+            {
                 return Ok(tx.commit().await?);
             }
         }
         Err(Error::Busy)
     }
+}
+
+/// Applies what orders did to users' carts: commands for each cart, and checkouts that have ended,
+/// of which the unsold lines go back.
+pub(crate) async fn settle(
+    tx: &mut Tx,
+    mut commands: BTreeMap<Key, Vec<Command>>,
+    ended: &[(Key, OrderId, Outcome)],
+) -> Result<()> {
+    for (key, ..) in ended.iter().filter(|(.., outcome)| *outcome == Outcome::Returned) {
+        commands.entry(*key).or_default();
+    }
+    let keys: Vec<Key> = commands.keys().copied().collect();
+    // Carts are locked before their checkouts, as every change of a cart does it.
+    let carts = if keys.is_empty() { Vec::new() } else { store::lock_users(tx, &keys).await? };
+    let unsold =
+        if ended.is_empty() { Vec::new() } else { store::end_checkouts(tx, ended).await? };
+    for (key, checkout) in unsold {
+        commands.entry(key).or_default().push(checkout.give_back());
+    }
+    let mut changes = Vec::new();
+    for (key, mut cart) in carts {
+        let mut sum = Change::default();
+        for command in &commands[&key] {
+            let change = decide(&cart, command)?;
+            cart.apply(&change);
+            sum.then(change);
+        }
+        if !sum.is_empty() {
+            changes.push((key, cart.version, sum));
+        }
+    }
+    if !changes.is_empty() {
+        store::write(tx, &changes).await?;
+    }
+    Ok(())
 }

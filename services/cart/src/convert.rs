@@ -4,22 +4,62 @@
 
 use std::str::FromStr;
 
-use kernel::CartId;
+use kernel::{CartId, OrderId, ProductId, UserId};
 use proto::cart::v1 as pb;
 use rpc::status::{internal, invalid, refusal, unavailable};
 use tonic::{Code, Status};
 
 use crate::app::Error;
-use crate::domain::{Cart, Command, Key, Line, Rejection};
+use crate::domain::{Cart, Checkout, Command, Key, Line, Outcome, Rejection};
 
 /// A cart as callers see it. The version of a guest's cart may skip numbers.
 pub(crate) fn cart(key: Key, cart: &Cart) -> pb::Cart {
-    let items = cart.lines.iter().map(item).collect();
-    pb::Cart { cart_id: key.id.to_string(), version: cart.version, items }
+    let items = cart.lines.iter().map(|line: &Line| item(line.product, line.quantity)).collect();
+    let checkout_order_ids = cart.checkouts.iter().map(OrderId::to_string).collect();
+    pb::Cart { cart_id: key.id.to_string(), version: cart.version, items, checkout_order_ids }
 }
 
-fn item(line: &Line) -> pb::Item {
-    pb::Item { product_id: line.product.to_string(), quantity: line.quantity }
+fn item(product: ProductId, quantity: i64) -> pb::Item {
+    pb::Item { product_id: product.to_string(), quantity }
+}
+
+/// What an order has got.
+pub(crate) fn begun(checkout: &Checkout) -> pb::BeginCheckoutResponse {
+    let items = checkout.lines.iter().map(|(product, quantity)| item(*product, *quantity));
+    pb::BeginCheckoutResponse { cart_version: checkout.cart_version, items: items.collect() }
+}
+
+/// Checkouts that nobody has heard of for a while.
+pub(crate) fn unresolved(checkouts: &[(Key, OrderId)]) -> pb::ListUnresolvedCheckoutsResponse {
+    let checkout =
+        |(key, order): &(Key, OrderId)| pb::list_unresolved_checkouts_response::Checkout {
+            cart_id: key.id.to_string(),
+            order_id: order.to_string(),
+        };
+    let checkouts = checkouts.iter().map(checkout).collect();
+    pb::ListUnresolvedCheckoutsResponse { checkouts }
+}
+
+/// The checkout that is meant, and what became of it.
+pub(crate) fn resolved(
+    request: &pb::ResolveCheckoutRequest,
+) -> Result<(Key, OrderId, Outcome), Status> {
+    let outcome = match request.outcome() {
+        pb::CheckoutOutcome::UnderWay => Outcome::UnderWay,
+        pb::CheckoutOutcome::Closed => Outcome::Closed,
+        pb::CheckoutOutcome::Returned => Outcome::Returned,
+        pb::CheckoutOutcome::Unspecified => return Err(invalid([("outcome", "is missing")])),
+    };
+    let user: UserId = id("cart_id", &request.cart_id)?;
+    Ok((Key::user(user), id("order_id", &request.order_id)?, outcome))
+}
+
+/// How many checkouts a list may have.
+pub(crate) fn limit(limit: u32) -> Result<i64, Status> {
+    match limit {
+        1..=1_000 => Ok(limit.into()),
+        _ => Err(invalid([("limit", "must be 1 to 1,000")])),
+    }
 }
 
 /// What `PutItem` asks for.
@@ -49,6 +89,7 @@ impl From<Rejection> for Status {
             Rejection::QuantityOutOfRange => invalid([("quantity", rejection.to_string())]),
             Rejection::CartUnnamed => invalid([("cart_id", rejection.to_string())]),
             Rejection::NotYours => refuse(Code::PermissionDenied),
+            Rejection::CartChanged => refuse(Code::Aborted),
             Rejection::TooManyLines | Rejection::AccountErased => refuse(Code::FailedPrecondition),
         }
     }

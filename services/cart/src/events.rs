@@ -1,17 +1,18 @@
-//! What others' events do to carts: an order takes out what it bought, an erased account takes
+//! What others' events do to carts: the end of an order ends its checkout, an erased account takes
 //! its cart along. Carts publish nothing.
 
 use std::collections::BTreeMap;
 
 use database::Tx;
 use futures_util::future::BoxFuture;
-use kernel::{ProductId, UserId};
+use kernel::{OrderId, ProductId, UserId};
 use messaging::{Delivered, Handler, HandlerError};
 use proto::event::Event;
-use proto::order::v1::OrderPlaced;
+use proto::order::v1::{OrderCancelled, OrderConfirmed, OrderPlaced};
 use proto::user::v1::UserErased;
 
-use crate::domain::{Change, Command, Key, decide};
+use crate::app::{self, Error};
+use crate::domain::{Command, Key, Outcome};
 use crate::store;
 
 /// Takes in the events of orders and users.
@@ -20,13 +21,15 @@ pub(crate) struct Events;
 /// What a batch says, cart by cart.
 #[derive(Default)]
 struct Batch {
-    orders: BTreeMap<Key, Vec<Command>>,
+    commands: BTreeMap<Key, Vec<Command>>,
+    ended: Vec<(Key, OrderId, Outcome)>,
     erased: Vec<Key>,
 }
 
 impl Handler for Events {
     fn wants(&self, kind: &str) -> bool {
-        [OrderPlaced::TYPE, UserErased::TYPE].contains(&kind)
+        [OrderPlaced::TYPE, OrderConfirmed::TYPE, OrderCancelled::TYPE, UserErased::TYPE]
+            .contains(&kind)
     }
 
     fn handle<'a>(
@@ -36,7 +39,7 @@ impl Handler for Events {
     ) -> BoxFuture<'a, Result<(), HandlerError>> {
         Box::pin(async move {
             let batch = read(events)?;
-            take_out(tx, batch.orders).await?;
+            app::settle(tx, batch.commands, &batch.ended).await.map_err(failed)?;
             if !batch.erased.is_empty() {
                 store::erase(tx, &batch.erased).await?;
             }
@@ -45,36 +48,27 @@ impl Handler for Events {
     }
 }
 
-async fn take_out(tx: &mut Tx, orders: BTreeMap<Key, Vec<Command>>) -> Result<(), HandlerError> {
-    if orders.is_empty() {
-        return Ok(());
+fn failed(error: Error) -> HandlerError {
+    match error {
+        Error::Database(error) => error.into(),
+        Error::Rejected(_) | Error::Busy => HandlerError::Poison(error.to_string()),
     }
-    let keys: Vec<Key> = orders.keys().copied().collect();
-    let mut changes = Vec::new();
-    for (key, mut cart) in store::lock_users(tx, &keys).await? {
-        let mut sum = Change::default();
-        for command in &orders[&key] {
-            let change =
-                decide(&cart, command).map_err(|error| HandlerError::Poison(error.to_string()))?;
-            cart.apply(&change);
-            sum.then(change);
-        }
-        if !sum.is_empty() {
-            changes.push((key, cart.version, sum));
-        }
-    }
-    if !changes.is_empty() {
-        store::take_out(tx, &changes).await?;
-    }
-    Ok(())
 }
 
 fn read(events: &[Delivered]) -> Result<Batch, HandlerError> {
     let mut batch = Batch::default();
     for event in events {
         if event.is::<OrderPlaced>() {
-            let (key, command) = order(event, &event.decode()?)?;
-            batch.orders.entry(key).or_default().push(command);
+            if let Some((key, command)) = placed(event, &event.decode()?)? {
+                batch.commands.entry(key).or_default().push(command);
+            }
+        } else if event.is::<OrderConfirmed>() {
+            let user = event.decode::<OrderConfirmed>()?.user_id;
+            batch.ended.extend(ended(event, &user, Outcome::Closed)?);
+        } else if event.is::<OrderCancelled>() {
+            let OrderCancelled { user_id, back_to_cart, .. } = event.decode()?;
+            let outcome = if back_to_cart { Outcome::Returned } else { Outcome::Closed };
+            batch.ended.extend(ended(event, &user_id, outcome)?);
         } else if event.is::<UserErased>() {
             let user: UserId = id(&event.decode::<UserErased>()?.user_id)?;
             batch.erased.push(on_shard(event, Key::user(user))?);
@@ -83,12 +77,28 @@ fn read(events: &[Delivered]) -> Result<Batch, HandlerError> {
     Ok(batch)
 }
 
-/// Orders are made from users' carts only.
-fn order(event: &Delivered, order: &OrderPlaced) -> Result<(Key, Command), HandlerError> {
+/// Releases before 0.2 took nothing out of the cart when they placed an order.
+fn placed(event: &Delivered, order: &OrderPlaced) -> Result<Option<(Key, Command)>, HandlerError> {
+    if order.left_cart {
+        return Ok(None);
+    }
     let key = on_shard(event, Key::user(id(&order.cart_id)?))?;
     let lines =
         order.lines.iter().map(|line| Ok((id::<ProductId>(&line.product_id)?, line.quantity)));
-    Ok((key, Command::TakeOut(lines.collect::<Result<_, HandlerError>>()?)))
+    Ok(Some((key, Command::TakeOut(lines.collect::<Result<_, HandlerError>>()?))))
+}
+
+/// Releases before 0.2 do not say whose the order was; order is asked about such a checkout later.
+fn ended(
+    event: &Delivered,
+    user: &str,
+    outcome: Outcome,
+) -> Result<Option<(Key, OrderId, Outcome)>, HandlerError> {
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let key = on_shard(event, Key::user(id(user)?))?;
+    Ok(Some((key, event.aggregate_id.into(), outcome)))
 }
 
 /// The batch is one transaction on the database of its events: a cart elsewhere is out of reach.

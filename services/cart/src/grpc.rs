@@ -3,8 +3,11 @@
 use identity::Verifier;
 use proto::cart::v1::cart_service_server::CartService;
 use proto::cart::v1::{
-    ClearCartRequest, ClearCartResponse, GetCartRequest, GetCartResponse, MergeCartRequest,
-    MergeCartResponse, PutItemRequest, PutItemResponse, RemoveItemRequest, RemoveItemResponse,
+    BeginCheckoutRequest, BeginCheckoutResponse, ClearCartRequest, ClearCartResponse,
+    GetCartRequest, GetCartResponse, ListUnresolvedCheckoutsRequest,
+    ListUnresolvedCheckoutsResponse, MergeCartRequest, MergeCartResponse, PutItemRequest,
+    PutItemResponse, RemoveItemRequest, RemoveItemResponse, ResolveCheckoutRequest,
+    ResolveCheckoutResponse,
 };
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
@@ -80,5 +83,34 @@ impl CartService for Grpc {
         let cart = self.app.merge(guest, caller.user).await?;
         let key = Key::user(caller.user);
         Ok(Response::new(MergeCartResponse { cart: Some(convert::cart(key, &cart)) }))
+    }
+
+    async fn begin_checkout(
+        &self,
+        request: Request<BeginCheckoutRequest>,
+    ) -> Result<Response<BeginCheckoutResponse>, Status> {
+        let caller = self.verifier.caller(request.metadata())?;
+        let order = convert::id("order_id", &request.get_ref().order_id)?;
+        let version = request.get_ref().cart_version;
+        let checkout = self.app.begin_checkout(caller.user, order, version).await?;
+        Ok(Response::new(convert::begun(&checkout)))
+    }
+
+    async fn resolve_checkout(
+        &self,
+        request: Request<ResolveCheckoutRequest>,
+    ) -> Result<Response<ResolveCheckoutResponse>, Status> {
+        let (key, order, outcome) = convert::resolved(request.get_ref())?;
+        self.app.resolve_checkout(key, order, outcome).await?;
+        Ok(Response::new(ResolveCheckoutResponse {}))
+    }
+
+    async fn list_unresolved_checkouts(
+        &self,
+        request: Request<ListUnresolvedCheckoutsRequest>,
+    ) -> Result<Response<ListUnresolvedCheckoutsResponse>, Status> {
+        let limit = convert::limit(request.get_ref().limit)?;
+        let checkouts = self.app.unresolved_checkouts(limit).await?;
+        Ok(Response::new(convert::unresolved(&checkouts)))
     }
 }

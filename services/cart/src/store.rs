@@ -1,11 +1,11 @@
 //! Every SQL statement of carts.
 
 use database::Pool;
-use kernel::{CartId, UserId};
+use kernel::{CartId, OrderId, UserId};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use crate::domain::{Cart, Change, Key, Line, State};
+use crate::domain::{Cart, Change, Checkout, Key, Line, Outcome, State, Touched};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -13,7 +13,9 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 pub(crate) async fn load(executor: impl PgExecutor<'_>, key: Key) -> Result<Cart> {
     let rows = sqlx::query!(
         r#"select c.version, c.state, c.merging_into, l.product_id as "product_id?",
-               l.quantity as "quantity?", l.position as "position?"
+               l.quantity as "quantity?", l.position as "position?",
+               array(select order_id from checkouts
+                   where $2 = 'user' and shard = $1 and cart_id = $3) as "checkouts!"
            from carts c left join cart_lines l using (shard, owner, cart_id)
            where c.shard = $1 and c.owner = $2 and c.cart_id = $3
            order by l.position"#,
@@ -24,6 +26,7 @@ pub(crate) async fn load(executor: impl PgExecutor<'_>, key: Key) -> Result<Cart
     .fetch_all(executor)
     .await?;
     let Some(first) = rows.first() else { return Ok(Cart::default()) };
+    let checkouts = first.checkouts.iter().map(|order| OrderId::from(*order)).collect();
     let lines = rows.iter().filter_map(|row| {
         Some(Line {
             product: row.product_id?.into(),
@@ -32,21 +35,28 @@ pub(crate) async fn load(executor: impl PgExecutor<'_>, key: Key) -> Result<Cart
         })
     });
     let state = state(&first.state, first.merging_into)?;
-    Ok(Cart { state, version: first.version, lines: lines.collect() })
+    Ok(Cart { state, version: first.version, lines: lines.collect(), checkouts })
 }
 
-/// Writes a change if the cart still has the version on which it was decided. False: somebody
-/// else was faster, and nothing was written.
+/// Writes a change if the cart still has the version on which it was decided, and notes in its
+/// checkouts on what the user has decided anew. Answers the new version; none: somebody else was
+/// faster, and nothing was written.
 pub(crate) async fn swap(
     executor: impl PgExecutor<'_>,
     key: Key,
     version: i64,
     change: &Change,
-) -> Result<bool> {
+    touched: Touched,
+) -> Result<Option<i64>> {
     let removed: Vec<Uuid> = change.removed().map(Uuid::from).collect();
     let products: Vec<Uuid> = change.set().map(|line| line.product.uuid()).collect();
     let quantities: Vec<i64> = change.set().map(|line| line.quantity).collect();
     let positions: Vec<i64> = change.set().map(|line| line.position).collect();
+    let (touched, everything) = match touched {
+        Touched::Nothing => (None, false),
+        Touched::Product(product) => (Some(product.uuid()), false),
+        Touched::Everything => (None, true),
+    };
     sqlx::query_scalar!(
         r#"with moved as (
                insert into carts as c (shard, owner, cart_id, version) values ($1, $2, $3, 1)
@@ -65,8 +75,13 @@ pub(crate) async fn swap(
                    l(product_id, quantity, position)
                on conflict (shard, owner, cart_id, product_id) do update
                set quantity = excluded.quantity, position = excluded.position
+           ), touched as (
+               update checkouts
+               set changed = case when $10 then product_ids else changed || $9::uuid end
+               where $2 = 'user' and shard = $1 and cart_id = $3
+                   and ($10 or $9 = any(product_ids)) and exists (select from moved)
            )
-           select exists (select from moved) as "moved!""#,
+           select version as "version!" from moved"#,
         key.shard().column(),
         key.owner.code(),
         key.id.uuid(),
@@ -75,9 +90,143 @@ pub(crate) async fn swap(
         &products,
         &quantities,
         &positions,
+        touched,
+        everything,
     )
-    .fetch_one(executor)
+    .fetch_optional(executor)
     .await
+}
+
+/// A checkout's row.
+struct CheckoutRow {
+    order_id: Uuid,
+    cart_version: i64,
+    product_ids: Vec<Uuid>,
+    quantities: Vec<i64>,
+    changed: Vec<Uuid>,
+}
+
+impl CheckoutRow {
+    fn checkout(self) -> Checkout {
+        let products = self.product_ids.into_iter().map(Into::into);
+        Checkout {
+            order: self.order_id.into(),
+            cart_version: self.cart_version,
+            lines: products.zip(self.quantities).collect(),
+            changed: self.changed.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Moves every line of a user's cart into a checkout, if the cart has this version. Answers the
+/// checkout, also when it was begun before; none: the cart has another version, or no line.
+pub(crate) async fn begin_checkout(
+    pool: &Pool,
+    key: Key,
+    order: OrderId,
+    version: i64,
+) -> Result<Option<Checkout>> {
+    let row = sqlx::query_as!(
+        CheckoutRow,
+        r#"with moved as (
+               update carts c set version = version + 1, changed_at = now()
+               where shard = $1 and owner = 'user' and cart_id = $2 and version = $4
+                   and state = 'open'
+                   and exists (select from cart_lines l where l.shard = c.shard
+                       and l.owner = c.owner and l.cart_id = c.cart_id)
+                   and not exists (select from checkouts k where k.shard = $1
+                       and k.cart_id = $2 and k.order_id = $3)
+               returning version
+           ), taken as (
+               delete from cart_lines
+               where shard = $1 and owner = 'user' and cart_id = $2
+                   and exists (select from moved)
+               returning product_id, quantity, position
+           ), begun as (
+               insert into checkouts
+                   (shard, cart_id, order_id, cart_version, product_ids, quantities)
+               select $1, $2, $3, $4, array_agg(product_id order by position),
+                   array_agg(quantity order by position)
+               from taken having count(*) > 0
+               returning order_id, cart_version, product_ids, quantities, changed
+           )
+           select order_id as "order_id!", cart_version as "cart_version!",
+               product_ids as "product_ids!", quantities as "quantities!", changed as "changed!"
+           from begun
+           union all
+           select order_id, cart_version, product_ids, quantities, changed from checkouts
+           where shard = $1 and cart_id = $2 and order_id = $3"#,
+        key.shard().column(),
+        key.id.uuid(),
+        order.uuid(),
+        version,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(CheckoutRow::checkout))
+}
+
+/// Removes checkouts that have ended. Answers those whose lines go back.
+pub(crate) async fn end_checkouts(
+    connection: &mut PgConnection,
+    ended: &[(Key, OrderId, Outcome)],
+) -> Result<Vec<(Key, Checkout)>> {
+    let (shards, ids) = columns(ended.iter().map(|(key, ..)| key));
+    let orders: Vec<Uuid> = ended.iter().map(|(_, order, _)| order.uuid()).collect();
+    let returned: Vec<bool> =
+        ended.iter().map(|(.., outcome)| *outcome == Outcome::Returned).collect();
+    let rows = sqlx::query!(
+        r#"delete from checkouts c
+           using unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::boolean[])
+               e(shard, cart_id, order_id, returned)
+           where c.shard = e.shard and c.cart_id = e.cart_id and c.order_id = e.order_id
+           returning c.cart_id, c.order_id, c.cart_version, c.product_ids, c.quantities,
+               c.changed, e.returned as "returned!""#,
+        &shards,
+        &ids,
+        &orders,
+        &returned,
+    )
+    .fetch_all(connection)
+    .await?;
+    let unsold = rows.into_iter().filter(|row| row.returned).map(|row| {
+        let key = user_key(row.cart_id);
+        let row = CheckoutRow {
+            order_id: row.order_id,
+            cart_version: row.cart_version,
+            product_ids: row.product_ids,
+            quantities: row.quantities,
+            changed: row.changed,
+        };
+        (key, row.checkout())
+    });
+    Ok(unsold.collect())
+}
+
+/// Checkouts of which nothing was heard for too long, oldest first.
+pub(crate) async fn unresolved_checkouts(pool: &Pool, limit: i64) -> Result<Vec<(Key, OrderId)>> {
+    let rows = sqlx::query!(
+        "select cart_id, order_id from checkouts where resolve_at < now()
+         order by resolve_at limit $1",
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (user_key(row.cart_id), row.order_id.into())).collect())
+}
+
+/// The order is under way: its events will come, but for the worst case.
+pub(crate) async fn resolve_later(pool: &Pool, key: Key, order: OrderId) -> Result<()> {
+    sqlx::query!(
+        "update checkouts set resolve_at = now() + interval '10 minutes'
+         where shard = $1 and cart_id = $2 and order_id = $3",
+        key.shard().column(),
+        key.id.uuid(),
+        order.uuid(),
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 /// Closes a guest's cart that has lines: from now on they belong to the user.
@@ -184,34 +333,35 @@ pub(crate) async fn lock_users(
         let mut cart = Cart {
             state: state(&row.state, row.merging_into)?,
             version: row.version,
-            lines: Vec::new(),
+            ..Cart::default()
         };
         while let Some(line) = lines.next_if(|line| line.cart_id == row.cart_id) {
             let product = line.product_id.into();
             cart.lines.push(Line { product, quantity: line.quantity, position: line.position });
         }
-        found.push((Key::user(UserId::from(row.cart_id)), cart));
+        found.push((user_key(row.cart_id), cart));
     }
     Ok(found)
 }
 
-/// Writes what orders took out of users' carts that are locked.
-pub(crate) async fn take_out(
+/// Writes changes of users' carts that are locked.
+pub(crate) async fn write(
     connection: &mut PgConnection,
     changes: &[(Key, i64, Change)],
 ) -> Result<()> {
     let keys: Vec<Key> = changes.iter().map(|(key, ..)| *key).collect();
     let versions: Vec<i64> = changes.iter().map(|(_, version, _)| *version).collect();
     let (shards, ids) = columns(&keys);
-    let left: Vec<(Key, &Line)> =
+    let set: Vec<(Key, &Line)> =
         changes.iter().flat_map(|(key, _, change)| change.set().map(|line| (*key, line))).collect();
     let gone: Vec<_> = changes
         .iter()
         .flat_map(|(key, _, change)| change.removed().map(|product| (*key, product)))
         .collect();
-    let (left_shards, left_ids) = columns(left.iter().map(|(key, _)| key));
-    let left_products: Vec<Uuid> = left.iter().map(|(_, line)| line.product.uuid()).collect();
-    let left_quantities: Vec<i64> = left.iter().map(|(_, line)| line.quantity).collect();
+    let (set_shards, set_ids) = columns(set.iter().map(|(key, _)| key));
+    let set_products: Vec<Uuid> = set.iter().map(|(_, line)| line.product.uuid()).collect();
+    let set_quantities: Vec<i64> = set.iter().map(|(_, line)| line.quantity).collect();
+    let set_positions: Vec<i64> = set.iter().map(|(_, line)| line.position).collect();
     let (gone_shards, gone_ids) = columns(gone.iter().map(|(key, _)| key));
     let gone_products: Vec<Uuid> = gone.iter().map(|(_, product)| product.uuid()).collect();
     sqlx::query!(
@@ -219,24 +369,26 @@ pub(crate) async fn take_out(
              update carts c set version = m.version, changed_at = now()
              from unnest($1::smallint[], $2::uuid[], $3::bigint[]) m(shard, cart_id, version)
              where c.shard = m.shard and c.owner = 'user' and c.cart_id = m.cart_id
-         ), reduced as (
-             update cart_lines l set quantity = r.quantity
-             from unnest($4::smallint[], $5::uuid[], $6::uuid[], $7::bigint[])
-                 r(shard, cart_id, product_id, quantity)
-             where l.shard = r.shard and l.owner = 'user' and l.cart_id = r.cart_id
-                 and l.product_id = r.product_id
+         ), set as (
+             insert into cart_lines (shard, owner, cart_id, product_id, quantity, position)
+             select s.shard, 'user', s.cart_id, s.product_id, s.quantity, s.position
+             from unnest($4::smallint[], $5::uuid[], $6::uuid[], $7::bigint[], $8::bigint[])
+                 s(shard, cart_id, product_id, quantity, position)
+             on conflict (shard, owner, cart_id, product_id) do update
+             set quantity = excluded.quantity
          )
          delete from cart_lines l
-         using unnest($8::smallint[], $9::uuid[], $10::uuid[]) g(shard, cart_id, product_id)
+         using unnest($9::smallint[], $10::uuid[], $11::uuid[]) g(shard, cart_id, product_id)
          where l.shard = g.shard and l.owner = 'user' and l.cart_id = g.cart_id
              and l.product_id = g.product_id",
         &shards,
         &ids,
         &versions,
-        &left_shards,
-        &left_ids,
-        &left_products,
-        &left_quantities,
+        &set_shards,
+        &set_ids,
+        &set_products,
+        &set_quantities,
+        &set_positions,
         &gone_shards,
         &gone_ids,
         &gone_products,
@@ -257,6 +409,9 @@ pub(crate) async fn erase(connection: &mut PgConnection, users: &[Key]) -> Resul
              on conflict (shard, owner, cart_id) do update
              set state = 'erased', version = c.version + 1, changed_at = now()
              where c.state <> 'erased'
+         ), unbought as (
+             delete from checkouts
+             where (shard, cart_id) in (select * from unnest($1::smallint[], $2::uuid[]))
          ), forgotten as (
              delete from merges
              where (shard, cart_id) in (select * from unnest($1::smallint[], $2::uuid[]))
@@ -270,6 +425,10 @@ pub(crate) async fn erase(connection: &mut PgConnection, users: &[Key]) -> Resul
     .execute(connection)
     .await?;
     Ok(())
+}
+
+fn user_key(cart_id: Uuid) -> Key {
+    Key::user(UserId::from(cart_id))
 }
 
 fn columns<'a>(keys: impl IntoIterator<Item = &'a Key>) -> (Vec<i16>, Vec<Uuid>) {

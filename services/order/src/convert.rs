@@ -2,15 +2,16 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use kernel::{AddressId, Money, OrderId, PaymentMethodId, ProductId, ReturnId};
+use kernel::{AddressId, Currency, Money, OrderId, PaymentMethodId, ProductId, ReturnId};
+use proto::cart::v1::CheckoutOutcome;
 use proto::money::v1::Money as ProtoMoney;
 use proto::order::v1 as wire;
-use rpc::status::{internal, invalid, refusal, unavailable};
+use rpc::status::{internal, invalid, refusal, unavailable, with_detail};
 use tonic::{Code, Status};
 
 use crate::app::{Checkout, Error};
 use crate::domain::checkout::{Reason, State};
-use crate::domain::{Line, Order, Rejection};
+use crate::domain::{Line, Order, Rejection, TotalChanged};
 use crate::peers::PeerError;
 
 const KEY_MAX: usize = 128;
@@ -42,7 +43,13 @@ impl From<Rejection> for Status {
             | Rejection::ProductUnavailable(_)
             | Rejection::AddressMissing
             | Rejection::KeyReused => Code::FailedPrecondition,
-            Rejection::CartAlreadyOrdered | Rejection::KeyInFlight => Code::Aborted,
+            Rejection::TotalChanged(changed) => return total_changed(&rejection, changed),
+            Rejection::ExpectedCurrency => {
+                return invalid([("expected_total", rejection.to_string())]);
+            }
+            Rejection::CartAlreadyOrdered | Rejection::CartChanged | Rejection::KeyInFlight => {
+                Code::Aborted
+            }
             Rejection::AmountOutOfRange
             | Rejection::AddressNotFound
             | Rejection::NotReturnable { .. }
@@ -50,6 +57,20 @@ impl From<Rejection> for Status {
         };
         refusal(code, rejection.code(), rejection.to_string())
     }
+}
+
+fn total_changed(rejection: &Rejection, changed: &TotalChanged) -> Status {
+    let line = |(line, before): &(Line, Money)| wire::total_changed::Line {
+        product_id: line.product.to_string(),
+        name: line.name.clone(),
+        quantity: line.quantity,
+        unit_price: Some(money(line.unit_price)),
+        previous_unit_price: Some(money(*before)),
+    };
+    let lines = changed.moved.iter().map(line).collect();
+    let detail = wire::TotalChanged { total: Some(money(changed.total)), lines };
+    let refusal = refusal(Code::Aborted, rejection.code(), rejection.to_string());
+    with_detail(refusal, "souk.order.v1.TotalChanged", &detail)
 }
 
 pub(crate) fn checkout(request: wire::PlaceOrderRequest) -> Result<Checkout, Status> {
@@ -63,7 +84,27 @@ pub(crate) fn checkout(request: wire::PlaceOrderRequest) -> Result<Checkout, Sta
         "" => None,
         text => Some(id("address_id", text)?),
     };
-    Ok(Checkout { key, payment_method, address })
+    let expected_total = request.expected_total.map(expected_total).transpose()?;
+    Ok(Checkout { key, payment_method, address, expected_total })
+}
+
+fn expected_total(money: ProtoMoney) -> Result<Money, Status> {
+    let wrong = |fault| invalid([("expected_total", fault)]);
+    let currency = Currency::parse(&money.currency).map_err(|_| wrong("has no such currency"))?;
+    match money.minor_units {
+        minor @ 0.. => Ok(Money { currency, minor }),
+        _ => Err(wrong("must not be negative")),
+    }
+}
+
+/// What cart is told of an order; of one that was never written: that its lines go back.
+pub(crate) fn outcome(state: Option<State>) -> CheckoutOutcome {
+    match state {
+        Some(State::Placed | State::StockHeld) => CheckoutOutcome::UnderWay,
+        Some(State::Confirmed) => CheckoutOutcome::Closed,
+        Some(State::Cancelled(reason)) if !reason.returns_to_cart() => CheckoutOutcome::Closed,
+        Some(State::Cancelled(_)) | None => CheckoutOutcome::Returned,
+    }
 }
 
 pub(crate) fn order_id(text: &str) -> Result<OrderId, Status> {

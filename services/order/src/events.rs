@@ -157,10 +157,14 @@ pub(crate) fn published(order: &Order, event: Event, time_left: &TimeLeft) -> Ou
                 OrderStockHeld { order_id, user_id, payment_method_id, amount, pay_within_ms };
             Outgoing::new(order.id, &event)
         }
-        Event::Confirmed => Outgoing::new(order.id, &OrderConfirmed { order_id }),
+        Event::Confirmed => {
+            let user_id = order.user.to_string();
+            Outgoing::new(order.id, &OrderConfirmed { order_id, user_id })
+        }
         Event::Cancelled(reason) => {
+            let (user_id, back_to_cart) = (order.user.to_string(), reason.returns_to_cart());
             let reason = reason.code().to_owned();
-            Outgoing::new(order.id, &OrderCancelled { order_id, reason })
+            Outgoing::new(order.id, &OrderCancelled { order_id, reason, user_id, back_to_cart })
         }
     }
 }
@@ -177,6 +181,7 @@ pub(crate) fn placed(order: &Order) -> OrderPlaced {
         cart_id: order.cart.0.to_string(),
         cart_version: order.cart.1,
         lines: order.lines.iter().map(line).collect(),
+        left_cart: true,
     }
 }
 

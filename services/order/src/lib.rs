@@ -30,6 +30,9 @@ use watch::Watch;
 /// The contexts that orders react to.
 const SOURCES: [&str; 3] = ["product", "payment", "user"];
 
+/// How often checkouts that were cut off are looked for.
+const CHECKOUTS_EVERY: Duration = Duration::from_secs(5);
+
 /// Runs the service until shutdown.
 pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(serve(config, shutdown)) // boxed, it is compiled here once, not in each caller
@@ -59,6 +62,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         let consumer = Consumer { context: "order", source, handler };
         tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
     }
+    tasks.keep("checkouts", app.clone().resolve_checkouts(CHECKOUTS_EVERY, stop.clone()));
     tasks
         .keep("deadlines", app.clone().enforce_deadlines(Duration::from_millis(500), stop.clone()));
 

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use identity::Caller;
-use kernel::{AddressId, CartId, Currency, Money, ProductId};
-use proto::cart::v1::GetCartRequest;
+use kernel::{AddressId, CartId, Currency, Money, OrderId, ProductId};
 use proto::cart::v1::cart_service_client::CartServiceClient;
+use proto::cart::v1::{
+    BeginCheckoutRequest, CheckoutOutcome, GetCartRequest, Item, ListUnresolvedCheckoutsRequest,
+    ResolveCheckoutRequest,
+};
 use proto::product::v1::product_service_client::ProductServiceClient;
 use proto::product::v1::{BatchGetProductsRequest, Product};
 use proto::user::v1::GetAddressRequest;
@@ -43,6 +46,8 @@ pub(crate) struct CartContents {
     pub id: CartId,
     pub version: i64,
     pub items: Vec<(ProductId, i64)>,
+    /// Orders that lines have left for, and whose end cart does not know yet.
+    pub checkouts: Vec<OrderId>,
 }
 
 /// The clients. Cheap to clone.
@@ -70,18 +75,60 @@ impl Peers {
         let request = caller.request(GetCartRequest { cart_id: String::new() });
         let reply = self.cart.clone().get_cart(request).await?.into_inner();
         let cart = reply.cart.ok_or(PeerError::Malformed("cart"))?;
-        let item =
-            |item: proto::cart::v1::Item| Some((item.product_id.parse().ok()?, item.quantity));
+        let checkouts = cart.checkout_order_ids.iter().map(|id| id.parse().ok());
         Ok(CartContents {
             id: caller.user.into(),
             version: cart.version,
-            items: cart
-                .items
-                .into_iter()
-                .map(item)
-                .collect::<Option<_>>()
-                .ok_or(PeerError::Malformed("cart"))?,
+            items: items(cart.items)?,
+            checkouts: checkouts.collect::<Option<_>>().ok_or(PeerError::Malformed("cart"))?,
         })
+    }
+
+    /// Takes every line out of the caller's cart for this order, if the cart has this version. Answers
+    /// what the order has got, also when it was given before.
+    pub(crate) async fn begin_checkout(
+        &self,
+        caller: &Caller,
+        order: OrderId,
+        cart_version: i64,
+    ) -> Result<CartContents, PeerError> {
+        let order_id = order.to_string();
+        let request = caller.request(BeginCheckoutRequest { order_id, cart_version });
+        let reply = self.cart.clone().begin_checkout(request).await;
+        let begun = reply.map_err(|status| match status.code() {
+            Code::Aborted => Rejection::CartChanged.into(),
+            _ => PeerError::from(status),
+        })?;
+        let begun = begun.into_inner();
+        let (version, items) = (begun.cart_version, items(begun.items)?);
+        Ok(CartContents { id: caller.user.into(), version, items, checkouts: Vec::new() })
+    }
+
+    /// Tells cart what became of an order that it gave lines to.
+    pub(crate) async fn resolve_checkout(
+        &self,
+        cart: CartId,
+        order: OrderId,
+        outcome: CheckoutOutcome,
+    ) -> Result<(), PeerError> {
+        let (cart_id, order_id) = (cart.to_string(), order.to_string());
+        let request = ResolveCheckoutRequest { cart_id, order_id, outcome: outcome.into() };
+        self.cart.clone().resolve_checkout(request).await?;
+        Ok(())
+    }
+
+    /// Orders that cart gave lines to and has heard nothing of for too long.
+    pub(crate) async fn unresolved_checkouts(
+        &self,
+        limit: u32,
+    ) -> Result<Vec<(CartId, OrderId)>, PeerError> {
+        let request = ListUnresolvedCheckoutsRequest { limit };
+        let reply = self.cart.clone().list_unresolved_checkouts(request).await?.into_inner();
+        let checkouts = reply.checkouts.iter();
+        checkouts
+            .map(|checkout| Some((checkout.cart_id.parse().ok()?, checkout.order_id.parse().ok()?)))
+            .collect::<Option<_>>()
+            .ok_or(PeerError::Malformed("cart"))
     }
 
     /// The products as they are sold now, from product's primary. Unknown ones are missing.
@@ -123,13 +170,22 @@ impl Peers {
     }
 }
 
+fn items(items: Vec<Item>) -> Result<Vec<(ProductId, i64)>, PeerError> {
+    let item = |item: Item| Some((item.product_id.parse().ok()?, item.quantity));
+    items.into_iter().map(item).collect::<Option<_>>().ok_or(PeerError::Malformed("cart"))
+}
+
+fn money(money: proto::money::v1::Money) -> Option<Money> {
+    let currency = Currency::parse(&money.currency).ok()?;
+    Some(Money { currency, minor: money.minor_units })
+}
+
 fn offer(product: Product) -> Option<(ProductId, Offer)> {
-    let price = product.price?;
-    let currency = Currency::parse(&price.currency).ok()?;
     let offer = Offer {
         sku: product.sku,
         name: product.name,
-        price: Money { currency, minor: price.minor_units },
+        price: money(product.price?)?,
+        previous_price: product.previous_price.and_then(money),
         retired: product.retired,
     };
     Some((product.product_id.parse().ok()?, offer))

@@ -1,5 +1,6 @@
 //! Every SQL statement of the order context.
 
+pub(crate) mod checkouts;
 pub(crate) mod returns;
 
 use std::collections::HashMap;
@@ -16,8 +17,10 @@ use crate::domain::{Line, Order};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// The constraint that tells a cart that was ordered before.
-pub(crate) const ONCE_PER_CART_VERSION: &str = "orders_once_per_cart_version";
+/// The constraints that tell lines of a cart that were ordered before: by another copy of this
+/// release, under the id that they left the cart for, or by a release that took none out.
+pub(crate) const ORDERED_BEFORE: [&str; 3] =
+    ["orders_pkey", "order_lines_pkey", "orders_once_per_cart_version"];
 
 /// The constraint that tells a key that was answered meanwhile.
 pub(crate) const KEY: &str = "idempotency_keys_pkey";
@@ -52,18 +55,26 @@ pub(crate) struct Key {
     pub kept: Option<KeptReply>,
 }
 
-/// Takes the key until the end of the transaction. An answer that is committed between the
+/// Takes the key until the end of the transaction, and keeps the order from being abandoned
+/// meanwhile ([`checkouts::lock`]). An answer that is committed between the
 /// statement's snapshot and its lock is not seen; [`insert`] then fails on [`KEY`].
-pub(crate) async fn take_key(tx: &mut PgConnection, user: UserId, key: &str) -> Result<Key> {
+pub(crate) async fn take_key(
+    tx: &mut PgConnection,
+    user: UserId,
+    key: &str,
+    order: OrderId,
+) -> Result<Key> {
     let row = sqlx::query!(
         r#"select pg_try_advisory_xact_lock(hashtextextended($1::text || $4, 0)) as "locked!",
+               pg_advisory_xact_lock_shared(hashtextextended($5::text, 1)) as "placing!: ()",
                now() as "now!", fingerprint as "fingerprint?", reply as "reply?"
            from (values (1)) one
            left join idempotency_keys on shard = $2 and user_id = $3 and key = $4"#,
         user.to_string(),
         user.shard().column(),
         user.uuid(),
-        key
+        key,
+        order.to_string()
     )
     .fetch_one(tx)
     .await?;
@@ -82,8 +93,8 @@ pub(crate) struct NewOrder<'a> {
     pub reply: &'a [u8],
 }
 
-/// Writes order, lines and key in one statement.
-pub(crate) async fn insert(tx: &mut PgConnection, new: NewOrder<'_>) -> Result<()> {
+/// Writes order, lines and key in one statement. False: the order was abandoned before.
+pub(crate) async fn insert(tx: &mut PgConnection, new: NewOrder<'_>) -> Result<bool> {
     let NewOrder { order, ship_to, deadline_seconds, key, fingerprint, reply } = new;
     let products: Vec<Uuid> = order.lines.iter().map(|line| line.product.uuid()).collect();
     let skus: Vec<&str> = order.lines.iter().map(|line| &*line.sku).collect();
@@ -91,19 +102,23 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: NewOrder<'_>) -> Result<(
     let quantities: Vec<i64> = order.lines.iter().map(|line| line.quantity).collect();
     let prices: Vec<i64> = order.lines.iter().map(|line| line.unit_price.minor).collect();
     sqlx::query!(
-        "with new_order as (
+        "with live as (
+             select where not exists (
+                 select from abandoned_checkouts where shard = $1 and order_id = $2)
+         ), new_order as (
              insert into orders (shard, order_id, user_id, cart_id, cart_version,
                  payment_method_id, currency, total_minor, ship_to, placed_at, deadline_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::timestamptz,
-                 $10::timestamptz + make_interval(secs => $11))
+             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::timestamptz,
+                 $10::timestamptz + make_interval(secs => $11)
+             from live
          ), new_key as (
              insert into idempotency_keys (shard, user_id, key, fingerprint, reply)
-             values ($1, $3, $12, $13, $14)
+             select $1, $3, $12, $13, $14 from live
          )
          insert into order_lines (shard, order_id, line_no, product_id, sku, name, quantity,
              unit_price_minor)
          select $1, $2, l.line_no, l.product_id, l.sku, l.name, l.quantity, l.unit_price_minor
-         from unnest($15::uuid[], $16::text[], $17::text[], $18::bigint[], $19::bigint[])
+         from live, unnest($15::uuid[], $16::text[], $17::text[], $18::bigint[], $19::bigint[])
              with ordinality l(product_id, sku, name, quantity, unit_price_minor, line_no)",
         order.id.shard().column(),
         order.id.uuid(),
@@ -126,8 +141,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: NewOrder<'_>) -> Result<(
         &prices
     )
     .execute(tx)
-    .await?;
-    Ok(())
+    .await
+    .map(|written| written.rows_affected() > 0) // an order has a line
 }
 
 /// An order's row.
@@ -149,16 +164,20 @@ struct Row {
 }
 
 impl Row {
+    fn state(state: &str, reason: Option<&str>) -> Result<State> {
+        State::parse(state, reason).ok_or_else(|| sqlx::Error::Decode("orders.state".into()))
+    }
+
     /// The order without its lines. An error is a row that no version of this code wrote.
     fn order(self) -> Result<Order> {
         let decode = |what: &str| sqlx::Error::Decode(format!("orders.{what}").into());
-        let state = State::parse(&self.state, self.cancel_reason.as_deref());
+        let state = Self::state(&self.state, self.cancel_reason.as_deref())?;
         let currency = Currency::parse(&self.currency).map_err(|_| decode("currency"))?;
         Ok(Order {
             id: self.order_id.into(),
             user: self.user_id.into(),
             cart: (self.cart_id.into(), self.cart_version),
-            state: state.ok_or_else(|| decode("state"))?,
+            state,
             payment_method: self.payment_method_id.into(),
             total: Money { currency, minor: self.total_minor },
             refunded: Money { currency, minor: self.refunded_minor },

@@ -127,7 +127,7 @@ impl App {
             receive(&mut tx, &receipts).await?;
             app.outbox.publish(&mut tx, &[catalogued(&product, &Event::Added)]).await?;
             tx.commit().await?;
-            Ok(Offered { product, available: offer.opening_stock })
+            Ok(Offered { product, available: offer.opening_stock, previous_price: None })
         };
         self.database.unit_of_work(work).await
     }

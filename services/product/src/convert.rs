@@ -190,7 +190,7 @@ pub(crate) fn money(money: Money) -> ProtoMoney {
 }
 
 pub(crate) fn product(offered: Offered) -> wire::Product {
-    let Offered { product, available } = offered;
+    let Offered { product, available, previous_price } = offered;
     wire::Product {
         product_id: product.id.to_string(),
         sku: product.sku,
@@ -201,6 +201,7 @@ pub(crate) fn product(offered: Offered) -> wire::Product {
         version: product.version,
         retired: product.retired,
         available,
+        previous_price: previous_price.map(money),
     }
 }
 

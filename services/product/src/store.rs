@@ -22,6 +22,8 @@ pub(crate) const ONE_PRODUCT_PER_SKU: &str = "products_sku_unique";
 pub(crate) struct Offered {
     pub product: Product,
     pub available: i64,
+    /// The price before this one, if it changed within a day.
+    pub previous_price: Option<Money>,
 }
 
 struct Row {
@@ -31,6 +33,7 @@ struct Row {
     description: String,
     category: String,
     price_minor: i64,
+    previous_price_minor: Option<i64>,
     currency: String,
     version: i64,
     retired: bool,
@@ -51,7 +54,8 @@ impl Row {
             version: self.version,
             retired: self.retired,
         };
-        Ok(Offered { product, available })
+        let previous_price = self.previous_price_minor.map(|minor| Money { currency, minor });
+        Ok(Offered { product, available, previous_price })
     }
 }
 
@@ -61,6 +65,8 @@ macro_rules! products {
         sqlx::query_as!(
             Row,
             r#"select p.product_id, p.sku, p.name, p.description, p.category, p.price_minor,
+                   case when p.price_changed_at > now() - interval '24 hours'
+                       then p.previous_price_minor end as previous_price_minor,
                    p.currency, p.version, p.retired_at is not null as "retired!",
                    s.on_hand - s.reserved as "available!"
                from products p join stock s on s.product_id = p.product_id "# + $rest,
@@ -142,7 +148,7 @@ pub(crate) async fn search(pool: &Pool, query: &str, limit: i64) -> Result<Vec<O
     let rows = sqlx::query_as!(
         Row,
         r#"select p.product_id, p.sku, p.name, p.description, p.category, p.price_minor,
-               p.currency, p.version, false as "retired!", s.on_hand - s.reserved as "available!"
+               null::bigint as previous_price_minor, p.currency, p.version, false as "retired!", s.on_hand - s.reserved as "available!"
            from (
                select *, ts_rank_cd(search, websearch_to_tsquery('english', $1)) as rank
                from products
@@ -195,6 +201,11 @@ pub(crate) async fn update(tx: &mut PgConnection, products: &[&Product]) -> Resu
     sqlx::query!(
         "update products p set name = c.name, description = c.description,
              category = c.category, price_minor = c.price_minor, currency = c.currency,
+             previous_price_minor = case when c.price_minor = p.price_minor
+                 and c.currency = p.currency then p.previous_price_minor
+                 when c.currency = p.currency then p.price_minor end,
+             price_changed_at = case when c.price_minor = p.price_minor
+                 and c.currency = p.currency then p.price_changed_at else now() end,
              version = c.version,
              retired_at = case when c.retired then coalesce(p.retired_at, now()) end
          from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[],

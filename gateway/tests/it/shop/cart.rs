@@ -27,7 +27,7 @@ impl CartService for Shop {
         let cart::PutItemRequest { cart_id, product_id, quantity } =
             self.enter("PutItem", request).await?;
         let items = vec![cart::Item { product_id, quantity }];
-        self.state().cart = Cart { cart_id, version: 1, items };
+        self.state().cart = Cart { cart_id, version: 1, items, ..Cart::default() };
         ok(cart::PutItemResponse { cart: self.cart() })
     }
 
@@ -53,5 +53,31 @@ impl CartService for Shop {
     ) -> Answer<cart::MergeCartResponse> {
         self.enter("MergeCart", request).await?;
         ok(cart::MergeCartResponse { cart: self.cart() })
+    }
+
+    // What order alone calls.
+
+    async fn begin_checkout(
+        &self,
+        request: Request<cart::BeginCheckoutRequest>,
+    ) -> Answer<cart::BeginCheckoutResponse> {
+        self.enter("BeginCheckout", request).await?;
+        ok(cart::BeginCheckoutResponse::default())
+    }
+
+    async fn resolve_checkout(
+        &self,
+        request: Request<cart::ResolveCheckoutRequest>,
+    ) -> Answer<cart::ResolveCheckoutResponse> {
+        self.enter("ResolveCheckout", request).await?;
+        ok(cart::ResolveCheckoutResponse::default())
+    }
+
+    async fn list_unresolved_checkouts(
+        &self,
+        request: Request<cart::ListUnresolvedCheckoutsRequest>,
+    ) -> Answer<cart::ListUnresolvedCheckoutsResponse> {
+        self.enter("ListUnresolvedCheckouts", request).await?;
+        ok(cart::ListUnresolvedCheckoutsResponse::default())
     }
 }

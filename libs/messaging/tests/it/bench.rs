@@ -48,7 +48,7 @@ impl Context {
     pub async fn confirm(&self, shard: Shard) -> OrderId {
         let id = OrderId::mint_on(shard);
         let mut tx = self.database.begin(shard).await.unwrap();
-        let event = OrderConfirmed { order_id: id.to_string() };
+        let event = OrderConfirmed { order_id: id.to_string(), ..OrderConfirmed::default() };
         self.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
         tx.commit().await.unwrap();
         id

@@ -27,7 +27,8 @@ async fn an_event_exists_if_and_only_if_its_transaction_committed() {
                 if step % 3 == 0 {
                     let id = OrderId::mint_on(Shard(writer * 31));
                     let mut tx = context.database.begin(id.shard()).await.unwrap();
-                    let event = OrderConfirmed { order_id: id.to_string() };
+                    let event =
+                        OrderConfirmed { order_id: id.to_string(), ..OrderConfirmed::default() };
                     context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
                     drop(tx);
                 } else {

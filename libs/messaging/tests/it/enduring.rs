@@ -39,7 +39,8 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
             for step in 0..STEPS {
                 let id = OrderId::mint_on(Shard(7));
                 let mut tx = database.begin(id.shard()).await.unwrap();
-                let event = OrderConfirmed { order_id: id.to_string() };
+                let event =
+                    OrderConfirmed { order_id: id.to_string(), ..OrderConfirmed::default() };
                 context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
                 sleep(Duration::from_millis((writer * 97 + step * 211) % 500)).await; // the fault itself
                 if step % 3 > 0 {

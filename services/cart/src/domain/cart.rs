@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kernel::{ProductId, UserId};
+use kernel::{OrderId, ProductId, UserId};
 
 /// What somebody wants to buy: products and quantities, never prices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Cart {
     pub version: i64,
     /// One for each product, in the order in which the products were first put in.
     pub lines: Vec<Line>,
+    /// The orders that lines have left for and whose end is not known yet.
+    pub checkouts: Vec<OrderId>,
 }
 
 /// Whether a cart can be used.

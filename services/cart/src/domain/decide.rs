@@ -22,8 +22,8 @@ pub enum Command {
     Clear,
     /// Subtract what was ordered, and leave what was added since.
     TakeOut(Vec<(ProductId, i64)>),
-    /// Add the lines of a guest's cart. Never refused, because nobody is there to correct it:
-    /// quantities are capped, and what does not fit stays out.
+    /// Add the lines of a guest's cart, or of a checkout that sold nothing. Never refused, because
+    /// nobody is there to correct it: quantities are capped, and what does not fit stays out.
     TakeIn(Vec<Line>),
 }
 
@@ -116,7 +116,7 @@ mod tests {
             position: n as i64,
         };
         let lines = quantities.iter().enumerate().map(line).collect();
-        Cart { state: State::Open, version: 1, lines }
+        Cart { version: 1, lines, ..Cart::default() }
     }
 
     fn after(cart: &Cart, command: &Command) -> Cart {
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_cart_of_an_erased_account_stays_empty() {
-        let erased = Cart { state: State::Erased, version: 4, lines: vec![] };
+        let erased = Cart { state: State::Erased, version: 4, ..Cart::default() };
         let refused = decide(&erased, &Command::Put(product(0), 1)).unwrap_err();
         assert_eq!(refused, Rejection::AccountErased);
         assert_eq!(after(&erased, &Command::TakeIn(cart(&[1]).lines)), erased);

@@ -19,6 +19,9 @@ pub enum Rejection {
     /// A guest's request must name its cart.
     #[error("name a cart or sign in")]
     CartUnnamed,
+    /// It is not as the caller has seen it.
+    #[error("the cart has changed meanwhile")]
+    CartChanged,
     /// The account was erased, and its cart with it.
     #[error("the account has been erased")]
     AccountErased,
@@ -32,6 +35,7 @@ impl Rejection {
             Self::TooManyLines => "too_many_lines",
             Self::NotYours => "cart_not_yours",
             Self::CartUnnamed => "cart_unnamed",
+            Self::CartChanged => "cart_changed",
             Self::AccountErased => "account_erased",
         }
     }

@@ -1,4 +1,5 @@
-//! Orders take out what they bought; erased users take their carts along.
+//! Orders of an older release take out what they bought when cart hears of them; erased users take
+//! their carts along.
 
 use kernel::{OrderId, ProductId, UserId};
 use messaging::{Bus, Options};
@@ -11,7 +12,7 @@ use tonic::Code;
 
 use crate::shop::{LIMIT, NOBODY, SHARDS, Shop};
 
-/// Publishes that a user's cart was ordered.
+/// Publishes that a user's cart was ordered, as releases before 0.2 did.
 async fn place(orders: &Publisher, user: UserId, lines: &[(ProductId, i64)]) {
     let order = OrderId::mint_on(user.shard());
     let line = |&(product, quantity): &(ProductId, i64)| Line {
@@ -24,6 +25,7 @@ async fn place(orders: &Publisher, user: UserId, lines: &[(ProductId, i64)]) {
         cart_id: user.to_string(),
         cart_version: 1,
         lines: lines.iter().map(line).collect(),
+        left_cart: false,
     };
     orders.publish(order, &event).await;
 }

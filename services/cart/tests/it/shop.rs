@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use identity::Role;
-use kernel::{CartId, ProductId, Shard, UserId};
+use kernel::{CartId, OrderId, ProductId, Shard, UserId};
 use proto::cart::v1::cart_service_client::CartServiceClient;
 use proto::cart::v1::{
-    Cart, ClearCartRequest, GetCartRequest, Item, MergeCartRequest, PutItemRequest,
-    RemoveItemRequest,
+    BeginCheckoutRequest, Cart, CheckoutOutcome, ClearCartRequest, GetCartRequest, Item,
+    ListUnresolvedCheckoutsRequest, MergeCartRequest, PutItemRequest, RemoveItemRequest,
+    ResolveCheckoutRequest,
 };
 use rpc::Channel;
 use testkit::{Running, World, eventually};
@@ -98,6 +99,36 @@ impl Shop {
         Ok(answer.into_inner().cart.expect("a cart"))
     }
 
+    pub async fn begin(
+        &self,
+        user: UserId,
+        order: OrderId,
+        version: i64,
+    ) -> Result<Vec<(ProductId, i64)>, Status> {
+        let order_id = order.to_string();
+        let request = BeginCheckoutRequest { order_id, cart_version: version };
+        let request = self.request(Some(user), request);
+        let begun = self.as_seen_by("order").begin_checkout(request).await?.into_inner();
+        Ok(begun.items.iter().map(item).collect())
+    }
+
+    pub async fn resolve(&self, user: UserId, order: OrderId, outcome: CheckoutOutcome) {
+        let request = ResolveCheckoutRequest {
+            cart_id: user.to_string(),
+            order_id: order.to_string(),
+            outcome: outcome.into(),
+        };
+        self.as_seen_by("order").resolve_checkout(request).await.expect("resolved");
+    }
+
+    /// The orders of checkouts that cart wants to be told about.
+    pub async fn unresolved(&self) -> Vec<String> {
+        let request = ListUnresolvedCheckoutsRequest { limit: 10 };
+        let answer = self.as_seen_by("order").list_unresolved_checkouts(request).await;
+        let checkouts = answer.expect("a list").into_inner().checkouts;
+        checkouts.into_iter().map(|checkout| checkout.order_id).collect()
+    }
+
     /// SQL on the database of a shard.
     pub fn sql(&self, shard: Shard, statements: &str) -> String {
         self.world
@@ -116,6 +147,9 @@ impl Shop {
 
 /// What is in a cart.
 pub fn items(cart: &Cart) -> Vec<(ProductId, i64)> {
-    let item = |item: &Item| (item.product_id.parse().expect("an id"), item.quantity);
     cart.items.iter().map(item).collect()
+}
+
+fn item(item: &Item) -> (ProductId, i64) {
+    (item.product_id.parse().expect("an id"), item.quantity)
 }

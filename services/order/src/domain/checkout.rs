@@ -157,6 +157,14 @@ impl Reason {
         }
     }
 
+    /// Whether what was ordered goes back into the cart: the customer still wants it.
+    pub fn returns_to_cart(self) -> bool {
+        match self {
+            Self::OutOfStock | Self::PaymentDeclined | Self::Deadline => true,
+            Self::Customer => false,
+        }
+    }
+
     fn parse(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.code() == code)
     }

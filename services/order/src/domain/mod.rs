@@ -8,4 +8,4 @@ mod order;
 mod rejection;
 
 pub use order::{Line, Order, Return};
-pub use rejection::Rejection;
+pub use rejection::{Rejection, TotalChanged};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kernel::{Money, ProductId};
 
-use super::{Line, Rejection};
+use super::{Line, Rejection, TotalChanged};
 
 /// Real invoices have more than a thousand lines.
 pub const LINES_MAX: usize = 2_000;
@@ -18,6 +18,8 @@ pub struct Offer {
     pub name: String,
     /// For one.
     pub price: Money,
+    /// The one before, if it moved of late.
+    pub previous_price: Option<Money>,
     /// Off sale.
     pub retired: bool,
 }
@@ -39,6 +41,24 @@ pub fn price(
         .collect::<Result<Vec<_>, _>>()?;
     let total = total(&lines).ok_or(Rejection::AmountOutOfRange)?;
     Ok((lines, total))
+}
+
+/// Refuses a total that is not the one that the customer has agreed to.
+pub fn check_total(
+    expected: Option<Money>,
+    total: Money,
+    lines: &[Line],
+    offers: &HashMap<ProductId, Offer>,
+) -> Result<(), Rejection> {
+    match expected {
+        Some(expected) if expected.currency != total.currency => Err(Rejection::ExpectedCurrency),
+        Some(expected) if expected != total => {
+            let before = |line: &Line| offers.get(&line.product)?.previous_price;
+            let moved = lines.iter().filter_map(|line| Some((line.clone(), before(line)?)));
+            Err(Rejection::TotalChanged(Box::new(TotalChanged { total, moved: moved.collect() })))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn line(product: ProductId, quantity: i64, offer: Option<&Offer>) -> Result<Line, Rejection> {
@@ -72,6 +92,7 @@ mod tests {
             sku: "CUP".into(),
             name: "cup".into(),
             price: Money::gbp(price),
+            previous_price: None,
             retired: false,
         };
         (product, HashMap::from([(product, offer)]))
@@ -85,6 +106,23 @@ mod tests {
         let (lines, total) = price(&[(cup, 2), (bowl, 3)], &offers).unwrap();
         assert_eq!(total, Money::gbp(810));
         assert_eq!(lines.iter().map(|line| line.product).collect::<Vec<_>>(), [cup, bowl]);
+    }
+
+    #[test]
+    fn another_total_than_was_agreed_to_is_refused_with_the_lines_that_moved() {
+        let (cup, mut offers) = shop(255);
+        let (bowl, more) = shop(100);
+        offers.extend(more);
+        offers.get_mut(&cup).unwrap().previous_price = Some(Money::gbp(240));
+        let (lines, total) = price(&[(cup, 2), (bowl, 3)], &offers).unwrap();
+        let check = |expected| check_total(expected, total, &lines, &offers);
+        assert_eq!(check(None), Ok(()));
+        assert_eq!(check(Some(Money::gbp(810))), Ok(()));
+        let moved = vec![(lines[0].clone(), Money::gbp(240))];
+        let changed = Rejection::TotalChanged(Box::new(TotalChanged { total, moved }));
+        assert_eq!(check(Some(Money::gbp(780))), Err(changed));
+        let euro = Money { currency: kernel::Currency::parse("EUR").unwrap(), minor: 810 };
+        assert_eq!(check(Some(euro)), Err(Rejection::ExpectedCurrency));
     }
 
     #[test]

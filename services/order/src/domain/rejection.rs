@@ -1,7 +1,9 @@
 //! Everything that an order can refuse.
 
-use kernel::ProductId;
+use kernel::{Money, ProductId};
 use thiserror::Error;
+
+use super::Line;
 
 /// A refusal, with a stable [`Rejection::code`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -18,9 +20,12 @@ pub enum Rejection {
     /// Nothing to order.
     #[error("the cart is empty")]
     CartEmpty,
-    /// This version of the cart was ordered before, perhaps in another tab.
+    /// All that was in the cart is ordered, perhaps in another tab.
     #[error("this cart has been ordered already")]
     CartAlreadyOrdered,
+    /// It changed while it was being ordered, over and over.
+    #[error("the cart changed while it was being ordered: look at it and try again")]
+    CartChanged,
     /// More lines than an order may have.
     #[error("an order has at most {max} lines")]
     TooManyLines {
@@ -33,6 +38,12 @@ pub enum Rejection {
     /// The sum does not fit, or mixes currencies.
     #[error("the total cannot be computed")]
     AmountOutOfRange,
+    /// It costs something else than the customer has agreed to.
+    #[error("the total is {} {} by now", .0.total.minor, .0.total.currency.code())]
+    TotalChanged(Box<TotalChanged>),
+    /// The customer agreed to a total in another currency.
+    #[error("must be in the currency of the cart")]
+    ExpectedCurrency,
     /// The user has no address to send to.
     #[error("add an address first")]
     AddressMissing,
@@ -58,6 +69,15 @@ pub enum Rejection {
     NothingToReturn,
 }
 
+/// What the cart costs now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TotalChanged {
+    /// All of it.
+    pub total: Money,
+    /// The lines whose price moved of late, each with the price before.
+    pub moved: Vec<(Line, Money)>,
+}
+
 impl Rejection {
     /// The stable code, for programs.
     pub fn code(&self) -> &'static str {
@@ -67,8 +87,11 @@ impl Rejection {
             Self::OrderNotConfirmed => "order_not_confirmed",
             Self::CartEmpty => "cart_empty",
             Self::CartAlreadyOrdered => "cart_already_ordered",
+            Self::CartChanged => "cart_changed",
             Self::TooManyLines { .. } => "too_many_lines",
             Self::ProductUnavailable(_) => "product_unavailable",
+            Self::TotalChanged(_) => "total_changed",
+            Self::ExpectedCurrency => "invalid",
             Self::AmountOutOfRange => "amount_out_of_range",
             Self::AddressMissing => "address_missing",
             Self::AddressNotFound => "address_not_found",

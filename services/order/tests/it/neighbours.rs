@@ -6,7 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use proto::cart::v1::cart_service_server::{CartService, CartServiceServer};
-use proto::cart::v1::{self as cart, Cart, GetCartRequest, GetCartResponse};
+use proto::cart::v1::list_unresolved_checkouts_response::Checkout;
+use proto::cart::v1::{
+    self as cart, BeginCheckoutRequest, BeginCheckoutResponse, Cart, CheckoutOutcome,
+    GetCartRequest, GetCartResponse, ListUnresolvedCheckoutsRequest,
+    ListUnresolvedCheckoutsResponse, ResolveCheckoutRequest, ResolveCheckoutResponse,
+};
 use proto::money::v1::Money;
 use proto::product::v1::product_service_server::{ProductService, ProductServiceServer};
 use proto::product::v1::{self as product, BatchGetProductsRequest, BatchGetProductsResponse};
@@ -17,15 +22,40 @@ use testkit::World;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::shop::Customer;
+
 /// What the neighbours answer; tests change it.
 #[derive(Clone, Default)]
 pub struct Neighbours {
     pub carts: Arc<Mutex<HashMap<String, Cart>>>,
+    /// What orders have got, by order.
+    pub checkouts: Arc<Mutex<HashMap<String, BeginCheckoutResponse>>>,
+    /// What cart lists as unresolved.
+    pub unresolved: Arc<Mutex<Vec<Checkout>>>,
+    /// What cart was told.
+    pub outcomes: Arc<Mutex<Vec<(String, CheckoutOutcome)>>>,
+    /// The calls of BeginCheckout that succeed and whose answer is lost.
+    pub answers_lost: Arc<Mutex<u32>>,
     pub products: Arc<Mutex<Vec<product::Product>>>,
     pub without_address: Arc<Mutex<bool>>,
 }
 
 impl Neighbours {
+    /// The customer's cart as it is.
+    pub fn cart(&self, customer: &Customer) -> Cart {
+        self.carts.lock().unwrap()[&customer.user.to_string()].clone()
+    }
+
+    /// Moves the lines of the cart into this checkout again, as a call does that arrives late.
+    pub fn give_again(&self, customer: &Customer, order_id: &str) {
+        let mut carts = self.carts.lock().unwrap();
+        let cart = carts.get_mut(&customer.user.to_string()).unwrap();
+        let items = std::mem::take(&mut cart.items);
+        let begun = BeginCheckoutResponse { cart_version: cart.version, items };
+        cart.checkout_order_ids.push(order_id.to_owned());
+        self.checkouts.lock().unwrap().insert(order_id.to_owned(), begun);
+    }
+
     /// Serves all three under their own names. Answers where.
     pub fn serve(&self, world: &World, stop: &CancellationToken) -> [SocketAddr; 3] {
         [
@@ -78,6 +108,64 @@ impl CartService for Neighbours {
         let owner = subject(&request);
         let cart = self.carts.lock().unwrap().get(&owner).cloned().unwrap_or_default();
         Ok(Response::new(GetCartResponse { cart: Some(cart) }))
+    }
+
+    async fn begin_checkout(
+        &self,
+        request: Request<BeginCheckoutRequest>,
+    ) -> Answer<BeginCheckoutResponse> {
+        let owner = subject(&request);
+        let BeginCheckoutRequest { order_id, cart_version } = request.into_inner();
+        let mut checkouts = self.checkouts.lock().unwrap();
+        if !checkouts.contains_key(&order_id) {
+            let mut carts = self.carts.lock().unwrap();
+            let cart = carts.entry(owner).or_default();
+            if cart.version != cart_version || cart.items.is_empty() {
+                return Err(Status::aborted("the cart has changed meanwhile"));
+            }
+            cart.version += 1;
+            cart.checkout_order_ids.push(order_id.clone());
+            let items = std::mem::take(&mut cart.items);
+            checkouts.insert(order_id.clone(), BeginCheckoutResponse { cart_version, items });
+        }
+        let mut lost = self.answers_lost.lock().unwrap();
+        if *lost > 0 {
+            *lost -= 1;
+            return Err(Status::internal("the answer was lost"));
+        }
+        Ok(Response::new(checkouts[&order_id].clone()))
+    }
+
+    async fn resolve_checkout(
+        &self,
+        request: Request<ResolveCheckoutRequest>,
+    ) -> Answer<ResolveCheckoutResponse> {
+        let request = request.into_inner();
+        let outcome = request.outcome();
+        self.outcomes.lock().unwrap().push((request.order_id.clone(), outcome));
+        if outcome != CheckoutOutcome::UnderWay {
+            self.unresolved
+                .lock()
+                .unwrap()
+                .retain(|checkout| checkout.order_id != request.order_id);
+            let checkout = self.checkouts.lock().unwrap().remove(&request.order_id);
+            let mut carts = self.carts.lock().unwrap();
+            let cart = carts.entry(request.cart_id).or_default();
+            cart.checkout_order_ids.retain(|id| *id != request.order_id);
+            if let Some(checkout) = checkout.filter(|_| outcome == CheckoutOutcome::Returned) {
+                cart.version += 1;
+                cart.items.extend(checkout.items);
+            }
+        }
+        Ok(Response::new(ResolveCheckoutResponse {}))
+    }
+
+    async fn list_unresolved_checkouts(
+        &self,
+        _: Request<ListUnresolvedCheckoutsRequest>,
+    ) -> Answer<ListUnresolvedCheckoutsResponse> {
+        let checkouts = self.unresolved.lock().unwrap().clone();
+        Ok(Response::new(ListUnresolvedCheckoutsResponse { checkouts }))
     }
 
     not_asked! {

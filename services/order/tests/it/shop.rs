@@ -5,7 +5,8 @@ use std::time::Duration;
 use identity::Role;
 use kernel::{OrderId, PaymentMethodId, ProductId, Shard, UserId};
 use order::Config;
-use proto::cart::v1::{Cart, Item};
+use proto::cart::v1::Item;
+use proto::money::v1::Money;
 use proto::order::v1::order_service_client::OrderServiceClient;
 use proto::order::v1::{GetOrderRequest, Order, OrderPlaced, PlaceOrderRequest, State};
 use rpc::Channel;
@@ -79,15 +80,39 @@ impl Shop {
     pub fn fill(&self, customer: &Customer, version: i64, quantity: i64) {
         let item = Item { product_id: customer.product.to_string(), quantity };
         let items = if quantity > 0 { vec![item] } else { Vec::new() };
-        let cart = Cart { cart_id: customer.user.to_string(), version, items };
-        self.neighbours.carts.lock().unwrap().insert(customer.user.to_string(), cart);
+        let mut carts = self.neighbours.carts.lock().unwrap();
+        let cart = carts.entry(customer.user.to_string()).or_default();
+        (cart.version, cart.items) = (version, items);
+    }
+
+    /// Puts so many of the customer's product in the cart, as it is now.
+    pub fn put(&self, customer: &Customer, quantity: i64) {
+        let version = self.neighbours.cart(customer).version + 1;
+        self.fill(customer, version, quantity);
+    }
+
+    /// From now on the customer buys something else.
+    pub fn change_product(&self, customer: &mut Customer) {
+        customer.product = ProductId::mint();
+        let product = product(customer.product.to_string());
+        self.neighbours.products.lock().unwrap().push(product);
     }
 
     pub async fn place(&self, customer: &Customer, key: &str) -> Result<Order, Status> {
+        self.place_for(customer, key, None).await
+    }
+
+    pub async fn place_for(
+        &self,
+        customer: &Customer,
+        key: &str,
+        expected_total: Option<Money>,
+    ) -> Result<Order, Status> {
         let request = PlaceOrderRequest {
             idempotency_key: key.into(),
             payment_method_id: customer.payment_method.to_string(),
             address_id: String::new(),
+            expected_total,
         };
         let reply = self.client.clone().place_order(customer.request(request)).await?;
         Ok(reply.into_inner().order.unwrap())
@@ -142,7 +167,8 @@ pub fn id(order: &Order) -> OrderId {
 
 /// The refusal's stable reason.
 pub fn reason<T: std::fmt::Debug>(refused: Result<T, Status>) -> String {
-    rpc::status::reason(&refused.unwrap_err()).unwrap()
+    let refused = refused.unwrap_err();
+    rpc::status::reason(&refused).unwrap_or_else(|| panic!("no reason: {refused:?}"))
 }
 
 pub fn same(placed: &OrderPlaced, order: &Order) -> bool {

@@ -148,7 +148,8 @@ impl Shop {
     }
 
     pub async fn cancel(&self, order: OrderId) {
-        let event = OrderCancelled { order_id: order.to_string(), reason: "customer".into() };
+        let (order_id, reason) = (order.to_string(), "customer".to_owned());
+        let event = OrderCancelled { order_id, reason, ..OrderCancelled::default() };
         self.order.publish(order, &event).await;
     }
 

@@ -189,17 +189,20 @@ impl Orders {
             cart_id: UserId::mint().to_string(),
             cart_version: 1,
             lines: lines.iter().map(line).collect(),
+            left_cart: true,
         };
         self.0.publish(order, &event).await;
     }
 
     pub async fn confirmed(&self, order: OrderId) {
-        self.0.publish(order, &OrderConfirmed { order_id: order.to_string() }).await;
+        let (order_id, user_id) = (order.to_string(), UserId::mint().to_string());
+        self.0.publish(order, &OrderConfirmed { order_id, user_id }).await;
     }
 
     pub async fn cancelled(&self, order: OrderId) {
-        let reason = "customer".to_owned();
-        self.0.publish(order, &OrderCancelled { order_id: order.to_string(), reason }).await;
+        let (order_id, reason) = (order.to_string(), "customer".to_owned());
+        let event = OrderCancelled { order_id, reason, ..OrderCancelled::default() };
+        self.0.publish(order, &event).await;
     }
 
     pub async fn returned(&self, order: OrderId, id: ReturnId, lines: &[(ProductId, i64)]) {

@@ -26,6 +26,7 @@ fn passed(point: Point) -> &'static [(&'static str, Deed)] {
     match point {
         Point::CommitBefore | Point::CommitAfter => &[
             ("order", Buys),
+            ("order", BuysAgain),
             ("order", Pays),
             ("order", Cancels),
             ("order", Waits),
@@ -33,6 +34,9 @@ fn passed(point: Point) -> &'static [(&'static str, Deed)] {
             ("product", Buys),
             ("product", Delivers),
             ("cart", Buys),
+            ("cart", BuysAgain),
+            ("cart", BuysInVain),
+            ("cart", Waits),
             ("cart", SignsIn),
             ("payment", Buys),
             ("payment", Pays),
@@ -42,6 +46,7 @@ fn passed(point: Point) -> &'static [(&'static str, Deed)] {
             ("cart", Erases),
             ("order", Erases),
         ],
+        Point::CheckoutBegun => &[("cart", Buys), ("cart", BuysAgain), ("cart", BuysInVain)],
         Point::RelayFetched | Point::RelayPublished | Point::RelayMarked => {
             &[("order", Buys), ("product", Buys), ("payment", Buys), ("user", Registers)]
         }

@@ -18,6 +18,10 @@ use crate::world::{World, until};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     Buys,
+    /// Two products, one after the other, without a pause.
+    BuysAgain,
+    /// With a card that is refused.
+    BuysInVain,
     /// The provider is silent until the service is armed.
     Pays,
     /// The bus is away until the service is armed, and one more piece is in the cart by then.
@@ -46,6 +50,8 @@ impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Buys => "buys",
+            Self::BuysAgain => "buys twice without a pause",
+            Self::BuysInVain => "buys with a card that is refused",
             Self::Pays => "pays",
             Self::BuysAndGoesOn => "buys and puts more in the cart",
             Self::BuysByABadLine => "buys by a bad line",
@@ -79,12 +85,13 @@ impl Story {
         let card = match deed {
             Deed::BuysByABadLine => "tok_lost",
             Deed::Cancels | Deed::Waits => "tok_hang",
+            Deed::BuysInVain => "tok_decline",
             _ => "tok_approve",
         };
         let customer = async || Shopper::with_card(&world.shop, card).await.ok();
         let shopper = until("a customer", customer).await;
         let product = match deed {
-            Deed::Delivers => world.staff.product(1).await?,
+            Deed::Delivers | Deed::BuysAgain => world.staff.product(1).await?,
             _ => world.product.clone(),
         };
         let mut story = Self { deed, shopper, product, key: fresh(), order: None };
@@ -96,7 +103,9 @@ impl Story {
         let shopper = &self.shopper;
         match self.deed {
             Deed::Registers | Deed::Delivers | Deed::Imports => {}
-            Deed::Buys | Deed::BuysByABadLine => self.fill_the_cart().await,
+            Deed::Buys | Deed::BuysByABadLine | Deed::BuysAgain | Deed::BuysInVain => {
+                self.fill_the_cart().await;
+            }
             Deed::SignsIn => self.fill_a_guests_cart().await?,
             Deed::Pays => {
                 world.shop.kill("psp", Signal::STOP)?;
@@ -136,11 +145,18 @@ impl Story {
     pub async fn go_on(&mut self, world: &World) -> Result<()> {
         let shopper = &self.shopper;
         match self.deed {
-            Deed::Buys | Deed::BuysByABadLine => {
-                let answer = until("an answer to the checkout", async || {
-                    shopper.checkout(&self.key).await.ok()
-                });
-                self.order = Some(answer.await.json()?);
+            Deed::Buys | Deed::BuysByABadLine | Deed::BuysInVain => {
+                self.order = Some(self.check_out(&self.key).await?);
+            }
+            Deed::BuysAgain => {
+                let first = self.check_out(&self.key).await?;
+                ensure!(bought(&first) == [(&*self.product, 1)], "{first}");
+                self.product.clone_from(&world.product);
+                self.fill_the_cart().await;
+                let second = self.check_out(&fresh()).await?;
+                ensure!(bought(&second) == [(&*self.product, 1)], "bought before: {second}");
+                self.order = Some(second);
+                self.shopper.reaches(&first, "confirmed").await?;
             }
             Deed::Pays => world.shop.kill("psp", Signal::CONT)?,
             Deed::BuysAndGoesOn => world.shop.start_store(Server::Nats).await?,
@@ -168,7 +184,13 @@ impl Story {
     /// Whether everything has come out as it has to.
     pub async fn end(&self, world: &World) -> Result<()> {
         match self.deed {
-            Deed::Buys | Deed::Pays | Deed::BuysByABadLine => self.is_confirmed().await?,
+            Deed::Buys | Deed::BuysAgain | Deed::Pays | Deed::BuysByABadLine => {
+                self.is_confirmed().await?;
+            }
+            Deed::BuysInVain => {
+                self.is_cancelled("payment_declined").await?;
+                self.has_it_back().await;
+            }
             Deed::BuysAndGoesOn => {
                 let order = self.order.as_ref().unwrap_or(&Value::Null);
                 self.shopper.reaches(order, "confirmed").await?;
@@ -177,7 +199,10 @@ impl Story {
                 ensure!(cart["total"] == gbp(250), "what was bought has left, once: {cart}");
             }
             Deed::Cancels => self.is_cancelled("customer").await?,
-            Deed::Waits => self.is_cancelled("deadline").await?,
+            Deed::Waits => {
+                self.is_cancelled("deadline").await?;
+                self.has_it_back().await;
+            }
             Deed::Returns => {
                 let path = self.path();
                 until("the refund", async || {
@@ -212,7 +237,7 @@ impl Story {
         }
         let Some(order) = &self.order else { return Ok(()) };
         let wanted = match self.deed {
-            Deed::Cancels | Deed::Waits => (0, 0, 0),
+            Deed::Cancels | Deed::Waits | Deed::BuysInVain => (0, 0, 0),
             Deed::Returns => (250, 250, 1),
             _ => (250, 0, 1),
         };
@@ -234,6 +259,20 @@ impl Story {
         let order = self.shopper.settles(order).await?;
         ensure!(order["cancel_reason"] == *why, "{order}");
         Ok(())
+    }
+
+    async fn check_out(&self, key: &str) -> Result<Value> {
+        let checkout = async || self.shopper.checkout(key).await.ok();
+        until("an answer to the checkout", checkout).await.json()
+    }
+
+    /// What was not sold is in the cart again, once.
+    async fn has_it_back(&self) {
+        until("the cart", async || {
+            let cart = self.shopper.get("/v1/cart").await.ok()?;
+            (cart["total"] == gbp(250)).then_some(())
+        })
+        .await;
     }
 
     fn path(&self) -> String {
@@ -313,6 +352,13 @@ impl Story {
         let (api, token) = (&world.staff.api, Some(&*world.staff.token));
         until("a receipt", async || api.post(&path, token, &body).await.ok()).await;
     }
+}
+
+/// Product and quantity of each line.
+fn bought(order: &Value) -> Vec<(&str, i64)> {
+    let lines = order["lines"].as_array().into_iter().flatten();
+    let line = |line: &Value| line["quantity"].as_i64().unwrap_or_default();
+    lines.map(|it| (it["product_id"].as_str().unwrap_or_default(), line(it))).collect()
 }
 
 async fn lose_the_bus(world: &World) -> Result<()> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
 mod buying;
+mod carts;
 mod paying;
 mod refusing;
 mod returning;
@@ -81,6 +82,8 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             buying::a_guests_cart_is_merged_at_sign_in,
             buying::a_price_change_is_what_the_next_order_pays,
             buying::an_order_of_two_thousand_lines_settles,
+            carts::unsold_goods_are_in_the_cart_again,
+            carts::nobody_pays_a_total_that_was_not_agreed_to,
             paying::a_declined_card_cancels_and_releases,
             paying::a_charge_whose_answer_was_lost_is_one_charge,
             paying::a_cancellation_while_paying_charges_nothing,
@@ -92,6 +95,8 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
         ],
         own: [
             reading::readme_runs_as_it_is_printed,
+            carts::second_checkout_excludes_lines_already_ordered,
+            carts::a_killed_cart_or_order_sells_nothing_twice,
             crashing::a_killed_service_delays_an_order_and_loses_nothing,
             crashing::services_start_without_the_bus,
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
