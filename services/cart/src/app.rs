@@ -84,7 +84,7 @@ impl App {
         let app = self.clone();
         let begin = async move {
             let pool = app.database.shard(user.shard());
-            let begun = store::begin_checkout(pool, Key::user(user), order, version).await?;
+            let begun = store::checkouts::begin(pool, Key::user(user), order, version).await?;
             crash::point(Point::CheckoutBegun);
             begun.ok_or(Error::Rejected(Rejection::CartChanged))
         };
@@ -102,7 +102,7 @@ impl App {
         let resolve = async move {
             if outcome == Outcome::UnderWay {
                 let pool = app.database.shard(key.shard());
-                return Ok(store::resolve_later(pool, key, order).await?);
+                return Ok(store::checkouts::resolve_later(pool, key, order).await?);
             }
             let mut tx = app.database.begin(key.shard()).await?;
             settle(&mut tx, BTreeMap::new(), &[(key, order, outcome)]).await?;
@@ -116,7 +116,7 @@ impl App {
     pub(crate) async fn unresolved_checkouts(&self, limit: i64) -> Result<Vec<(Key, OrderId)>> {
         let mut found = Vec::new();
         for pool in self.database.pools() {
-            match store::unresolved_checkouts(pool, limit).await {
+            match store::checkouts::unresolved(pool, limit).await {
                 Ok(some) => found.extend(some),
                 Err(error) => tracing::warn!(%error, "unresolved checkouts have to wait"),
             }
@@ -219,7 +219,7 @@ pub(crate) async fn settle(
     // Carts are locked before their checkouts, as every change of a cart does it.
     let carts = if keys.is_empty() { Vec::new() } else { store::lock_users(tx, &keys).await? };
     let unsold =
-        if ended.is_empty() { Vec::new() } else { store::end_checkouts(tx, ended).await? };
+        if ended.is_empty() { Vec::new() } else { store::checkouts::end(tx, ended).await? };
     for (key, checkout) in unsold {
         commands.entry(key).or_default().push(checkout.give_back());
     }

@@ -1,31 +1,25 @@
 //! One function per command and query: load, decide, store and publish in one unit of work.
 
+mod place;
+
 use std::time::Duration;
 
-use database::{Database, Tx, constraint};
-use futures_util::future::try_join;
-use identity::Caller;
-use kernel::{AddressId, CartId, Money, OrderId, PaymentMethodId, ProductId, ReturnId, UserId};
-use messaging::{Outbox, Outgoing};
-use sha2::{Digest as _, Sha256};
+use database::Database;
+use kernel::{OrderId, ProductId, ReturnId, UserId};
+use messaging::Outbox;
 use thiserror::Error;
-use time::OffsetDateTime;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::checkout::{self, Signal, State};
-use crate::domain::{Order, Rejection, placing, returns};
-use crate::peers::{CartContents, PeerError, Peers};
+pub(crate) use place::Checkout;
+
+use crate::domain::checkout::{self, Signal};
+use crate::domain::{Order, Rejection, returns};
+use crate::peers::{PeerError, Peers};
 use crate::watch::Watch;
-use crate::{convert, events, store};
+use crate::{events, store};
 
 const DUE_MAX: i64 = 200;
-
-/// So often a checkout is tried on a cart that changes meanwhile.
-const ROUNDS: usize = 3;
-
-/// Checkouts that are resolved in one go.
-const UNRESOLVED_MAX: u32 = 100;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
@@ -50,28 +44,6 @@ impl From<PeerError> for Error {
     }
 }
 
-/// A checkout that is asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Checkout {
-    pub key: String,
-    pub payment_method: PaymentMethodId,
-    pub address: Option<AddressId>,
-    /// What the customer has agreed to pay.
-    pub expected_total: Option<Money>,
-}
-
-impl Checkout {
-    /// Tells two requests with one key apart (SHA-256).
-    fn fingerprint(&self) -> Vec<u8> {
-        let address = self.address.map(|id| id.to_string()).unwrap_or_default();
-        let mut request = format!("{}/{address}", self.payment_method);
-        if let Some(total) = self.expected_total {
-            request.push_str(&format!("/{}{}", total.minor, total.currency.code()));
-        }
-        Sha256::digest(request).to_vec()
-    }
-}
-
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct App {
@@ -92,212 +64,6 @@ impl App {
     ) -> Self {
         let (database, outbox, watch) = (database.clone(), outbox.clone(), watch.clone());
         Self { database, outbox, peers, watch, deadline }
-    }
-
-    /// Orders the caller's cart. The answer is the encoded reply, kept under the key. A refusal is
-    /// not kept, and is only given when the key has no answer at that moment: the request that
-    /// gave it one may have emptied the cart under our eyes.
-    pub(crate) async fn place(
-        &self,
-        caller: &Caller,
-        checkout: Checkout,
-    ) -> Result<Vec<u8>, Error> {
-        if let Some(reply) = self.kept(caller.user, &checkout).await? {
-            return Ok(reply);
-        }
-        let mut placed = Err(Rejection::CartChanged.into());
-        for _ in 0..ROUNDS {
-            placed = self.place_cart(caller, &checkout).await;
-            if !matches!(placed, Err(Error::Rejected(Rejection::CartChanged))) {
-                break;
-            }
-        }
-        match placed {
-            Err(Error::Rejected(refusal)) => {
-                self.kept(caller.user, &checkout).await?.ok_or(Error::Rejected(refusal))
-            }
-            other => other,
-        }
-    }
-
-    /// Everything that can be refused is, before the lines leave the cart; and they leave it before
-    /// the order is written. So whatever dies in between, they are in no cart and in no order, and
-    /// come back as soon as it is certain that the order will never be written ([`Self::resolve`]).
-    async fn place_cart(&self, caller: &Caller, checkout: &Checkout) -> Result<Vec<u8>, Error> {
-        let cart = self.peers.cart(caller).await?;
-        if cart.items.is_empty() {
-            return self.take_up(caller, checkout, cart).await;
-        }
-        let (id, version) = (OrderId::mint_on(store::home(caller.user)), cart.version);
-        let priced = self.price(caller, checkout, cart).await?;
-        self.peers.begin_checkout(caller, id, version).await?;
-        self.place_begun(caller.user, id, checkout.clone(), priced).await
-    }
-
-    /// An empty cart: there may be a checkout that was cut off after it had taken the lines.
-    async fn take_up(
-        &self,
-        caller: &Caller,
-        checkout: &Checkout,
-        cart: CartContents,
-    ) -> Result<Vec<u8>, Error> {
-        if cart.checkouts.is_empty() {
-            return Err(Rejection::CartEmpty.into());
-        }
-        let pool = self.database.shard(store::home(caller.user));
-        let unplaced = store::checkouts::unplaced(pool, caller.user, &cart.checkouts).await?;
-        let id = unplaced.ok_or(Rejection::CartAlreadyOrdered)?;
-        let begun = self.peers.begin_checkout(caller, id, cart.version).await?;
-        match self.price(caller, checkout, begun).await {
-            Ok(priced) => self.place_begun(caller.user, id, checkout.clone(), priced).await,
-            Err(refusal) => {
-                self.resolve_soon(caller.user.into(), id).await;
-                Err(refusal)
-            }
-        }
-    }
-
-    async fn place_begun(
-        &self,
-        user: UserId,
-        id: OrderId,
-        checkout: Checkout,
-        priced: Priced,
-    ) -> Result<Vec<u8>, Error> {
-        match self.write(user, id, checkout, priced).await {
-            Ok(Written::New(reply)) => Ok(reply),
-            Ok(Written::Before(reply)) => {
-                self.resolve_soon(user.into(), id).await;
-                Ok(reply)
-            }
-            Err(error) => {
-                self.resolve_soon(user.into(), id).await;
-                Err(error)
-            }
-        }
-    }
-
-    /// What cannot be resolved at once is resolved later ([`Self::resolve_checkouts`]).
-    async fn resolve_soon(&self, cart: CartId, id: OrderId) {
-        if let Err(error) = self.resolve(cart, id).await {
-            tracing::warn!(%error, order_id = %id, "a checkout is resolved later");
-        }
-    }
-
-    /// Tells cart what became of an order whose lines it has given away. One that is not written will
-    /// never be: whoever still works at it finds it abandoned.
-    async fn resolve(&self, cart: CartId, id: OrderId) -> Result<(), Error> {
-        let app = self.clone();
-        let look = async move {
-            let mut tx = app.database.begin(id.shard()).await?;
-            if !store::checkouts::lock(&mut tx, id).await? {
-                return Ok(None); // being placed at this moment
-            }
-            let state = store::checkouts::state_or_abandon(&mut tx, id).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(Some(convert::outcome(state)))
-        };
-        if let Some(outcome) = self.database.unit_of_work(look).await? {
-            self.peers.resolve_checkout(cart, id, outcome).await?;
-        }
-        Ok(())
-    }
-
-    /// Resolves checkouts of which cart has heard nothing for too long, until asked to stop.
-    pub(crate) async fn resolve_checkouts(
-        self,
-        every: Duration,
-        stop: CancellationToken,
-    ) -> anyhow::Result<()> {
-        while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-            match self.peers.unresolved_checkouts(UNRESOLVED_MAX).await {
-                Ok(checkouts) => {
-                    for (cart, id) in checkouts {
-                        self.resolve_soon(cart, id).await;
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "unresolved checkouts have to wait"),
-            }
-        }
-        Ok(())
-    }
-
-    async fn kept(&self, user: UserId, checkout: &Checkout) -> Result<Option<Vec<u8>>, Error> {
-        let pool = self.database.shard(store::home(user));
-        let kept = store::kept_reply(pool, user, &checkout.key).await?;
-        kept.map(|kept| same_request(kept, &checkout.fingerprint())).transpose()
-    }
-
-    async fn price(
-        &self,
-        caller: &Caller,
-        checkout: &Checkout,
-        cart: CartContents,
-    ) -> Result<Priced, Error> {
-        let priced = async {
-            let offers = self.peers.offers(cart.items.iter().map(|(product, _)| *product)).await?;
-            let (lines, total) = placing::price(&cart.items, &offers)?;
-            placing::check_total(checkout.expected_total, total, &lines, &offers)?;
-            Ok((lines, total))
-        };
-        let address = async { Ok::<_, Error>(self.peers.address(caller, checkout.address).await?) };
-        let ((lines, total), ship_to) = try_join(priced, address).await?;
-        Ok(Priced { cart: (cart.id, cart.version), lines, total, ship_to })
-    }
-
-    async fn write(
-        &self,
-        user: UserId,
-        id: OrderId,
-        checkout: Checkout,
-        priced: Priced,
-    ) -> Result<Written, Error> {
-        let app = self.clone();
-        let work = async move {
-            let mut tx = app.database.begin(store::home(user)).await?;
-            let key = store::take_key(&mut tx, user, &checkout.key, id).await?;
-            if let Some(kept) = key.kept {
-                return same_request(kept, &checkout.fingerprint()).map(Written::Before);
-            }
-            if !key.locked {
-                return Err(Rejection::KeyInFlight.into());
-            }
-            let (order, ship_to) = priced.order(user, id, checkout.payment_method, key.now);
-            let reply = app.insert(&mut tx, &order, &checkout, &ship_to).await?;
-            tx.commit().await?;
-            Ok(Written::New(reply))
-        };
-        self.database.unit_of_work(work).await
-    }
-
-    async fn insert(
-        &self,
-        tx: &mut Tx,
-        order: &Order,
-        checkout: &Checkout,
-        ship_to: &serde_json::Value,
-    ) -> Result<Vec<u8>, Error> {
-        let reply = convert::place_reply(order);
-        let new = store::NewOrder {
-            order,
-            ship_to,
-            deadline_seconds: self.deadline.as_secs_f64(),
-            key: &checkout.key,
-            fingerprint: &checkout.fingerprint(),
-            reply: &reply,
-        };
-        let written = store::insert(tx, new).await.map_err(|error| match constraint(&error) {
-            Some(name) if store::ORDERED_BEFORE.contains(&name) => {
-                Rejection::CartAlreadyOrdered.into()
-            }
-            Some(store::KEY) => Rejection::KeyInFlight.into(),
-            _ => Error::from(error),
-        })?;
-        if !written {
-            return Err(Rejection::CartChanged.into()); // it has its lines back
-        }
-        self.outbox.publish(tx, &[Outgoing::new(order.id, &events::placed(order))]).await?;
-        Ok(reply)
     }
 
     /// One order of the user.
@@ -420,53 +186,6 @@ impl App {
         }
         Ok(())
     }
-}
-
-/// What a checkout found out before it writes.
-struct Priced {
-    cart: (CartId, i64),
-    lines: Vec<crate::domain::Line>,
-    total: Money,
-    ship_to: serde_json::Value,
-}
-
-impl Priced {
-    /// The order, and where it is sent.
-    fn order(
-        self,
-        user: UserId,
-        id: OrderId,
-        payment_method: PaymentMethodId,
-        now: OffsetDateTime,
-    ) -> (Order, serde_json::Value) {
-        let order = Order {
-            id,
-            user,
-            cart: self.cart,
-            state: State::Placed,
-            payment_method,
-            total: self.total,
-            refunded: Money::zero(self.total.currency),
-            lines: self.lines,
-            version: 1,
-            placed_at: now,
-            stock_held_at: None,
-            ended_at: None,
-        };
-        (order, self.ship_to)
-    }
-}
-
-/// The encoded answer to a checkout.
-enum Written {
-    /// To this one.
-    New(Vec<u8>),
-    /// To an earlier one with the same key.
-    Before(Vec<u8>),
-}
-
-fn same_request(kept: store::KeptReply, fingerprint: &[u8]) -> Result<Vec<u8>, Error> {
-    if kept.fingerprint == fingerprint { Ok(kept.reply) } else { Err(Rejection::KeyReused.into()) }
 }
 
 /// Somebody else's order does not exist.

@@ -24,7 +24,8 @@ const REQUIRED: [&str; 14] = [
 const OPTIONAL: [&str; 2] = ["src/events.rs", "src/peers.rs"];
 
 /// Folders in which a service names files as it likes.
-const OPEN: [&str; 7] = [
+const OPEN: [&str; 8] = [
+    "src/app/",
     "src/domain/",
     "src/store/",
     "tests/it/",
