@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::jetstream::stream::{Config, Stream};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use secrecy::ExposeSecret as _;
@@ -27,6 +27,7 @@ pub struct Bus {
     client: Client,
     jetstream: Context,
     replicas: usize,
+    stream_max_bytes: i64,
 }
 
 impl Bus {
@@ -48,7 +49,8 @@ impl Bus {
             .connect(servers)
             .await?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream, replicas: options.nats_replicas })
+        let (replicas, stream_max_bytes) = (options.nats_replicas, options.nats_stream_max_bytes);
+        Ok(Self { client, jetstream, replicas, stream_max_bytes })
     }
 
     /// Whether the server hears us now. What nobody needs later is not even sent when it does not:
@@ -87,6 +89,9 @@ impl Bus {
             name: stream_name(context),
             subjects: vec![format!("souk.{context}.v1.>")],
             max_age: STREAM_AGE,
+            max_bytes: self.stream_max_bytes,
+            // What does not fit waits in its outbox; thrown out at the other end, it would be missed by whoever is behind.
+            discard: DiscardPolicy::New,
             duplicate_window: DUPLICATES,
             num_replicas: self.replicas,
             ..Config::default()

@@ -13,4 +13,20 @@ pub struct Options {
     /// Copies of each stream in a NATS cluster
     #[arg(long, env = "SOUK_NATS_REPLICAS", default_value = "1")]
     pub nats_replicas: usize,
+
+    /// How many bytes each stream may hold. What every consumer has acknowledged goes before it is full
+    #[arg(long, env = "SOUK_NATS_STREAM_MAX_BYTES", default_value_t = STREAM_MAX_BYTES,
+          value_parser = clap::value_parser!(i64).range(1..))]
+    pub nats_stream_max_bytes: i64,
+}
+
+/// About a million events.
+const STREAM_MAX_BYTES: i64 = 1 << 30;
+
+impl Options {
+    /// One server, and what is usual.
+    pub fn at(nats_url: impl Into<SecretString>) -> Self {
+        let nats_stream_max_bytes = STREAM_MAX_BYTES;
+        Self { nats_url: nats_url.into(), nats_replicas: 1, nats_stream_max_bytes }
+    }
 }

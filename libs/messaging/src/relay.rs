@@ -7,6 +7,7 @@
 //! before it counts on any acknowledgement: there another server may lead without a reconnect.
 
 mod identity;
+mod room;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -196,6 +197,7 @@ impl One {
             return Ok(());
         }
         self.check_identity().await?;
+        self.make_room().await?; // first: a full stream takes nothing of what is drained
         self.drain(0).await
     }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::event::Stored;
 use crate::outbox::shard;
+use crate::relay::OUTBOX_DAYS;
 use crate::{Delivered, Outgoing};
 
 mod letters;
@@ -211,6 +212,23 @@ pub(crate) async fn depth(pool: &Pool) -> Result<(i64, f64)> {
     .fetch_one(pool)
     .await?;
     Ok((row.count, row.age))
+}
+
+/// Who listens to the context's stream: these, and whoever did within the days that a stream keeps its events.
+pub(crate) async fn listeners(pool: &Pool, now: &[String]) -> Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"with there as (
+               insert into messaging.listeners (consumer) select unnest($1::text[])
+               on conflict (consumer) do update set seen_at = now() returning consumer
+           )
+           select consumer as "consumer!" from there
+           union
+           select consumer from messaging.listeners where seen_at > now() - make_interval(days => $2)"#,
+        now,
+        OUTBOX_DAYS
+    )
+    .fetch_all(pool)
+    .await
 }
 
 /// Creates the partitions to come and drops the days that are over for so long, and forgets the failures of

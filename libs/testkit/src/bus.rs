@@ -48,7 +48,7 @@ impl Publisher {
 }
 
 fn nats(world: &World) -> messaging::Options {
-    messaging::Options { nats_url: world.nats_url().into(), nats_replicas: 1 }
+    messaging::Options::at(world.nats_url())
 }
 
 /// What a context publishes, from the beginning of its stream.

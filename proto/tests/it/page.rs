@@ -25,7 +25,7 @@ A message is a CloudEvent 1.0 in binary mode: the attributes are NATS headers, t
 ";
 
 const DELIVERY: &str = "
-Streams are made by whoever needs them first, keep seven days, and are no record: the outbox of the publisher is
+Streams are made by whoever needs them first, keep seven days at most, and are no record: the outbox of the publisher is
 ([ADR 9](adr/0009-the-bus-is-disposable.md)). A consumer is durable, named `<context>-from-<publisher>`, reads the whole stream
 and acknowledges unread what it does not want. Delivery is at least once, in no order that anybody may rely on; an id has its
 effect once, because the inbox row is written in the transaction of the effect

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::One;
+use super::room::may_be_trimmed;
 use crate::store::{self, Known};
 
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
@@ -136,12 +137,12 @@ impl One {
     }
 
     /// Whether somebody removed messages: what is gone from the stream's beginning is too young to have gone
-    /// by its age. Where a stream is limited by more than age nothing can be told.
+    /// by its age. Where a stream is limited by more than age nothing can be told, nor while it may have been trimmed.
     async fn is_purged(&self, stream: &Stream) -> anyhow::Result<bool> {
         let info = stream.cached_info();
         let (config, first) = (&info.config, info.state.first_sequence);
-        let limits = [config.max_messages, config.max_messages_per_subject, config.max_bytes];
-        if first <= 1 || limits.iter().any(|limit| *limit > 0) {
+        let limits = [config.max_messages, config.max_messages_per_subject];
+        if first <= 1 || limits.iter().any(|limit| *limit > 0) || may_be_trimmed(info) {
             return Ok(false);
         }
         let age = config.max_age.saturating_sub(AN_HOUR).as_secs_f64();

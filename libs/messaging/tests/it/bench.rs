@@ -113,7 +113,14 @@ pub async fn bus(world: &World) -> Bus {
 }
 
 pub async fn bus_at(url: &str, replicas: u8) -> Bus {
-    let options = Options { nats_url: url.into(), nats_replicas: replicas.into() };
+    let options = Options { nats_replicas: replicas.into(), ..Options::at(url) };
+    Bus::connect(&options, "messaging test").await.unwrap()
+}
+
+/// Its streams hold so many bytes.
+pub async fn narrow_bus(world: &World, stream_max_bytes: i64) -> Bus {
+    let options =
+        Options { nats_stream_max_bytes: stream_max_bytes, ..Options::at(world.nats_url()) };
     Bus::connect(&options, "messaging test").await.unwrap()
 }
 

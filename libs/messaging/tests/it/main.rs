@@ -5,6 +5,7 @@
 mod bench;
 mod delivery;
 mod bus_loss;
+mod room;
 mod cluster;
 mod enduring;
 mod failure;

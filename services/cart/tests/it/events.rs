@@ -90,8 +90,7 @@ async fn an_event_that_is_delivered_again_takes_out_nothing_more() {
     shop.holds(user, &[(cup, 4), (bowl, 5)]).await;
 
     // Without its place in the stream the consumer hears everything again from the beginning.
-    let nats_url = shop.world.nats_url().into();
-    let bus = Bus::connect(&Options { nats_url, nats_replicas: 1 }, "test").await.unwrap();
+    let bus = Bus::connect(&Options::at(shop.world.nats_url()), "test").await.unwrap();
     let jetstream = async_nats::jetstream::new(bus.client().clone());
     let stream = jetstream.get_stream("SOUK_ORDER").await.unwrap();
     stream.delete_consumer("cart-from-order").await.unwrap();

@@ -38,8 +38,7 @@ pub async fn every_event_again_in_any_order_changes_nothing() -> Result<()> {
 async fn repeat(shop: &Shop) -> Result<()> {
     let (places, orders) = (Places::of(shop), stories(shop).await?);
     ensure!(audit::until_quiet(&places, SETTLED).await?, "the stories end");
-    let nats =
-        messaging::Options { nats_url: shop.endpoints().nats_url.clone().into(), nats_replicas: 1 };
+    let nats = messaging::Options::at(shop.endpoints().nats_url.clone());
     let bus = Bus::connect(&nats, "repeating").await?;
     let bus = jetstream::new(bus.client().clone());
     let consumers = all_consumers(&bus).await?.len();

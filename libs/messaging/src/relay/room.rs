@@ -1,0 +1,75 @@
+//! Room in a stream. It holds so many bytes and refuses what does not fit: whatever is refused stays in the outbox and
+//! goes later, so nothing is lost. That it seldom comes to that, what every consumer has acknowledged is removed
+//! from its beginning while there is still some room.
+
+use async_nats::jetstream::consumer::Info as Consumer;
+use async_nats::jetstream::stream::{Info, Stream};
+use futures_util::TryStreamExt as _;
+
+use super::One;
+use crate::store;
+
+/// A stream is trimmed from this share of its limit on, in percent,
+const FILLING: u64 = 75;
+/// to this one,
+const TRIMMED: u64 = 50;
+/// and below this one nothing can have been trimmed: what is missing there was removed by somebody else.
+const UNTOUCHED: u64 = 25;
+/// The share of its messages that goes at once.
+const STEP: u64 = 16;
+
+/// Whether events may be missing from the stream's beginning because it was trimmed.
+pub(super) fn may_be_trimmed(info: &Info) -> bool {
+    is_filled(info, UNTOUCHED)
+}
+
+fn is_filled(info: &Info, percent: u64) -> bool {
+    // Below zero it is unlimited.
+    let limit = u64::try_from(info.config.max_bytes).unwrap_or(0);
+    limit > 0 && info.state.bytes > limit / 100 * percent
+}
+
+impl One {
+    /// Trims a stream that fills up. Whoever has not acknowledged, or is away, holds that up, and says so by the log.
+    pub(super) async fn make_room(&self) -> anyhow::Result<()> {
+        let stream = self.bus.stream(self.context).await?;
+        let consumers: Vec<Consumer> = stream.consumers().try_collect().await?;
+        let durable = consumers.iter().filter(|it| it.config.durable_name.is_some());
+        let acknowledged: Vec<(String, u64)> =
+            durable.map(|it| (it.name.clone(), it.ack_floor.stream_sequence)).collect();
+        let names: Vec<String> = acknowledged.iter().map(|(name, _)| name.clone()).collect();
+        let listeners = store::listeners(&self.pool, &names).await?;
+        if !is_filled(stream.cached_info(), FILLING) {
+            return Ok(());
+        }
+        let slowest = acknowledged.into_iter().min_by_key(|(_, floor)| *floor);
+        let (listener, floor) = match listeners.into_iter().find(|name| !names.contains(name)) {
+            Some(absent) => (absent, 0),
+            None => slowest.unwrap_or_default(),
+        };
+        if !trim(stream, floor).await? {
+            let context = self.context;
+            tracing::warn!(
+                context,
+                listener,
+                "the stream fills up with what this one has not taken in"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Removes up to the message with this sequence; whether that was enough.
+async fn trim(stream: Stream, last: u64) -> anyhow::Result<bool> {
+    let mut info = stream.cached_info().clone();
+    while is_filled(&info, TRIMMED) {
+        let first = info.state.first_sequence;
+        let kept_from = (first + info.state.messages.div_ceil(STEP)).min(last + 1);
+        if kept_from <= first {
+            return Ok(false);
+        }
+        stream.purge().sequence(kept_from).await?;
+        info = stream.get_info().await?;
+    }
+    Ok(true)
+}
