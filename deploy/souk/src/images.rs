@@ -10,10 +10,16 @@ use stores::Home;
 /// What has an image beside the services.
 const BESIDE: [&str; 3] = ["psp", "init", "load"];
 
-/// How images are called that are not pushed: `souk/order`.
-const LOCAL: &str = "souk";
+/// How images are called that are not pushed: `localhost/souk/order`. Under a name without a host an engine that
+/// does not have one would ask the public registry, where anybody can own that name.
+const LOCAL: &str = "localhost/souk";
 
 const DOCKERFILE: &str = "deploy/docker/Dockerfile";
+
+/// What has an image.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SERVICES.into_iter().chain(BESIDE)
+}
 
 /// Builds the images, and loads or pushes them as the options say.
 ///
@@ -26,7 +32,7 @@ pub fn run(home: &Home, options: &Images) -> Result {
     }
     let prefix = options.push.as_deref().unwrap_or(LOCAL);
     let names: Vec<(&str, String)> =
-        SERVICES.into_iter().chain(BESIDE).map(|service| (service, tag(prefix, service))).collect();
+        names().map(|service| (service, tag(prefix, service))).collect();
     for (service, name) in &names {
         println!("{} {name}", style::bold("building"));
         docker(home, &build_arguments(options, service, name))?;

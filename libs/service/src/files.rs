@@ -9,6 +9,8 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
 const SUFFIX: &str = "_FILE";
+/// What makes the secrets of containers, for whoever has none.
+const WAY_OUT: &str = "`init secrets` makes it (docker compose run --rm init)";
 
 /// Says so in the help of each such setting: those that hide their values.
 pub(crate) fn described(command: Command) -> Command {
@@ -43,7 +45,8 @@ pub(crate) fn read(
             Ok(value) => found.push(OsString::from(format!("--{long}={value}"))),
             Err(error) => {
                 let path = path.display();
-                return Err(refusal(command, &format!("cannot read {path} ({file}): {error}")));
+                let unread = format!("cannot read {path} ({file}): {error}; {WAY_OUT}\n");
+                return Err(clap::Error::raw(ErrorKind::ValueValidation, unread)); // in one line
             }
         }
     }
@@ -119,6 +122,10 @@ mod tests {
         assert!(both.contains("URL and URL_FILE are both set"), "{both}");
         let gone = read_with(&[("URL_FILE", "/no/such/file")]).expect_err("gone").to_string();
         assert!(gone.contains("cannot read /no/such/file (URL_FILE)"), "{gone}");
+        assert!(
+            gone.contains("docker compose run --rm init") && gone.lines().count() == 1,
+            "{gone}"
+        );
         assert!(!format!("{both}{gone}").contains("password"));
     }
 }

@@ -1,5 +1,7 @@
-//! What `docker-compose.yml` says of a container, as arguments of `docker run`. Only as much of Compose
+//! What `docker-compose.yml` says of a container, as arguments of `docker create`. Only as much of Compose
 //! as that file uses; what is not understood is an error, so that nothing is left out silently.
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Map, Value};
@@ -7,8 +9,11 @@ use serde_json::{Map, Value};
 /// The network of all containers.
 pub(crate) const NETWORK: &str = "souk";
 
+/// How images of ours are called while no registry is named.
+const OURS: &str = "localhost/souk/";
+
 /// What changes nothing here: how it is built (the same way, by `image`), when it is started (by
-/// `story`), and what happens when it dies (the run fails).
+/// `project`), and what happens when it dies (the run fails).
 const ELSEWHERE: [&str; 7] =
     ["build", "depends_on", "restart", "scale", "profiles", "networks", "logging"];
 
@@ -67,11 +72,18 @@ fn interpolated(text: &str) -> Result<String> {
 impl Service {
     /// The process that it is a container of; none when its image is somebody else's.
     pub(crate) fn program(&self) -> Option<&str> {
-        self.settings.get("build")?["args"]["SERVICE"].as_str()
+        self.image().ok()?.strip_prefix(OURS)?.split(':').next()
     }
 
     pub(crate) fn image(&self) -> Result<&str> {
         self.settings.get("image").and_then(Value::as_str).context("no image")
+    }
+
+    /// The services that it waits for, each with the condition that it waits for.
+    pub(crate) fn depends_on(&self) -> Vec<(&str, &str)> {
+        let all = self.settings.get("depends_on").and_then(Value::as_object).into_iter().flatten();
+        all.map(|(name, how)| (name.as_str(), how["condition"].as_str().unwrap_or_default()))
+            .collect()
     }
 
     /// Whether it is started only when somebody asks for it.
@@ -84,41 +96,80 @@ impl Service {
         self.settings.get("restart").and_then(Value::as_str) == Some("no")
     }
 
+    /// The named volumes that it mounts.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        let mounts = self.settings.get("volumes").map(texts).unwrap_or_default();
+        let named = mounts.iter().filter_map(|mount| mount.split(':').next());
+        named.filter(|source| !source.starts_with('.')).map(str::to_owned).collect()
+    }
+
     /// How many of it there are.
     pub(crate) fn scale(&self) -> u64 {
         self.settings.get("scale").and_then(Value::as_u64).unwrap_or(1)
     }
 
-    /// What is run in the container; empty when that is the image's business.
+    /// What is run in the container, after the first word of an entry point of the file's own; empty when
+    /// that is the image's business.
     pub(crate) fn command(&self) -> Vec<String> {
-        self.settings.get("command").map(texts).unwrap_or_default()
+        let entrypoint = self.settings.get("entrypoint").map(texts).unwrap_or_default();
+        let command = self.settings.get("command").map(texts).unwrap_or_default();
+        entrypoint.into_iter().skip(1).chain(command).collect()
     }
 
-    /// The options of `docker run`, without image and command.
-    pub(crate) fn options(&self) -> Result<Vec<String>> {
+    /// The options of `docker create`, without image and command. Paths of the file are seen from `folder`.
+    pub(crate) fn options(&self, folder: &Path) -> Result<Vec<String>> {
         let mut options =
             vec![format!("--network={NETWORK}"), format!("--network-alias={}", self.name)];
         for (key, value) in &self.settings {
             match key.as_str() {
                 "image" | "command" => {}
+                "entrypoint" => options.extend(each("--entrypoint", value).into_iter().take(1)),
                 "user" => options.push(format!("--user={}", text(value))),
                 "read_only" => options.push(format!("--read-only={}", text(value))),
                 "mem_limit" => options.push(format!("--memory={}", text(value))),
+                "shm_size" => options.push(format!("--shm-size={}", text(value))),
                 "cap_drop" => options.extend(each("--cap-drop", value)),
                 "security_opt" => options.extend(each("--security-opt", value)),
                 "tmpfs" => options.extend(each("--tmpfs", value)),
-                "volumes" => options.extend(each("--volume", value)),
+                "ports" => options.extend(each("--publish", value)),
+                "volumes" => options.extend(mounts(value, folder)),
                 "environment" => options.extend(environment(value)?),
                 "stop_grace_period" => options.push(format!("--stop-timeout={}", seconds(value)?)),
-                "healthcheck" if value["disable"] == true => {
-                    options.push("--no-healthcheck".into())
-                }
+                "healthcheck" => options.extend(healthcheck(value)?),
                 other if ELSEWHERE.contains(&other) => {}
                 other => bail!("{}: {other} is not understood here", self.name),
             }
         }
         Ok(options)
     }
+}
+
+fn mounts(value: &Value, folder: &Path) -> Vec<String> {
+    let whole = |mount: String| match mount.strip_prefix("./") {
+        Some(path) => format!("--volume={}/{path}", folder.display()),
+        None => format!("--volume={mount}"),
+    };
+    texts(value).into_iter().map(whole).collect()
+}
+
+/// The client takes the test as one line of a shell.
+fn healthcheck(value: &Value) -> Result<Vec<String>> {
+    if value["disable"] == true {
+        return Ok(vec!["--no-healthcheck".into()]);
+    }
+    let test = texts(&value["test"]);
+    let line = match test.split_first() {
+        Some((kind, [line])) if kind == "CMD-SHELL" => line.clone(),
+        Some((kind, words)) if kind == "CMD" => words.join(" "),
+        _ => bail!("a health check that is not understood here: {value}"),
+    };
+    let mut options = vec![format!("--health-cmd={line}")];
+    for (key, option) in
+        [("interval", "--health-interval"), ("start_period", "--health-start-period")]
+    {
+        options.extend(value[key].as_str().map(|time| format!("{option}={time}")));
+    }
+    Ok(options)
 }
 
 fn environment(value: &Value) -> Result<Vec<String>> {
@@ -156,52 +207,62 @@ mod tests {
     const FILE: &str = r#"
 x-base: &base { user: "1:1", read_only: true, cap_drop: [ALL], restart: "no" }
 x-more: &more
-  image: ${IMAGES:-souk}/a:${VERSION:-1}
-  build: { args: { SERVICE: a } }
+  image: ${REGISTRY:-localhost/souk}/a:${VERSION:-1}
 services:
   a:
     <<: [*base, *more]
-    command: [go, "$$HOME"]
+    entrypoint: [go, -f]
+    command: ["$$HOME"]
+    depends_on: { b: { condition: service_healthy } }
+    volumes: ["data:/data:nocopy", "./conf:/etc/a:ro"]
     environment:
       PORT: 1
       EMPTY: ${NO:-}
     stop_grace_period: 25s
-    healthcheck: { disable: true }
+    healthcheck: { test: [CMD, a, "-q"], interval: 2s }
 "#;
+
+    fn options(file: &str) -> Result<Vec<String>> {
+        read(file)?[0].options(Path::new("/shop"))
+    }
 
     #[test]
     fn what_the_file_says_is_what_docker_is_told() {
         let services = read(FILE).expect("legible");
         let a = &services[0];
         assert_eq!((a.name.as_str(), a.program(), a.scale()), ("a", Some("a"), 1));
-        assert_eq!(a.image().expect("one"), "souk/a:1");
+        assert_eq!(a.image().expect("one"), "localhost/souk/a:1");
+        assert_eq!(a.depends_on(), [("b", "service_healthy")]);
+        assert_eq!(a.volumes(), ["data"]);
         assert!(a.is_once() && !a.has_profile());
-        assert_eq!(a.command(), ["go", "$HOME"]);
-        let mut options = a.options().expect("understood");
+        assert_eq!(a.command(), ["-f", "$HOME"]);
+        let mut options = options(FILE).expect("understood");
         options.sort();
         let expected = [
             "--cap-drop=ALL",
+            "--entrypoint=go",
             "--env=EMPTY=",
             "--env=PORT=1",
+            "--health-cmd=a -q",
+            "--health-interval=2s",
             "--network-alias=a",
             "--network=souk",
-            "--no-healthcheck",
             "--read-only=true",
             "--stop-timeout=25",
             "--user=1:1",
+            "--volume=/shop/conf:/etc/a:ro",
+            "--volume=data:/data:nocopy",
         ];
         assert_eq!(options, expected);
     }
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        let with = |line: &str| {
-            let services = read(&format!("{FILE}    {line}\n"));
-            services.and_then(|services| services[0].options())
-        };
+        let with = |line: &str| options(&format!("{FILE}    {line}\n"));
         assert!(with("mem_limit: 64m").is_ok());
         assert!(with("privileged: true").is_err());
         assert!(with("hostname: ${HOST}").is_err(), "a variable without a default");
-        assert!(read(&FILE.replace("25s", "10s")).expect("legible")[0].options().is_err());
+        assert!(options(&FILE.replace("25s", "10s")).is_err());
+        assert!(options(&FILE.replace("[CMD, a, \"-q\"]", "[NONE]")).is_err());
     }
 }

@@ -1,19 +1,17 @@
-//! One container: started as the compose file says, watched, looked at from outside, and stopped.
+//! One container: looked at from outside, and stopped.
 
 use std::fs;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use operator::process::wait_until;
+use anyhow::{Context as _, Result, ensure};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::compose::{NETWORK, Service};
 use crate::engine::Engine;
 
-const HEALTHY_MAX: Duration = Duration::from_secs(60);
-/// The user of every image.
+/// The user of every container.
 const USER: &str = "65532";
 
 /// A container that was started.
@@ -28,39 +26,10 @@ pub(crate) struct Stopped {
     pub(crate) code: String,
 }
 
-/// Runs a container that does its work and ends; its log.
-pub(crate) fn once(engine: &Engine, service: &Service, hosts: &[String]) -> Result<String> {
-    let arguments = arguments(service, &service.name, &["--rm"], hosts)?;
-    engine.docker(&arguments).with_context(|| format!("the container {}", service.name))
-}
-
-fn arguments(
-    service: &Service,
-    name: &str,
-    options: &[&str],
-    hosts: &[String],
-) -> Result<Vec<String>> {
-    let mut arguments = vec!["run".to_owned(), format!("--name={name}")];
-    arguments.extend(options.iter().map(ToString::to_string));
-    arguments.extend(service.options()?);
-    arguments.extend(hosts.iter().cloned());
-    arguments.push(service.image()?.to_owned());
-    arguments.extend(service.command());
-    Ok(arguments)
-}
-
 impl<'a> Container<'a> {
-    pub(crate) fn start(
-        engine: &'a Engine<'a>,
-        service: &Service,
-        number: u64,
-        options: &[&str],
-        hosts: &[String],
-    ) -> Result<Self> {
-        let name = operator::plan::name(&service.name, usize::try_from(number)?);
-        let options = [&["--detach"], options].concat();
-        engine.docker(&arguments(service, &name, &options, hosts)?)?;
-        Ok(Self { engine, name })
+    /// One that the project runs.
+    pub(crate) fn of(engine: &'a Engine<'a>, name: String) -> Self {
+        Self { engine, name }
     }
 
     /// The image alone, with none of what the compose file says of it: what [`is_hardened`] has to find.
@@ -75,19 +44,6 @@ impl<'a> Container<'a> {
 
     fn inspect(&self, format: &str) -> Result<String> {
         self.engine.docker(&["inspect", "--format", format, &self.name])
-    }
-
-    /// Waits until the image's own health check says that it is well.
-    pub(crate) fn healthy(&self) -> Result<()> {
-        let mut last = String::new();
-        let well = wait_until(HEALTHY_MAX, || {
-            last = self.inspect("{{.State.Status}} {{.State.Health.Status}}").unwrap_or_default();
-            last == "running healthy" || last.starts_with("exited")
-        });
-        if well && last == "running healthy" {
-            return Ok(());
-        }
-        bail!("{} is {last}; its log ends with:\n{}", self.name, self.engine.log(&self.name))
     }
 
     pub(crate) fn address(&self) -> Result<IpAddr> {
@@ -140,9 +96,5 @@ impl<'a> Container<'a> {
         let ended = OffsetDateTime::parse(&self.inspect("{{.State.FinishedAt}}")?, &Rfc3339)?;
         let took = (ended - began).try_into().context("it ended before it was stopped")?;
         Ok(Stopped { took, code: self.inspect("{{.State.ExitCode}}")? })
-    }
-
-    pub(crate) fn log(&self) -> String {
-        self.engine.log(&self.name)
     }
 }

@@ -1,18 +1,17 @@
-//! The compose file's application containers for real: their images are built by the last stage of
-//! `deploy/docker/Dockerfile`, and they run as `docker-compose.yml` says, by an engine that is started
-//! for this alone and leaves nothing. The stores are the private ones (`libs/stores`), since no
-//! registry is asked for images.
+//! The compose file for real, in the order in which Compose creates and starts: our images are built by the
+//! last stage of `deploy/docker/Dockerfile`, those of others have stand-ins with the owners and modes of the
+//! real ones, since no registry is asked for any. The engine is started for this alone and leaves nothing.
 //!
-//! Part of `cargo souk test --all`. Exit code 0: an order was confirmed, and every container drained;
-//! 1: not; [`SKIPPED`]: no engine can be had here, and the last line says why.
+//! Part of `cargo souk test --all`. Exit code 0: orders were confirmed after every `up`, and every container
+//! drained; 1: not; [`SKIPPED`]: no engine can be had here, and the last line says why.
 
 mod compose;
 mod namespace;
 mod engine;
 mod image;
+mod standin;
 mod container;
-mod around;
-mod proxy;
+mod project;
 mod story;
 
 use std::process::ExitCode;

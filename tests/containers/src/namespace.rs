@@ -9,6 +9,8 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, ensure};
 use stores::{Home, Packages, Server};
 
+use crate::standin;
+
 /// Set inside.
 const INSIDE: &str = "SOUK_CONTAINERS_INSIDE";
 const UNSHARE: [&str; 6] = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
@@ -77,7 +79,8 @@ fn missing(home: &Home) -> Option<String> {
     }
     let stores = stores::provide(home, &Server::ALL, &|line| eprintln!("{line}"));
     let engine = provide(home).map_err(|error| format!("no engine: {error:#}"));
-    stores.map_err(|error| error.to_string()).and(engine.map(drop)).err()
+    let nginx = standin::nginx(home).map_err(|error| format!("no nginx: {error:#}"));
+    stores.map_err(|error| error.to_string()).and(engine).and(nginx.map(drop)).err()
 }
 
 fn provide(home: &Home) -> Result<Packages> {

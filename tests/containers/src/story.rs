@@ -1,9 +1,11 @@
-//! What happens: everything is built and started in the order of the compose file, somebody buys
-//! something, and everything is stopped.
+//! What happens: the shop is brought up as somebody new would, twice, taken down with and without its data, and brought
+//! up again; each time somebody buys something, through the edge, at the port that the compose file publishes.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,15 +15,20 @@ use operator::customer::{Purchase, Wish, buy};
 use stores::Home;
 
 use crate::SKIPPED;
-use crate::around::Around;
-use crate::compose::{self, NETWORK, Service};
-use crate::container::{self, Container, Stopped};
+use crate::compose::{self, Service};
+use crate::container::{Container, Stopped};
 use crate::engine::Engine;
 use crate::image::Images;
 use crate::namespace::Place;
+use crate::project::Project;
+use crate::standin;
 
+/// Somebody who is not root.
+const CALLER: u32 = 1000;
 /// The port on which every process serves (deploy/docker/Dockerfile).
 const PORT: u16 = 8080;
+/// Where README says that the shop is.
+const SHOP: &str = "http://127.0.0.1:8080";
 /// Promised of every process (docs/adr, `libs/service`): a stop takes 25 s at most.
 const STOP_MAX: Duration = Duration::from_secs(25);
 
@@ -36,88 +43,127 @@ pub(crate) async fn tell(home: &Home, place: &Place) -> Result<ExitCode> {
     };
     let file = fs::read_to_string(home.workspace().join("docker-compose.yml"))?;
     let services = compose::read(&file)?;
-    let ours: Vec<&Service> =
-        services.iter().filter(|it| it.program().is_some() && !it.has_profile()).collect();
-    build(home, place, &engine, &ours)?;
-    engine.docker(&["network", "create", NETWORK])?;
-
-    let one = |name: &str| ours.iter().find(|service| service.name == name).copied();
-    println!("init       {}", container::once(&engine, one("init").context("no init")?, &[])?);
-    let around = Around::start(home, place, &engine, &services).await?;
-    let hosts = around.hosts();
-    for migration in ours.iter().filter(|service| service.name.ends_with("-migrate")) {
-        container::once(&engine, migration, &hosts)?;
-    }
-    let servers = start(&engine, &ours, &hosts)?;
-    let told = with(&engine, &servers, one("catalogue").context("no catalogue")?).await;
+    build(home, place, &engine, &services)?;
+    let options = standin::make(home, place, &engine, &services)?;
+    let project = Project::new(&engine, &services, &files(home, place)?, options)?;
+    secrets_without_rust(place, &engine, &services)?;
+    let told = up_and_down(&engine, &project).await;
     if told.is_err() {
-        servers.iter().for_each(|it| println!("---- the end of {}'s log\n{}", it.name, it.log()));
+        let containers = project.services().iter().flat_map(Project::containers);
+        containers.for_each(|it| println!("---- the end of {it}'s log\n{}", engine.log(&it)));
     }
-    around.stop()?;
     told.map(|()| ExitCode::SUCCESS)
 }
 
-fn build(home: &Home, place: &Place, engine: &Engine, ours: &[&Service]) -> Result<()> {
-    let mut programs: Vec<&str> = ours.iter().filter_map(|service| service.program()).collect();
-    programs.sort_unstable();
-    programs.dedup();
+fn build(home: &Home, place: &Place, engine: &Engine, services: &[Service]) -> Result<()> {
+    let ours = services.iter().filter(|service| !service.has_profile());
+    let ours = ours.filter_map(|it| Some((it.program()?, it.image().ok()?)));
+    let ours: BTreeMap<&str, &str> = ours.collect();
+    let programs: Vec<&str> = ours.keys().copied().collect();
     let images = Images::prepare(home, place, engine, &programs)?;
-    let named = ours.iter().map(|it| Ok((it.image()?, it.program().unwrap_or_default())));
-    for (name, program) in named.collect::<Result<BTreeMap<_, _>>>()? {
-        images.build(program, name)?;
-    }
+    ours.iter().try_for_each(|(program, name)| images.build(program, name))?;
     println!("images     {}", programs.join(", "));
     Ok(())
 }
 
-/// Starts what stays, and waits until all of it is well. There is no edge here (tests/edge has it):
-/// its name leads to the gateways.
-fn start<'a>(
-    engine: &'a Engine<'a>,
-    ours: &[&Service],
-    hosts: &[String],
-) -> Result<Vec<Container<'a>>> {
-    let mut servers = Vec::new();
-    for service in ours.iter().filter(|service| !service.is_once()) {
-        let alias: &[&str] =
-            if service.name == "gateway" { &["--network-alias=edge"] } else { &[] };
-        for number in 0..service.scale() {
-            servers.push(Container::start(engine, service, number, alias, hosts)?);
-        }
+/// The files that the compose file mounts. What Debian's nginx does not know yet of the edge's is left out, so that it
+/// asks for the gateways' addresses once.
+fn files(home: &Home, place: &Place) -> Result<PathBuf> {
+    let folder = place.folder.join("files");
+    for source in ["deploy/docker/nats.conf", "deploy/edge/nginx.conf", "deploy/edge/gateways.conf"]
+    {
+        let copy = folder.join(source);
+        fs::create_dir_all(copy.parent().unwrap_or(Path::new("/")))?;
+        let text = fs::read_to_string(home.workspace().join(source)).context(source)?;
+        let known = text.lines().filter(|line| !line.starts_with("resolver "));
+        let known: String = known.map(|line| line.replace(" resolve ", " ") + "\n").collect();
+        fs::write(copy, known)?;
     }
-    for server in &servers {
-        server.healthy()?;
-        server.is_hardened()?;
-    }
-    let psp = ours.iter().find(|service| service.name == "psp").context("no psp")?;
-    let lax = Container::lax(engine, psp)?;
-    ensure!(lax.is_hardened().is_err(), "what is not hardened is not noticed");
-    lax.stop()?;
-    let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
-    println!("running    {}: read-only, user 65532, no capabilities", names.join(", "));
-    Ok(servers)
+    Ok(folder)
 }
 
-async fn with(engine: &Engine<'_>, servers: &[Container<'_>], catalogue: &Service) -> Result<()> {
-    println!("catalogue  {}", container::once(engine, catalogue, &[])?);
-    let gateway = servers.iter().find(|it| it.name == "gateway").context("no gateway")?;
+/// As k8s/README.md has it: into a folder of the caller's own, by the image. And whoever finds none is told of it.
+fn secrets_without_rust(place: &Place, engine: &Engine, services: &[Service]) -> Result<()> {
+    let image = |name: &str| services.iter().find(|it| it.name == name).context("no such")?.image();
+    let folder = place.folder.join("secrets");
+    fs::create_dir(&folder)?;
+    chown(&folder, Some(CALLER), Some(CALLER))?;
+    let (user, volume) = (format!("{CALLER}:{CALLER}"), format!("{}:/souk", folder.display()));
+    let run = ["run", "--rm", "--user", &user, "--volume", &volume, image("init")?, "secrets"];
+    engine.docker(&run)?;
+    let made = fs::metadata(folder.join("order/database-urls"))?;
+    ensure!(made.uid() == CALLER, "the secrets belong to {}", made.uid());
+
+    let setting = "--env=SOUK_DATABASE_URLS_FILE=/run/souk/database-urls";
+    let refused = engine.docker(&["run", "--rm", setting, image("order")?]);
+    let said = refused.err().context("order runs without secrets")?.to_string();
+    ensure!(said.contains("docker compose run --rm init") && said.lines().count() == 1, "{said}");
+    println!("secrets    by the image, for user {CALLER}; without them: {said}");
+    Ok(())
+}
+
+async fn up_and_down(engine: &Engine<'_>, project: &Project<'_>) -> Result<()> {
+    project.up().context("the first up")?;
+    opened(engine, "58 of them new").await.context("after the first up")?;
+    let before = project.ids()?;
+
+    project.up().context("up again")?;
+    ensure!(project.ids()? == before, "the containers of before are those of now");
+    opened(engine, "0 of them new").await.context("after up again")?;
+
+    project.down(false).context("down")?;
+    project.up().context("up after down")?;
+    opened(engine, "0 of them new").await.context("up after down: the data is still there")?;
+
+    project.down(true).context("down with volumes")?;
+    project.up().context("up after down with volumes")?;
+    opened(engine, "58 of them new").await.context("up after down with volumes")?;
+    hardened(engine, project)?;
+    stop_all(engine, project)
+}
+
+/// There is something to sell, and it is sold.
+async fn opened(engine: &Engine<'_>, catalogue: &str) -> Result<()> {
+    let said = engine.log("catalogue");
+    ensure!(said.lines().last().is_some_and(|line| line.contains(catalogue)), "catalogue: {said}");
     let purchase = Purchase {
         wish: Wish::Search("cups".into()),
         quantity: 2,
         card_token: "tok_approve".into(),
     };
-    let api = Api::new(&format!("http://{}:{PORT}", gateway.address()?));
-    let bought = buy(&api, &purchase).await?;
+    let bought = buy(&Api::new(SHOP), &purchase).await?;
     ensure!(bought.order.state == "confirmed", "the order was {}", bought.order.state);
     let took = bought.settled.as_millis();
-    println!("order      {} confirmed after {took} ms", bought.order.order_id);
-    stop_all(engine, servers)
+    println!("order      {} confirmed after {took} ms; {catalogue}", bought.order.order_id);
+    Ok(())
 }
 
-/// Each with a connection open that has never said anything, which must not hold it up.
-fn stop_all(engine: &Engine, servers: &[Container]) -> Result<()> {
+fn servers<'a>(engine: &'a Engine<'a>, project: &Project) -> Vec<(Container<'a>, bool)> {
+    let staying = project.services().iter().filter(|service| !service.is_once());
+    let named = staying.flat_map(|it| {
+        Project::containers(it).into_iter().map(|name| (name, it.program().is_some()))
+    });
+    named.map(|(name, ours)| (Container::of(engine, name), ours)).collect()
+}
+
+fn hardened(engine: &Engine, project: &Project) -> Result<()> {
+    let servers = servers(engine, project);
+    servers.iter().try_for_each(|(server, _)| server.is_hardened())?;
+    let psp = project.services().iter().find(|service| service.name == "psp").context("no psp")?;
+    let lax = Container::lax(engine, psp)?;
+    ensure!(lax.is_hardened().is_err(), "what is not hardened is not noticed");
+    lax.stop()?;
+    let names: Vec<&str> = servers.iter().map(|(server, _)| server.name.as_str()).collect();
+    println!("running    {}: read-only, user 65532, no capabilities", names.join(", "));
+    Ok(())
+}
+
+/// Ours, each with a connection open that has never said anything, which must not hold it up.
+fn stop_all(engine: &Engine, project: &Project) -> Result<()> {
+    let servers = servers(engine, project);
+    let ours = servers.iter().filter(|(_, ours)| *ours).map(|(server, _)| server);
     let mut silent = Vec::new();
-    for server in servers {
+    for server in ours.clone() {
         silent.push(TcpStream::connect((server.address()?, PORT))?);
     }
     println!(
@@ -127,7 +173,7 @@ fn stop_all(engine: &Engine, servers: &[Container]) -> Result<()> {
     let mut wrong = Vec::new();
     // As they depend on each other: nobody loses whom he calls.
     let (gateways, others): (Vec<_>, Vec<_>) =
-        servers.iter().partition(|server| server.name.starts_with("gateway"));
+        ours.partition(|server| server.name.starts_with("gateway"));
     for server in gateways.into_iter().chain(others) {
         let (size, memory) = (size(engine, server)?, server.memory()?);
         let Stopped { took, code } = server.stop()?;

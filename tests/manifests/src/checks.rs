@@ -7,7 +7,8 @@ use stores::Home;
 
 use crate::rendering::{Tree, programs};
 use crate::{
-    Complaints, Compose, RULES, Shop, checkov, figures, fixtures, help, map, parse, schemas,
+    Complaints, Compose, RULES, Shop, checkov, figures, fixtures, help, map, parse, refused,
+    schemas,
 };
 
 /// Every kustomization renders, and what it renders keeps the rules.
@@ -19,6 +20,40 @@ pub fn rules(home: &Home) -> Result<Complaints> {
     let shop = everything(home)?;
     for (name, rule) in RULES {
         complaints.extend(rule(&shop).into_iter().map(|complaint| format!("{name}: {complaint}")));
+    }
+    complaints.extend(applied_again(home)?);
+    Ok(complaints)
+}
+
+/// What is changed when somebody names a registry of their own, or the next version comes: in every line of a kustomization
+/// that says it.
+const CHANGES: [&[(&str, &str)]; 3] = [
+    &[("newName: localhost/souk/", "newName: registry.example.com/acme/")],
+    &[("newTag: 0.1.0", "newTag: 0.1.0-2")],
+    &[(env!("CARGO_PKG_VERSION"), "99.0.0")],
+];
+
+/// Everything is applied, applied again as it is, and then with another registry, another tag, and as another version: a
+/// cluster takes each.
+///
+/// # Errors
+/// When something cannot be run or read.
+pub fn applied_again(home: &Home) -> Result<Complaints> {
+    let tree = Tree::prepare(home)?;
+    let mut complaints = Vec::new();
+    for overlay in tree.overlays()? {
+        let first = tree.render(&overlay)?;
+        if tree.render(&overlay)? != first {
+            complaints.push(format!("{overlay}: renders otherwise the second time"));
+        }
+        for change in CHANGES {
+            let changed = tree.changed(change)?.render(&overlay)?;
+            if changed == first {
+                complaints.push(format!("{overlay}: {change:?} changes nothing"));
+            }
+            let refused = refused(&parse(&first)?, &parse(&changed)?);
+            complaints.extend(refused.into_iter().map(|it| format!("{overlay}: {change:?}: {it}")));
+        }
     }
     Ok(complaints)
 }
@@ -49,9 +84,13 @@ pub fn everything(home: &Home) -> Result<Shop> {
     let read =
         |path: &'static str| std::fs::read_to_string(home.workspace().join(path)).context(path);
     let compose = read(COMPOSE)?;
+    let settings = help::settings(&objects, &programs()?)?;
+    let known = settings.iter().map(|(name, (known, _))| (name.clone(), known.clone()));
+    let defaults = settings.iter().map(|(name, (_, defaults))| (name.clone(), defaults.clone()));
     Ok(Shop {
         compose: Compose::parse(&compose).context(COMPOSE)?,
-        known: help::variables(&objects, &programs()?)?,
+        known: known.collect(),
+        defaults: defaults.collect(),
         objects,
         map: map(),
         figures: figures(&read(RESOURCES)?),
@@ -59,7 +98,22 @@ pub fn everything(home: &Home) -> Result<Shop> {
     })
 }
 
+/// What is rendered of an overlay of somebody's own upon the local one, with these further lines. None by a kubectl that
+/// does not know `patches` yet.
+///
+/// # Errors
+/// When something cannot be run or read.
+pub fn patched(home: &Home, lines: &str) -> Result<Option<String>> {
+    let tree = Tree::prepare(home)?;
+    if tree.is_old() {
+        return Ok(None);
+    }
+    let own = format!("resources:\n  - ../local\n{lines}");
+    tree.add_overlay("own", &own)?.render("k8s/overlays/own").map(Some)
+}
+
 const COMPOSE: &str = "docker-compose.yml";
+const OBSERVED: &str = "deploy/observability/compose.yml";
 const RESOURCES: &str = "k8s/resources.md";
 const EVENTS: &str = "docs/events/asyncapi.json";
 
@@ -107,7 +161,7 @@ pub fn checkov(home: &Home) -> Result<Complaints> {
     checkov::judge(home, &validators(home)?, &rendered)
 }
 
-/// The compose file fits the schema of compose files.
+/// The compose files fit the schema of compose files.
 ///
 /// # Errors
 /// When something cannot be run or read.
@@ -117,8 +171,10 @@ pub fn compose(home: &Home) -> Result<Complaints> {
     for fixture in fixtures::read(&fixtures::folder(home).join("compose"))? {
         complaints.extend(fixture.complaint(&schemas::of_compose(&validators, &fixture.path)?));
     }
-    let said = schemas::of_compose(&validators, &home.workspace().join(COMPOSE))?;
-    complaints.extend((!said.is_empty()).then_some(said));
+    for file in [COMPOSE, OBSERVED] {
+        let said = schemas::of_compose(&validators, &home.workspace().join(file))?;
+        complaints.extend((!said.is_empty()).then_some(said));
+    }
     Ok(complaints)
 }
 

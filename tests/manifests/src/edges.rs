@@ -5,15 +5,18 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::map::{ANYBODY, COLLECTOR, DNS};
+use crate::map::{ANYBODY, COLLECTOR, DNS, PROMETHEUS};
 use crate::objects::{APP, Labels, Pod, contains, labels, list_of, matches, text};
 use crate::{Complaints, Object, Shop};
 
 /// Where the doors outside are: their labels, their namespace (any, without one) and port.
-const OUTSIDE: [(&str, &str, &str, Option<&str>, u64); 2] = [
+const OUTSIDE: [(&str, &str, &str, Option<&str>, u64); 3] = [
     (DNS, "k8s-app", "kube-dns", Some("kube-system"), 53),
     (COLLECTOR, APP, "opentelemetry-collector", None, 4317),
+    (PROMETHEUS, APP, "prometheus", None, 9090), // not called, but there
 ];
+/// The container port that metrics are at.
+const METRICS: &str = "admin";
 
 /// From whom, to whom, at which port.
 type Door = (String, String, u64);
@@ -26,7 +29,7 @@ pub fn have_policies(shop: &Shop) -> Complaints {
     complaints.extend(absent(shop, &pods));
     for (way, allowed) in [("out", allowed(shop, &pods, OUT)), ("in", allowed(shop, &pods, IN))] {
         let inside = |(from, to, _): &&Door| match way {
-            "out" => from != ANYBODY,
+            "out" => from != ANYBODY && from != PROMETHEUS,
             _ => OUTSIDE.iter().all(|outside| outside.0 != to),
         };
         let open =
@@ -52,9 +55,18 @@ fn wanted(shop: &Shop, pods: &[Pod]) -> BTreeSet<Door> {
     let edges = shop.map.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned()));
     let names = pods.iter().map(|pod| (pod.app().to_owned(), DNS.to_owned()));
     let doors = edges.chain(names).flat_map(|(from, to)| {
-        ports_of(shop, pods, &to).into_iter().map(move |port| (from.clone(), to.clone(), port))
+        let ports = match from.as_str() {
+            PROMETHEUS => metrics_of(pods, &to),
+            _ => ports_of(shop, pods, &to),
+        };
+        ports.into_iter().map(move |port| (from.clone(), to.clone(), port))
     });
     doors.collect()
+}
+
+fn metrics_of(pods: &[Pod], name: &str) -> Vec<u64> {
+    let port = |pod: &Pod| pod.port(&Value::from(METRICS));
+    pods.iter().filter(|pod| pod.app() == name).filter_map(port).collect()
 }
 
 fn ports_of(shop: &Shop, pods: &[Pod], name: &str) -> Vec<u64> {
@@ -170,12 +182,12 @@ const STORES: [(&str, &str); 3] =
     [("SOUK_DATABASE_URLS", "postgres"), ("SOUK_NATS_URL", "nats"), ("SOUK_REDIS_URL", "redis")];
 
 /// What serving processes are told to call, by variable, is on the map; and what is on the map for
-/// them, they are told. A Job reads the configuration of a whole service, and calls less.
+/// them, they are told. What runs once may read the configuration of a whole service, and call less.
 fn told(shop: &Shop, pods: &[Pod]) -> Complaints {
     let mut complaints = Vec::new();
-    for pod in pods.iter().filter(|pod| pod.owner.kind() != "Job") {
+    for pod in pods.iter().filter(|pod| pod.stays()) {
         let ours: Vec<_> =
-            pod.containers().filter(|container| container.program().is_some()).collect();
+            pod.serving().filter(|container| container.program().is_some()).collect();
         let variables = ours.iter().flat_map(|container| shop.variables_of(container.value));
         let targets: BTreeSet<(String, Option<u64>)> =
             variables.flat_map(|(name, value)| targets(&name, value)).collect();

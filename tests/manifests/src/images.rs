@@ -37,17 +37,38 @@ pub fn are_pinned(shop: &Shop) -> Complaints {
     complaints
 }
 
-/// A Job's template cannot be changed: the one of another version needs another name. And what
-/// it runs is of that version.
-pub fn jobs_carry_the_version(shop: &Shop) -> Complaints {
-    let version = &shop.version;
-    let end = format!("-{}", version.replace('.', "-"));
+/// The process of ours in an image.
+pub fn program(image: &str) -> Option<&str> {
+    let (path, name) = repository(image).rsplit_once('/')?;
+    let ours = souk::images::names().any(|ours| ours == name);
+    (ours || path == "souk" || path.ends_with("/souk")).then_some(name)
+}
+
+/// A name without a registry belongs to whoever has taken it at the public one, and would be pulled from
+/// there wherever it is not at hand.
+pub fn have_a_registry(shop: &Shop) -> Complaints {
     let pods = shop.pods();
-    let jobs = pods.iter().filter(|pod| pod.owner.kind() == "Job");
-    let unnamed = jobs.filter(|pod| !pod.owner.name().ends_with(&end));
-    let unnamed = unnamed.map(|pod| format!("{}: its name must end with {end}", pod.owner.id()));
-    let other = pods.iter().flat_map(|pod| of_another_version(pod, version));
-    unnamed.chain(other).collect()
+    let applied = pods.iter().flat_map(|pod| {
+        pod.containers().map(|container| (pod.owner.id(), container.image().to_owned()))
+    });
+    let composed = shop.compose.services().filter_map(|name| {
+        Some((format!("compose: {name}"), shop.compose.image(name)?.to_owned()))
+    });
+    let all = applied.chain(composed).filter(|(_, image)| program(image).is_some());
+    let nobodys = all.filter(|(_, image)| !names_a_registry(image));
+    let way_out = "begin with a registry of your own, or with localhost";
+    nobodys.map(|(id, image)| format!("{id}: {image}: {way_out}")).collect()
+}
+
+/// As engines tell a registry's host from the first part of a name.
+fn names_a_registry(image: &str) -> bool {
+    let host = image.split_once('/').map_or("", |(host, _)| host);
+    host == "localhost" || host.contains(['.', ':'])
+}
+
+/// What is applied together is of one version.
+pub fn are_of_this_version(shop: &Shop) -> Complaints {
+    shop.pods().iter().flat_map(|pod| of_another_version(pod, &shop.version)).collect()
 }
 
 fn of_another_version(pod: &Pod, version: &str) -> Complaints {

@@ -12,9 +12,11 @@ pub const ANYBODY: &str = "anybody";
 pub const DNS: &str = "dns";
 /// A collector of traces, in whatever namespace.
 pub const COLLECTOR: &str = "collector";
+/// Whoever collects metrics, in whatever namespace.
+pub const PROMETHEUS: &str = "prometheus";
 
 /// The calls between processes, and what is not one of them.
-const CALLS: [Edge; 15] = [
+const CALLS: [Edge; 13] = [
     (ANYBODY, "edge"),
     ("edge", "gateway"),
     ("gateway", "product"),
@@ -27,8 +29,6 @@ const CALLS: [Edge; 15] = [
     ("order", "user"),
     ("payment", "psp"),
     ("psp", "edge"), // webhooks
-    ("migrate", "postgres"),
-    ("catalogue", "edge"),
     ("loadgen", "edge"),
 ];
 
@@ -37,5 +37,6 @@ pub fn map() -> Vec<Edge> {
     let contexts = SERVICES.into_iter().filter(|service| *service != "gateway");
     let stores = contexts.flat_map(|service| [(service, "postgres"), (service, "nats")]);
     let spans = SERVICES.map(|service| (service, COLLECTOR));
-    CALLS.into_iter().chain(stores).chain(spans).collect()
+    let metrics = SERVICES.map(|service| (PROMETHEUS, service));
+    CALLS.into_iter().chain(stores).chain(spans).chain(metrics).collect()
 }

@@ -86,9 +86,19 @@ impl<'a> Pod<'a> {
         &self.template["spec"]
     }
 
+    /// Whether it stays, and does not end when it has done something.
+    pub fn stays(&self) -> bool {
+        !["Job", "CronJob"].contains(&self.owner.kind())
+    }
+
     /// The label that its workload goes by: `order`.
     pub fn app(&self) -> &str {
         self.labels.get(APP).map_or("", String::as_str)
+    }
+
+    /// Those that stay.
+    pub fn serving(&self) -> impl Iterator<Item = Container<'a>> {
+        list_of(&self.spec()["containers"]).map(|value| Container { value })
     }
 
     /// All containers, those that run before the others first.
@@ -131,11 +141,10 @@ impl<'a> Container<'a> {
         text(&self.value["image"])
     }
 
-    /// The process of ours that runs in it: the last part of an image `souk/…`, whatever the registry.
+    /// The process of ours that runs in it, whatever the registry: one of ours by its name, or whatever else
+    /// is said to be in `…/souk/`.
     pub fn program(&self) -> Option<&'a str> {
-        let repository = crate::images::repository(self.image());
-        let (path, name) = repository.rsplit_once('/')?;
-        (path == "souk" || path.ends_with("/souk")).then_some(name)
+        crate::images::program(self.image())
     }
 
     /// Number and name of each port.

@@ -30,6 +30,15 @@ fn has(object: &Value, key: &str) -> bool {
     ["data", "stringData", "binaryData"].iter().any(|part| object[part].get(key).is_some())
 }
 
+/// The ConfigMaps that a pod reads, by name.
+pub fn named_maps<'a>(pod: &Pod<'a>) -> Vec<&'a str> {
+    let all = needed(pod).into_iter().filter(|(kind, ..)| *kind == "ConfigMap");
+    let mut names: Vec<&str> = all.map(|(_, name, _)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 fn needed<'a>(pod: &Pod<'a>) -> Vec<Needed<'a>> {
     let spec = pod.spec();
     let mut needed = vec![("ServiceAccount", account(spec), None)];

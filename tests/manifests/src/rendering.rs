@@ -52,6 +52,32 @@ impl Tree {
         Ok(Self { folder, minor: minor_version(&kubectl)?, kubectl })
     }
 
+    /// The same with other words in every file that has them.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn changed(&self, words: &[(&str, &str)]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        copy_all(self.folder.path(), folder.path(), words)?;
+        Ok(Self { folder, kubectl: self.kubectl.clone(), minor: self.minor })
+    }
+
+    /// Whether the kubectl is one from before folders were resources.
+    pub fn is_old(&self) -> bool {
+        self.minor < FOLDERS_ARE_RESOURCES
+    }
+
+    /// With one overlay more.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add_overlay(self, name: &str, kustomization: &str) -> Result<Self> {
+        let overlay = format!("k8s/overlays/{name}");
+        fs::create_dir_all(self.folder.path().join(&overlay))?;
+        fs::write(self.kustomization(&overlay), kustomization)?;
+        Ok(self)
+    }
+
     /// Everything that somebody may apply: `k8s/overlays/local`, …
     ///
     /// # Errors
@@ -76,7 +102,7 @@ impl Tree {
     /// # Errors
     /// With what kubectl said.
     pub fn render(&self, overlay: &str) -> Result<String> {
-        if self.minor < FOLDERS_ARE_RESOURCES {
+        if self.is_old() {
             self.name_bases(overlay)?;
         }
         let mut command = Command::new(&self.kubectl);
@@ -144,6 +170,22 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
             copy(&source, &target)?;
         } else {
             fs::copy(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_all(from: &Path, to: &Path, words: &[(&str, &str)]) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if entry.file_type()?.is_dir() {
+            copy_all(&source, &target, words)?;
+        } else {
+            let text = fs::read_to_string(&source)?;
+            let changed = words.iter().fold(text, |text, (old, new)| text.replace(old, new));
+            fs::write(target, changed)?;
         }
     }
     Ok(())

@@ -5,10 +5,14 @@ use serde_json::Value;
 use crate::objects::{matches, text};
 use crate::{Complaints, Object, Shop};
 
-/// A budget that never lets a pod go blocks the upkeep of its node.
+/// A budget that never lets a pod go blocks the upkeep of its node; and so does one that keeps pods which are not ready
+/// until others are.
 pub fn budgets_leave_room(shop: &Shop) -> Complaints {
     let mut complaints = Vec::new();
     for budget in shop.of("PodDisruptionBudget") {
+        if text(budget.at("/spec/unhealthyPodEvictionPolicy")) != "AlwaysAllow" {
+            complaints.push(format!("{}: unhealthyPodEvictionPolicy: AlwaysAllow", budget.id()));
+        }
         let guarded = shop.pods();
         let guarded =
             guarded.iter().filter(|pod| matches(budget.at("/spec/selector"), &pod.labels));
@@ -51,6 +55,22 @@ fn replicas(shop: &Shop, workload: &Object) -> u64 {
         parts.iter().find_map(|part| scaler.at(part).as_u64()).unwrap_or(1)
     });
     minimum.or_else(|| workload.at("/spec/replicas").as_u64()).unwrap_or(1)
+}
+
+/// The most that a workload has: what it says, or its autoscaler's maximum, or 1.
+pub fn most(shop: &Shop, workload: &Object) -> u64 {
+    let scaled =
+        autoscalers(shop).find(|scaler| target(scaler) == (workload.kind(), workload.name()));
+    let maximum = scaled.and_then(|scaler| {
+        let parts = ["/spec/maxReplicas", "/spec/maxReplicaCount"];
+        parts.iter().find_map(|part| scaler.at(part).as_u64())
+    });
+    maximum.or_else(|| workload.at("/spec/replicas").as_u64()).unwrap_or(1)
+}
+
+/// How many more there are while a Deployment is rolled out: a number, or by default a quarter of a few.
+pub fn surge(workload: &Object) -> u64 {
+    workload.at("/spec/strategy/rollingUpdate/maxSurge").as_u64().unwrap_or(1)
 }
 
 fn autoscalers(shop: &Shop) -> impl Iterator<Item = &Object> {

@@ -34,8 +34,8 @@ pub fn figures(markdown: &str) -> BTreeMap<String, Figures> {
 /// Every process that serves asks for what its row says, which is no less than what it takes.
 pub fn are_measured(shop: &Shop) -> Complaints {
     let mut complaints = Vec::new();
-    for pod in shop.pods().iter().filter(|pod| pod.owner.kind() != "Job") {
-        let ours = pod.containers().filter_map(|it| Some((it.value, it.program()?)));
+    for pod in shop.pods().iter().filter(|pod| pod.stays()) {
+        let ours = pod.serving().filter_map(|it| Some((it.value, it.program()?)));
         for (container, program) in ours {
             let id = pod.owner.id();
             match shop.figures.get(program) {

@@ -16,6 +16,8 @@ pub struct Shop {
     pub compose: Compose,
     /// Of each process of ours, the environment variables that its `--help` names.
     pub known: BTreeMap<String, BTreeSet<String>>,
+    /// Of each process of ours, the defaults of those variables, by its `--help`, too.
+    pub defaults: BTreeMap<String, BTreeMap<String, String>>,
     /// Who calls whom.
     pub map: Vec<Edge>,
     /// What each process takes, asks for, and may have.

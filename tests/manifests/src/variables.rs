@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::objects::{Container, Pod};
+use crate::objects::Container;
 use crate::{Complaints, Shop};
 
 /// Every variable of our containers is in the `--help` of the process.
 pub fn exist(shop: &Shop) -> Complaints {
     let mut complaints = Vec::new();
     for pod in shop.pods() {
-        for (container, program) in ours(&pod) {
+        for (container, program) in ours(pod.containers()) {
             let Some(known) = shop.known.get(program) else {
                 complaints.push(format!("{}: there is no process {program}", pod.owner.id()));
                 continue;
@@ -25,9 +25,10 @@ pub fn exist(shop: &Shop) -> Complaints {
     complaints
 }
 
-fn ours<'a>(pod: &Pod<'a>) -> Vec<(Container<'a>, &'a str)> {
-    let ours = pod.containers().filter_map(|container| Some((container, container.program()?)));
-    ours.collect()
+fn ours<'a>(
+    containers: impl Iterator<Item = Container<'a>>,
+) -> impl Iterator<Item = (Container<'a>, &'a str)> {
+    containers.filter_map(|container| Some((container, container.program()?)))
 }
 
 /// A process is told the same things by both.
@@ -37,7 +38,7 @@ pub fn agree_with_compose(shop: &Shop) -> Complaints {
     let pods = pods.iter().filter(|pod| serving.contains(&pod.owner.kind()));
     let mut complaints = Vec::new();
     for (pod, container, program) in
-        pods.flat_map(|pod| ours(pod).into_iter().map(move |(c, p)| (pod, c, p)))
+        pods.flat_map(|pod| ours(pod.serving()).map(move |(c, p)| (pod, c, p)))
     {
         if shop.compose.image(program).is_none() {
             complaints

@@ -4,15 +4,17 @@ use crate::{Complaints, Tree};
 
 const COMPOSE: &str = "docker-compose.yml";
 const CLOSURE: &str = "deploy/docker/closure";
+const OBSERVED: &str = "deploy/observability/compose.yml";
 
 /// What a variable is called that holds a secret, or names a file with one.
 const SECRET: [&str; 4] = ["PASSWORD", "SECRET", "_KEY", "TOKEN"];
 
 /// Every service runs in containers: one, a migration, a second copy; with secrets of its own, in a
-/// volume that belongs to its user.
+/// volume that belongs to its user; and is told of the collector of traces where there is one.
 pub fn every_service_has_containers(tree: &Tree) -> Complaints {
     let compose = tree.file(COMPOSE).map_or("", |file| &file.text);
     let closure = tree.file(CLOSURE).map_or("", |file| &file.text);
+    let observed = tree.file(OBSERVED).map_or("", |file| &file.text);
     let folders = closure.lines().find_map(|line| line.strip_prefix("for name in "));
     let folders: Vec<&str> = folders.unwrap_or_default().split([' ', ';']).collect();
     let mut complaints = Vec::new();
@@ -20,6 +22,11 @@ pub fn every_service_has_containers(tree: &Tree) -> Complaints {
         for name in [service.to_owned(), format!("{service}-migrate"), format!("{service}-2")] {
             if !compose.lines().any(|line| line.starts_with(&format!("  {name}:"))) {
                 complaints.push(format!("{COMPOSE}: there is no service {name}"));
+            }
+        }
+        for name in [service.to_owned(), format!("{service}-2")] {
+            if !observed.contains(&format!("\n  {name}: *traced\n")) {
+                complaints.push(format!("{OBSERVED}: {name} is not traced"));
             }
         }
         if !compose.contains(&format!("- {service}:/souk/{service}\n")) {
@@ -78,14 +85,17 @@ mod tests {
     const GOOD: &str = "services:\n  init:\n    volumes:\n      - cart:/souk/cart\n  \
                         cart:\n  cart-migrate:\n  cart-2:\n";
     const FOLDERS: &str = "for name in authority cart psp; do\n";
+    const TRACED: &str = "services:\n  cart: *traced\n  cart-2: *traced\n";
 
     #[test]
     fn a_service_that_was_forgotten_is_found() {
-        let with = |compose: &str, closure: &str| {
-            let tree = Tree::of([SERVICE, (COMPOSE, compose), (CLOSURE, closure)]);
-            every_service_has_containers(&tree).len()
+        let told = |compose: &str, closure: &str, observed: &str| {
+            let files = [SERVICE, (COMPOSE, compose), (CLOSURE, closure), (OBSERVED, observed)];
+            every_service_has_containers(&Tree::of(files)).len()
         };
+        let with = |compose: &str, closure: &str| told(compose, closure, TRACED);
         assert_eq!(with(GOOD, FOLDERS), 0);
+        assert_eq!(told(GOOD, FOLDERS, &TRACED.replace("  cart-2: *traced\n", "")), 1);
         for line in ["  cart:\n", "  cart-migrate:\n", "  cart-2:\n", "- cart:/souk/cart\n"] {
             assert_eq!(with(&GOOD.replace(line, "\n"), FOLDERS), 1, "{line}");
         }
@@ -99,13 +109,18 @@ mod tests {
             let manifest = ("Cargo.toml", "[workspace.package]\nversion = \"0.3.0\"\n");
             images_have_versions(&Tree::of([manifest, (COMPOSE, &*compose)])).len()
         };
-        for good in ["${SOUK_IMAGES:-souk}/cart:${SOUK_VERSION:-0.3.0}", "postgres:17.10-bookworm"]
-        {
+        for good in [
+            "${SOUK_REGISTRY:-localhost/souk}/cart:${SOUK_VERSION:-0.3.0}",
+            "postgres:17.10-bookworm",
+        ] {
             assert_eq!(with(good), 0, "{good}");
         }
-        for bad in
-            ["${SOUK_IMAGES:-souk}/cart:${SOUK_VERSION:-0.2.0}", "nats:latest", "nats", "x:2"]
-        {
+        for bad in [
+            "${SOUK_REGISTRY:-localhost/souk}/cart:${SOUK_VERSION:-0.2.0}",
+            "nats:latest",
+            "nats",
+            "x:2",
+        ] {
             assert_eq!(with(bad), 1, "{bad}");
         }
     }

@@ -57,9 +57,15 @@ fn every_image_is_built_and_tagged_by_version() {
     let (code, said, notes) = images("images", &[("docker", "echo 12500000")], &[]);
     assert_eq!(code, Some(0), "{said}");
     let builds: Vec<_> = notes.iter().filter(|line| line.contains(" build ")).collect();
-    assert_eq!(builds, IMAGES.map(|service| built("souk", service)).iter().collect::<Vec<_>>());
+    assert_eq!(
+        builds,
+        IMAGES.map(|service| built("localhost/souk", service)).iter().collect::<Vec<_>>()
+    );
     assert!(!notes.iter().any(|line| line.contains("push")), "{notes:?}");
-    assert!(said.contains(&format!("souk/order:{VERSION}")) && said.contains("12.5 MB"), "{said}");
+    assert!(
+        said.contains(&format!("localhost/souk/order:{VERSION}")) && said.contains("12.5 MB"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -91,7 +97,7 @@ fn images_are_loaded_into_a_kind_cluster_that_there_is() {
     let (code, said, notes) = images("kind", &programs, &["--kind", "souk"]);
     assert_eq!(code, Some(0), "{said}");
     let loaded = notes.iter().find(|line| line.starts_with("kind load")).expect("loaded");
-    let all = IMAGES.map(|service| format!("souk/{service}:{VERSION}")).join(" ");
+    let all = IMAGES.map(|service| format!("localhost/souk/{service}:{VERSION}")).join(" ");
     assert_eq!(*loaded, format!("kind load docker-image --name souk {all}"));
 
     let (code, said, notes) = images("kind-other", &programs, &["--kind", "other"]);

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use manifests::{
-    Compose, Edge, Fixture, Object, RULES, Rule, Shop, checks, figures, fixtures_folder, parse,
+    Compose, Edge, Fixture, RULES, Rule, Shop, checks, figures, fixtures_folder, parse,
     read_fixtures,
 };
 use stores::Home;
@@ -17,7 +17,7 @@ use stores::Home;
 static HOME: LazyLock<Home> = LazyLock::new(|| Home::find().expect("the repository"));
 
 /// The map of the two services in `fixtures/good`.
-const MAP: [Edge; 7] = [
+const MAP: [Edge; 9] = [
     ("anybody", "order"),
     ("order", "product"),
     ("order", "postgres"),
@@ -25,6 +25,8 @@ const MAP: [Edge; 7] = [
     ("migrate", "postgres"),
     ("order", "collector"),
     ("product", "collector"),
+    ("prometheus", "order"),
+    ("prometheus", "product"),
 ];
 
 fn main() -> ExitCode {
@@ -32,6 +34,9 @@ fn main() -> ExitCode {
     let mut trials = vec![
         Trial::test("nothing_is_found_where_nothing_is_wrong", nothing_is_found),
         Trial::test("bad_input_is_refused", bad_input_is_refused),
+        Trial::test("the_edge_finds_name_servers_and_domain_by_itself", the_edge_finds),
+        Trial::test("the_policy_for_name_servers_can_be_patched", the_policy_can_be_patched)
+            .with_ignored_flag(souk::validators::kubectl(&HOME).is_none()),
     ];
     for (name, rule) in RULES {
         for fixture in read_fixtures(&fixtures_folder(&HOME).join("rules").join(name)).unwrap() {
@@ -55,7 +60,10 @@ fn rendered() -> Vec<Trial> {
         };
         Trial::test(format!("rendered::{name}"), holds).with_ignored_flag(without_kubectl)
     };
-    RULES.map(trial).into()
+    let again = || silent(checks::applied_again(&HOME).map_err(|error| format!("{error:#}"))?);
+    let again = Trial::test("rendered::a_cluster_takes_another_registry_tag_and_version", again);
+    let rules = RULES.map(trial).into_iter();
+    rules.chain([again.with_ignored_flag(without_kubectl)]).collect()
 }
 
 fn silent(complaints: Vec<String>) -> Result<(), Failed> {
@@ -95,7 +103,10 @@ fn good() -> Shop {
         ),
         ("product".to_owned(), names(&["SOUK_TLS_DIR", "SOUK_DATABASE_URLS_FILE", "SOUK_LOG"])),
     ]);
+    let connections = BTreeMap::from([("SOUK_DATABASE_CONNECTIONS".to_owned(), "12".to_owned())]);
+    let defaults = ["order", "product"].map(|name| (name.to_owned(), connections.clone()));
     Shop {
+        defaults: defaults.into(),
         objects: parse(&file("cluster.yaml")).unwrap(),
         compose: Compose::parse(&file("compose.yml")).unwrap(),
         known,
@@ -105,7 +116,7 @@ fn good() -> Shop {
     }
 }
 
-/// With what the fixture has in the place of what goes by the same name. A Job goes by its pods' label.
+/// With what the fixture has in the place of what goes by the same name.
 fn broken(fixture: &Fixture) -> Shop {
     let mut shop = good();
     let path = fixture.path.to_string_lossy();
@@ -117,12 +128,8 @@ fn broken(fixture: &Fixture) -> Shop {
         shop.figures = figures(&fixture.text);
         return shop;
     }
-    let name = |object: &Object| match object.kind() {
-        "Job" => "Job".to_owned(),
-        _ => object.id(),
-    };
     for object in parse(&fixture.text).unwrap() {
-        shop.objects.retain(|other| name(other) != name(&object));
+        shop.objects.retain(|other| other.id() != object.id());
         shop.objects.push(object);
     }
     shop
@@ -136,5 +143,52 @@ fn bad_input_is_refused() -> Result<(), Failed> {
         said.contains("'dance'") && said.contains("rules, schemas, checkov, compose"),
         "{said}"
     );
+    Ok(())
+}
+
+/// The script of the edge's init container, with what a pod may be told.
+fn the_edge_finds() -> Result<(), Failed> {
+    let config = HOME.workspace().join("deploy/edge");
+    let configured = |told: &str| {
+        let folder = tempfile::tempdir()?;
+        let known = folder.path().join("resolv.conf");
+        std::fs::write(&known, told)?;
+        let mut script = Command::new("sh");
+        script.arg(config.join("in-cluster.sh")).arg(&config).arg(folder.path());
+        let output = script.env("RESOLV_CONF", &known).output()?;
+        if !output.status.success() {
+            return Ok(Err(String::from_utf8_lossy(&output.stderr).into_owned()));
+        }
+        assert!(folder.path().join("nginx.conf").is_file());
+        anyhow::Ok(Ok(std::fs::read_to_string(folder.path().join("gateways.conf"))?))
+    };
+    let told = "nameserver 10.96.0.10\nsearch souk.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
+    let said = configured(told)?.map_err(Failed::from)?;
+    let server = "server gateway.souk.svc.cluster.local:8080 resolve max_fails=1 fail_timeout=2s;";
+    assert_eq!(said, format!("resolver 10.96.0.10 valid=2s;\n{server}\n"));
+
+    let told = "search shop.svc.corp.example svc.corp.example\nnameserver fd00::a\nnameserver 169.254.20.10\n";
+    let said = configured(told)?.map_err(Failed::from)?;
+    assert!(said.starts_with("resolver [fd00::a] 169.254.20.10 valid=2s;\n"), "{said}");
+    assert!(said.contains("gateway.shop.svc.corp.example:8080"), "{said}");
+
+    for told in ["nameserver 10.96.0.10\n", "search souk.svc.x\n"] {
+        let refused = configured(told)?.expect_err("it cannot be known");
+        assert!(refused.contains("names no name server, or no domain"), "{refused}");
+    }
+    Ok(())
+}
+
+/// The patch is the one that k8s/README.md shows.
+fn the_policy_can_be_patched() -> Result<(), Failed> {
+    let readme = std::fs::read_to_string(HOME.workspace().join("k8s/README.md"))?;
+    let shown = readme.split("```text\n").find(|block| block.starts_with("patches:\n"));
+    let patch = shown.and_then(|block| block.split("```").next()).expect("a patch is shown");
+    let said = checks::patched(&HOME, patch).map_err(|error| format!("{error:#}"))?;
+    let Some(said) = said else { return Ok(()) }; // an old kubectl, which cannot do it
+    let objects = parse(&said).unwrap();
+    let dns = objects.iter().find(|it| it.id() == "NetworkPolicy/dns").expect("the policy");
+    assert_eq!(dns.at("/spec/egress/0/to/0/ipBlock/cidr"), "169.254.20.10/32");
+    assert_eq!(dns.at("/spec/egress/0/ports/0/port"), 53);
     Ok(())
 }
