@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kernel::{OrderId, ProductId};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Everything that is judged.
@@ -11,10 +12,16 @@ use uuid::Uuid;
 pub struct Facts {
     /// The orders, from the order context.
     pub orders: BTreeMap<OrderId, Order>,
+    /// What was in each of them.
+    pub baskets: BTreeMap<OrderId, Basket>,
     /// The stock, from the product context; what was sold of it, from the order context.
     pub shelves: BTreeMap<ProductId, Shelf>,
     /// Orders that hold stock now, from the product context.
     pub holding: Vec<OrderId>,
+    /// Orders that have lines of a cart now, from the cart context.
+    pub checkouts: Vec<OrderId>,
+    /// What is in users' carts, from the cart context.
+    pub carts: BTreeMap<Uuid, BTreeMap<ProductId, i64>>,
     /// What the payment context has booked.
     pub booked: BTreeMap<OrderId, Booked>,
     /// What the provider has booked.
@@ -61,6 +68,19 @@ pub struct Order {
     pub refunded: i64,
     /// From the acceptance to the end of the checkout, by the database's clock.
     pub settled_after: Option<Duration>,
+}
+
+/// What was in an order, and whose it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Basket {
+    /// Who ordered.
+    pub user: Uuid,
+    /// By the clock of the order's database.
+    pub placed_at: OffsetDateTime,
+    /// It was cancelled, and not because the customer wanted that.
+    pub unsold: bool,
+    /// Product and pieces.
+    pub lines: Vec<(ProductId, i64)>,
 }
 
 /// Pieces of one product, each as one record has it.

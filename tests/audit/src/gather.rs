@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use kernel::ProductId;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection as _, FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::facts::{Balance, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished};
+use crate::facts::{
+    Balance, Basket, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished,
+};
 use crate::{Places, provider};
 
 /// Events that happen once in the life of their aggregate.
@@ -53,7 +56,11 @@ async fn read(
     facts: &mut Facts,
 ) -> Result<()> {
     match context {
-        "order" => orders(database, facts).await?,
+        "order" => {
+            orders(database, facts).await?;
+            baskets(database, facts).await?;
+        }
+        "cart" => carts(database, facts).await?,
         "product" => stock(database, facts).await?,
         "payment" => payments(database, facts).await?,
         _ => {}
@@ -101,6 +108,38 @@ async fn orders(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
     for (product, pieces) in sold {
         shelf(facts, product).sold += pieces; // of every shard
     }
+    Ok(())
+}
+
+type BasketRow = (Uuid, Uuid, OffsetDateTime, bool, Vec<Uuid>, Vec<i64>);
+
+async fn baskets(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
+    let baskets: Vec<BasketRow> = rows(
+        database,
+        "select order_id, user_id, placed_at,
+             coalesce(state = 'cancelled' and cancel_reason <> 'customer', false),
+             array_agg(product_id order by line_no), array_agg(quantity order by line_no)
+         from orders join order_lines using (shard, order_id)
+         group by shard, order_id",
+    )
+    .await?;
+    for (id, user, placed_at, unsold, products, quantities) in baskets {
+        let products = products.into_iter().map(ProductId::from);
+        let lines = products.zip(quantities).collect();
+        facts.baskets.insert(id.into(), Basket { user, placed_at, unsold, lines });
+    }
+    Ok(())
+}
+
+async fn carts(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
+    let lines: Vec<(Uuid, Uuid, i64)> =
+        rows(database, "select cart_id, product_id, quantity from cart_lines where owner = 'user'")
+            .await?;
+    for (user, product, quantity) in lines {
+        facts.carts.entry(user).or_default().insert(product.into(), quantity);
+    }
+    let checkouts: Vec<(Uuid,)> = rows(database, "select order_id from checkouts").await?;
+    facts.checkouts.extend(checkouts.into_iter().map(|(order,)| kernel::OrderId::from(order)));
     Ok(())
 }
 

@@ -58,7 +58,13 @@ fn ended_orders_hold_nothing(facts: &Facts) -> Check {
     });
     let of_nobody = holding.iter().filter(|id| !facts.orders.contains_key(id));
     let of_nobody = of_nobody.map(|id| Some(format!("stock is held for {id}, which is no order")));
-    Check::of("ended_orders_hold_nothing", "P7", of_ended.chain(of_nobody))
+    let kept = facts.checkouts.iter().filter_map(|id| match facts.orders.get(id) {
+        Some(order) if order.state == State::Open => None,
+        Some(_) => Some(format!("order {id} has ended, and its lines are in no cart")),
+        None => Some(format!("lines have left a cart for {id}, which is no order")),
+    });
+    let all = of_ended.chain(of_nobody).chain(kept.map(Some));
+    Check::of("ended_orders_hold_nothing", "P7", all)
 }
 
 /// Looked at is every event; those that wait are told by database.

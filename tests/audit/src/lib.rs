@@ -18,7 +18,7 @@ mod judge;
 mod verdict;
 
 pub use facts::{
-    Balance, Booked, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished,
+    Balance, Basket, Booked, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished,
 };
 pub use gather::gather;
 pub use judge::judge;

@@ -20,6 +20,8 @@ const PAYMENT: &str =
           + (select count(*) from refunds where refunded_at is null)
           + (select count(*) from messaging.outbox where published_at is null)";
 
+const CART: &str = "select count(*) from checkouts";
+
 /// Waits until every checkout has ended, what it held and owed is settled, and every event is sent;
 /// `patience` at most. Tells whether it came to that.
 ///
@@ -28,7 +30,8 @@ const PAYMENT: &str =
 pub async fn wait(places: &Places, patience: Duration) -> Result<bool> {
     let deadline = Instant::now() + patience;
     let mut open_things = Vec::new();
-    for (context, question) in [("order", ORDERS), ("product", PRODUCT), ("payment", PAYMENT)] {
+    let questions = [("order", ORDERS), ("product", PRODUCT), ("payment", PAYMENT), ("cart", CART)];
+    for (context, question) in questions {
         for url in places.of_context(context)? {
             open_things.push((open(url).await?, question));
         }

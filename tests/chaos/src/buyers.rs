@@ -40,10 +40,12 @@ pub(crate) enum Habit {
     OtherBody,
     /// Begins with an empty cart, puts something there, and looks whether it stays.
     Keep,
+    /// Puts one piece in and orders, and again, and again, without a pause.
+    Hasty,
 }
 
 /// Who comes, by number: as many of each kind as it stands here, again and again.
-const CROWD: [Habit; 12] = [
+const CROWD: [Habit; 14] = [
     Habit::Plain,
     Habit::Hot,
     Habit::DoubleClick,
@@ -56,6 +58,8 @@ const CROWD: [Habit; 12] = [
     Habit::OtherBody,
     Habit::DoubleClick,
     Habit::GiveBack,
+    Habit::Hasty,
+    Habit::Hasty,
 ];
 
 /// A customer in the crowd.
@@ -97,6 +101,9 @@ impl Buyer {
     }
 
     async fn round(&mut self) {
+        if self.habit == Habit::Hasty {
+            return self.hasten().await;
+        }
         self.rounds += 1;
         let product = self.choice();
         let quantity = match self.habit {
@@ -117,7 +124,12 @@ impl Buyer {
         match self.habit {
             Habit::DoubleClick => self.twice(&key, [0, 0]).await,
             Habit::OtherBody => self.twice(&key, [0, 1]).await,
-            Habit::Plain | Habit::Hot | Habit::Cancel | Habit::GiveBack | Habit::Keep => {}
+            Habit::Plain
+            | Habit::Hot
+            | Habit::Cancel
+            | Habit::GiveBack
+            | Habit::Keep
+            | Habit::Hasty => {}
         }
         let Some(order) = self.insist(&key).await else {
             self.unsure = true;
@@ -127,9 +139,29 @@ impl Buyer {
         match self.habit {
             Habit::Cancel => self.change_mind(order).await,
             Habit::GiveBack => self.give_back(order, &product).await,
-            Habit::Plain | Habit::Hot | Habit::DoubleClick | Habit::OtherBody | Habit::Keep => {
+            Habit::Plain
+            | Habit::Hot
+            | Habit::DoubleClick
+            | Habit::OtherBody
+            | Habit::Keep
+            | Habit::Hasty => {
                 self.linger(&key, order).await;
             }
+        }
+    }
+
+    /// Several orders, each of one piece that was put in just before. What was not sold comes back
+    /// and is ordered with the next.
+    async fn hasten(&mut self) {
+        for _ in 0..self.random.random_range(2..6) {
+            self.rounds += 1;
+            let (product, gateway) = (self.choice(), self.gateway());
+            if self.customer.hasten(gateway, &product).await != Outcome::Ok {
+                return;
+            }
+            let key = format!("{}-{}", self.customer.number, self.rounds);
+            let Some(order) = self.insist(&key).await else { return };
+            self.orders.push(order);
         }
     }
 

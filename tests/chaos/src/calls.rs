@@ -16,6 +16,8 @@ use serde::Serialize;
 pub enum Wish {
     /// Something in the cart.
     Put,
+    /// One piece of a product in the cart, by somebody who only ever puts in and orders.
+    Hasten,
     /// An order.
     Checkout,
     /// An order undone.
@@ -33,6 +35,7 @@ impl Wish {
     pub fn name(self) -> &'static str {
         match self {
             Self::Put => "put",
+            Self::Hasten => "hasten",
             Self::Checkout => "checkout",
             Self::Cancel => "cancel",
             Self::Return => "return",
@@ -61,7 +64,7 @@ pub struct Call {
     pub customer: usize,
     /// What for.
     pub wish: Wish,
-    /// Of a checkout, its idempotency key; of a return, its id.
+    /// Of a checkout, its idempotency key; of a return, its id; of a hasty put, the product.
     pub key: Option<String>,
     /// Which body came with the key: the same number is the same body.
     pub body: u32,

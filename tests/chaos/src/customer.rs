@@ -72,6 +72,15 @@ impl Customer {
         self.call(gateway, Method::PUT, &path, Some(&body), about).await.0
     }
 
+    /// Wants one piece of a product in the cart, whatever else is there.
+    pub(crate) async fn hasten(&self, gateway: usize, product: &Product) -> Outcome {
+        let path = format!("/v1/cart/items/{}", product.id);
+        let (wish, key) = (Wish::Hasten, Some(&*product.id));
+        let about = About { wish, key, body: 0, order: None, minor: 0 };
+        let body = json!({ "quantity": 1 });
+        self.call(gateway, Method::PUT, &path, Some(&body), about).await.0
+    }
+
     /// Orders what is in the cart, with this key and the first or the second card.
     pub(crate) async fn checkout(
         &self,

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use audit::{Check, Facts, State, Verdict};
-use kernel::OrderId;
+use audit::{Basket, Check, Facts, State, Verdict};
+use kernel::{OrderId, ProductId};
+use uuid::Uuid;
 
 use crate::calls::{self, Call, Outcome, Wish};
 
@@ -25,6 +26,8 @@ pub fn judge(audited: Verdict, facts: &Facts, calls: &[Call], rest: Option<Durat
         acknowledged_cancellations_hold(facts, calls),
         returns_are_refunded_once(facts, calls),
         carts_lose_only_what_was_ordered(calls),
+        nothing_is_bought_twice(facts, calls),
+        unsold_goods_are_in_the_cart(facts, calls),
     ]);
     Verdict { checks }
 }
@@ -126,10 +129,85 @@ fn carts_lose_only_what_was_ordered(calls: &[Call]) -> Check {
     Check::of("carts_lose_only_what_was_ordered", "P10", things)
 }
 
+/// What the hasty do: they only ever put one piece in and order, so their orders and carts tell all.
+struct Hasty {
+    user: Uuid,
+    /// How often each product may have been put in.
+    puts: BTreeMap<ProductId, i64>,
+}
+
+/// Whoever was told of an order: it says who they are.
+fn hasty(facts: &Facts, calls: &[Call]) -> Vec<Hasty> {
+    let mut puts = BTreeMap::<usize, BTreeMap<ProductId, i64>>::new();
+    let hastened = calls.iter().filter(|call| call.wish == Wish::Hasten);
+    for call in hastened.filter(|call| !matches!(call.outcome, Outcome::Failed(_))) {
+        let Some(product) = call.key.as_deref().and_then(|key| key.parse().ok()) else { continue };
+        *puts.entry(call.customer).or_default().entry(product).or_default() += 1;
+    }
+    let user = |customer| {
+        let told =
+            calls.iter().filter(|call| call.customer == customer && call.wish == Wish::Checkout);
+        told.filter_map(|call| Some(facts.baskets.get(&call.order?)?.user)).next()
+    };
+    puts.into_iter()
+        .filter_map(|(customer, puts)| Some(Hasty { user: user(customer)?, puts }))
+        .collect()
+}
+
+impl Hasty {
+    /// Their orders, first to last.
+    fn orders<'a>(&self, facts: &'a Facts) -> Vec<(OrderId, &'a Basket)> {
+        let mine = facts.baskets.iter().filter(|(_, basket)| basket.user == self.user);
+        let mut mine: Vec<_> = mine.map(|(id, basket)| (*id, basket)).collect();
+        mine.sort_by_key(|(_, basket)| basket.placed_at);
+        mine
+    }
+}
+
+/// Sold is at most what was put in: one piece each time.
+fn nothing_is_bought_twice(facts: &Facts, calls: &[Call]) -> Check {
+    let things = hasty(facts, calls).into_iter().flat_map(|hasty| {
+        let mut sold = BTreeMap::<ProductId, i64>::new();
+        for (id, basket) in hasty.orders(facts) {
+            let confirmed = facts.orders.get(&id).is_some_and(|it| it.state == State::Confirmed);
+            for (product, pieces) in basket.lines.iter().filter(|_| confirmed) {
+                *sold.entry(*product).or_default() += pieces;
+            }
+        }
+        let user = hasty.user;
+        sold.into_iter().map(move |(product, sold)| {
+            let put = hasty.puts.get(&product).copied().unwrap_or_default();
+            (sold > put).then(|| format!("{user} put {product} in {put} times and bought {sold}"))
+        })
+    });
+    Check::of("nothing_is_bought_twice", "P31", things)
+}
+
+/// A product whose last order was not sold is in the cart, once.
+fn unsold_goods_are_in_the_cart(facts: &Facts, calls: &[Call]) -> Check {
+    let things = hasty(facts, calls).into_iter().flat_map(|hasty| {
+        let mut last = BTreeMap::new();
+        for (id, basket) in hasty.orders(facts) {
+            last.extend(basket.lines.iter().map(|(product, _)| (*product, (id, basket.unsold))));
+        }
+        let user = hasty.user;
+        last.into_iter().filter(|(_, (_, unsold))| *unsold).map(move |(product, (id, _))| {
+            let there = facts.carts.get(&user).and_then(|cart| cart.get(&product)).copied();
+            (there != Some(1)).then(|| {
+                format!(
+                    "order {id} was not sold, and {product} is in the cart of {user}: {there:?}"
+                )
+            })
+        })
+    });
+    Check::of("unsold_goods_are_in_the_cart", "P32", things)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use audit::Order;
+    use time::OffsetDateTime;
 
     fn order() -> OrderId {
         OrderId::mint()
@@ -202,6 +280,41 @@ mod tests {
         assert_eq!(broken(&there, &gone, SOON), ["carts_lose_only_what_was_ordered"]);
         let cancelled = [placed(), call(Wish::Cancel, "", a, Outcome::Ok)];
         assert_eq!(broken(&there, &cancelled, SOON), ["acknowledged_cancellations_hold"]);
+    }
+
+    #[test]
+    fn what_is_bought_twice_and_what_is_not_back_in_the_cart_is_found() {
+        let (user, cup, bowl) = (Uuid::nil(), ProductId::mint(), ProductId::mint());
+        let (a, b) = (order(), order());
+        let put = |product: ProductId| Call {
+            order: None,
+            ..call(Wish::Hasten, &product.to_string(), a, Outcome::Ok)
+        };
+        let calls = [
+            put(cup),
+            call(Wish::Checkout, "1", a, Outcome::Ok),
+            put(bowl),
+            call(Wish::Checkout, "2", b, Outcome::Ok),
+        ];
+        let found = |second: &[ProductId], end: State, cart: Option<i64>| {
+            let mut facts = facts(&[(a, State::Confirmed, 0), (b, end, 0)]);
+            let basket = |second, products: &[ProductId], unsold| {
+                let lines = products.iter().map(|product| (*product, 1)).collect();
+                let placed_at = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(second);
+                Basket { user, placed_at, unsold, lines }
+            };
+            facts.baskets.insert(a, basket(1, &[cup], false));
+            facts.baskets.insert(b, basket(2, second, end == State::Cancelled));
+            facts.carts.entry(user).or_default().extend(cart.map(|pieces| (bowl, pieces)));
+            broken(&facts, &calls, SOON)
+        };
+        assert_eq!(found(&[bowl], State::Confirmed, None), [""; 0]);
+        assert_eq!(found(&[cup, bowl], State::Confirmed, None), ["nothing_is_bought_twice"]);
+        assert_eq!(found(&[bowl], State::Cancelled, Some(1)), [""; 0]);
+        for wrong in [None, Some(2)] {
+            let found = found(&[bowl], State::Cancelled, wrong);
+            assert_eq!(found, ["unsold_goods_are_in_the_cart"], "{wrong:?}");
+        }
     }
 
     #[test]

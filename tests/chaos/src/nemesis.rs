@@ -12,14 +12,15 @@ use std::time::Duration;
 use ::stores::{Member, Server};
 use anyhow::{Context as _, Result, bail};
 use audit::Places;
+use operator::plan;
 use operator::{Process, Shop, Signal};
 use souk::cli::Fault;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::disk;
-use crate::proxy::{Mode, Proxy};
-use crate::schedule::{How, Strike};
+use crate::proxy::{self, Mode, Proxy};
+use crate::schedule::{COPIES, How, Strike};
 
 /// For what was struck last to come back.
 const BACK_MAX: Duration = Duration::from_secs(30);
@@ -97,6 +98,7 @@ impl Nemesis {
             (Fault::HopCut, How::After(bytes)) => hop(Mode::CutAfter(bytes)).await,
             (Fault::HopReset, _) => hop(Mode::Reset).await,
             (Fault::HopBlackHole, _) => hop(Mode::BlackHole).await,
+            (Fault::CartDeaf, _) => self.deafen(strike).await,
             (Fault::HopDelay | Fault::HopCut, _) => bail!("how much is not said"),
         }
     }
@@ -105,6 +107,15 @@ impl Nemesis {
         self.proxy.set(&strike.target, mode)?;
         sleep(strike.lasts).await;
         self.proxy.set(&strike.target, Mode::Pass)
+    }
+
+    /// Every copy: what one does not hear another would.
+    async fn deafen(&self, strike: &Strike) -> Result<()> {
+        let copies = (0..COPIES).map(|number| plan::name(&strike.target, number));
+        let hops: Vec<_> = copies.map(|copy| proxy::name(&copy, Server::Nats.key())).collect();
+        hops.iter().try_for_each(|hop| self.proxy.set(hop, Mode::BlackHole))?;
+        sleep(strike.lasts).await;
+        hops.iter().try_for_each(|hop| self.proxy.set(hop, Mode::Pass))
     }
 
     /// A process or a store, if it runs.

@@ -26,6 +26,11 @@ pub const COPIES: usize = 2;
 const CALM: Duration = Duration::from_secs(3);
 const GAP_MS: std::ops::Range<u64> = 500..3_000;
 
+/// Of the schedule in which cart hears nothing: its own, so that a seed strikes otherwise what it always struck.
+const DEAF_SEED: u64 = 0x6465_6166;
+const DEAF_GAP_MS: std::ops::Range<u64> = 5_000..25_000;
+const DEAF_MS: std::ops::Range<u64> = 3_000..8_000;
+
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Strike {
@@ -70,6 +75,28 @@ impl fmt::Display for Strike {
 
 /// All strikes of a run, in their order, on a shop with so many nats-servers.
 pub fn strikes(seed: u64, lasting: Duration, kinds: &[Fault], nats: u8) -> Vec<Strike> {
+    let dealt: Vec<Fault> = kinds.iter().copied().filter(|kind| *kind != Fault::CartDeaf).collect();
+    let mut strikes = dealt_strikes(seed, lasting, &dealt, nats);
+    if kinds.contains(&Fault::CartDeaf) {
+        strikes.extend(deaf_strikes(seed, lasting));
+        strikes.sort_by_key(|strike| strike.at);
+    }
+    strikes
+}
+
+fn deaf_strikes(seed: u64, lasting: Duration) -> Vec<Strike> {
+    let mut random = StdRng::seed_from_u64(seed ^ DEAF_SEED);
+    let mut at = CALM;
+    let strikes = std::iter::from_fn(|| {
+        at += Duration::from_millis(random.random_range(DEAF_GAP_MS));
+        let (fault, target, how) = (Fault::CartDeaf, "cart".to_owned(), How::Whole);
+        let lasts = Duration::from_millis(random.random_range(DEAF_MS));
+        Some(Strike { at, fault, target, lasts, how })
+    });
+    strikes.take_while(|strike| strike.at < lasting).collect()
+}
+
+fn dealt_strikes(seed: u64, lasting: Duration, kinds: &[Fault], nats: u8) -> Vec<Strike> {
     let mut random = StdRng::seed_from_u64(seed);
     let (mut deck, mut strikes) = (Vec::new(), Vec::new());
     let mut at = CALM;
@@ -96,6 +123,7 @@ fn full_deck(kinds: &[Fault]) -> Vec<Fault> {
         | Fault::RedisFlush
         | Fault::DiskFull
         | Fault::HopDelay => 1,
+        Fault::CartDeaf => 0, // has a schedule of its own
     };
     kinds.iter().flat_map(|kind| std::iter::repeat_n(*kind, times(*kind))).collect()
 }
@@ -109,6 +137,7 @@ fn strike(random: &mut StdRng, at: Duration, fault: Fault, nats: u8) -> Strike {
         Fault::NatsWipe | Fault::NatsRollback | Fault::NatsLeader => store(Server::Nats),
         Fault::RedisFlush => store(Server::Redis),
         Fault::HopDelay | Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => one(hops()),
+        Fault::CartDeaf => "cart".to_owned(),
     };
     let lasts_ms = match fault {
         // Longer than every deadline of a call, and than a relay's lease.
@@ -120,7 +149,8 @@ fn strike(random: &mut StdRng, at: Duration, fault: Fault, nats: u8) -> Strike {
         | Fault::PostgresImmediate
         | Fault::NatsWipe
         | Fault::NatsLeader
-        | Fault::RedisFlush => 0,
+        | Fault::RedisFlush
+        | Fault::CartDeaf => 0,
     };
     let how = match fault {
         Fault::HopDelay => How::Later(Duration::from_millis(random.random_range(20..800))),
@@ -192,7 +222,8 @@ mod tests {
     #[test]
     fn a_known_seed_strikes_what_it_always_struck() {
         let known = include_str!("../fixtures/seed-1.txt");
-        let now: String = all(1, 1, MINUTE).iter().map(|strike| format!("{strike}\n")).collect();
+        let dealt = all(1, 1, MINUTE).into_iter().filter(|it| it.fault != Fault::CartDeaf);
+        let now: String = dealt.map(|strike| format!("{strike}\n")).collect();
         assert_eq!(now, known);
     }
 

@@ -76,6 +76,8 @@ pub enum Fault {
     HopBlackHole,
     /// The connections between two processes are reset after some more bytes
     HopCut,
+    /// Every copy of cart hears nothing from NATS for seconds, while customers go on buying
+    CartDeaf,
 }
 
 impl Fault {
@@ -101,6 +103,7 @@ impl Fault {
             Fault::HopReset => "hop-reset",
             Fault::HopBlackHole => "hop-black-hole",
             Fault::HopCut => "hop-cut",
+            Fault::CartDeaf => "cart-deaf",
         }
     }
 }

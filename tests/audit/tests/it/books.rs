@@ -30,7 +30,7 @@ pub struct Books {
 impl Books {
     pub async fn open() -> Self {
         let world = World::new();
-        let databases = [("order", 2), ("product", 1), ("payment", 1)];
+        let databases = [("order", 2), ("product", 1), ("payment", 1), ("cart", 1)];
         let migrated =
             databases.map(|(context, shards)| (context, migrated(&world, context, shards)));
         let config = psp::Config::new(world.folder().join("provider"));

@@ -34,6 +34,15 @@ fn defects(books: &Books) -> Vec<Defect> {
             &["reservations_add_up", "ended_orders_hold_nothing"],
         ),
         (
+            "cart",
+            format!(
+                "insert into checkouts (shard, cart_id, order_id, cart_version, product_ids, quantities)
+                 values (0, gen_random_uuid(), '{cancelled}', 1, '{{{cancelled}}}', '{{1}}');"
+            ),
+            "delete from checkouts;".into(),
+            &["ended_orders_hold_nothing"],
+        ),
+        (
             "order 0",
             set("orders", "state = 'cancelled', cancel_reason = 'deadline'", sold),
             set("orders", "state = 'confirmed', cancel_reason = null", sold),

@@ -36,7 +36,6 @@ fn passed(point: Point) -> &'static [(&'static str, Deed)] {
             ("cart", Buys),
             ("cart", BuysAgain),
             ("cart", BuysInVain),
-            ("cart", Waits),
             ("cart", SignsIn),
             ("payment", Buys),
             ("payment", Pays),
