@@ -47,9 +47,11 @@ pub(crate) enum Habit {
 /// Who comes, by number: as many of each kind as it stands here, again and again.
 const CROWD: [Habit; 14] = [
     Habit::Plain,
+    Habit::Hasty,
     Habit::Hot,
     Habit::DoubleClick,
     Habit::Cancel,
+    Habit::Hasty,
     Habit::Hot,
     Habit::GiveBack,
     Habit::Keep,
@@ -58,8 +60,6 @@ const CROWD: [Habit; 14] = [
     Habit::OtherBody,
     Habit::DoubleClick,
     Habit::GiveBack,
-    Habit::Hasty,
-    Habit::Hasty,
 ];
 
 /// A customer in the crowd.

@@ -15,7 +15,9 @@ mod sale;
 mod world;
 mod checkout;
 mod claims;
+mod carts;
 
+pub use carts::{Carts, Mistake, Step};
 pub use checkout::{Action, Bug, Checkout};
 pub use sale::{News, Provider, Sale};
 pub use world::World;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kernel::{OrderId, ProductId, UserId};
 
 /// What somebody wants to buy: products and quantities, never prices.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Cart {
     /// Whether it can be used.
     pub state: State,
@@ -18,7 +18,7 @@ pub struct Cart {
 }
 
 /// Whether a cart can be used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum State {
     /// It can.
     #[default]
@@ -30,7 +30,7 @@ pub enum State {
 }
 
 /// One product of a cart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
     /// Which.
     pub product: ProductId,

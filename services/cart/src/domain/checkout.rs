@@ -6,7 +6,7 @@ use kernel::{OrderId, ProductId};
 use super::{Command, Line};
 
 /// What an order has of a cart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Checkout {
     /// Whose lines they are now.
     pub order: OrderId,

@@ -1,6 +1,9 @@
 //! Every order of events of a checkout, and mistakes that must be found.
 
-use model::{Action, Bug, Checkout};
+use model::{Action, Bug, Carts, Checkout, Mistake, Step};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{Rng as _, SeedableRng as _};
 use stateright::{Checker as _, Expectation, Model as _};
 
 /// Two pieces, of which one comes back; everything that can happen, again and again.
@@ -73,5 +76,56 @@ fn every_mistake_is_found() {
         let found = found.unwrap_or_else(|| panic!("{bug:?} was not seen to break: {claim}"));
         let trace: Vec<Action> = found.into_actions();
         println!("{bug:?} breaks \"{claim}\" in {} steps: {trace:?}", trace.len());
+    }
+}
+
+/// Two requests that check out what is put in meanwhile, in any order.
+const CARTS: Carts = Carts { changes: 3, requests: 2, bug: None };
+
+#[test]
+fn a_cart_and_two_checkouts_in_any_order() {
+    let checker = CARTS.checker().threads(2).spawn_bfs().join();
+    println!("a cart and two checkouts: {} states", checker.unique_state_count());
+    checker.assert_properties();
+    assert!(checker.is_done());
+}
+
+/// Longer stories than can be told all: six checkouts, twelve changes of the cart.
+#[test]
+fn ten_thousand_random_interleavings_buy_nothing_twice() {
+    let model = Carts { changes: 12, requests: 6, bug: None };
+    let mut orders = 0;
+    for seed in 0..10_000 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut shop = model.init_states().remove(0);
+        let mut story = Vec::new();
+        for _ in 0..random.random_range(20..80) {
+            let steps = model.steps(&shop);
+            let Some(step) = steps.choose(&mut random) else { break };
+            story.push(*step);
+            shop = model.next_state(&shop, *step).unwrap_or(shop);
+            assert_eq!(model.broken(&shop), None, "seed {seed}: {story:?}");
+        }
+        orders += shop.orders.len();
+    }
+    println!("10,000 random interleavings: {orders} orders");
+    assert!(orders > 10_000, "too few to say anything: {orders}");
+}
+
+const CART_MISTAKES: [(Mistake, &str); 4] = [
+    (Mistake::LinesLeaveLater, "what was put in once is bought once at most"),
+    (Mistake::NoFence, "what was put in once is bought once at most"),
+    (Mistake::AnyVersion, "an order has what left the cart for it"),
+    (Mistake::ChangesForgotten, "the customer's last word on a line stands"),
+];
+
+#[test]
+fn every_mistake_with_a_cart_is_found() {
+    for (bug, claim) in CART_MISTAKES {
+        let checker = Carts { bug: Some(bug), ..CARTS }.checker().threads(2).spawn_bfs().join();
+        let found = checker.discovery(claim);
+        let found = found.unwrap_or_else(|| panic!("{bug:?} was not seen to break: {claim}"));
+        let steps: Vec<Step> = found.into_actions();
+        println!("{bug:?} breaks \"{claim}\" in {} steps: {steps:?}", steps.len());
     }
 }
