@@ -25,6 +25,7 @@ struct Inner {
     payment: PaymentServiceClient<Channel>,
     body_limit: usize,
     keep_alive: Duration,
+    resume_within: Duration,
     stop: CancellationToken,
 }
 
@@ -40,6 +41,7 @@ impl App {
             payment: PaymentServiceClient::new(connect("payment", &config.payment_urls)),
             body_limit: config.body_limit,
             keep_alive: config.keep_alive,
+            resume_within: config.resume_within,
             stop,
         }))
     }
@@ -74,6 +76,11 @@ impl App {
     /// How often a live stream that is silent sends a comment.
     pub(crate) fn keep_alive(&self) -> Duration {
         self.0.keep_alive
+    }
+
+    /// How long a live stream may look for another copy of order.
+    pub(crate) fn resume_within(&self) -> Duration {
+        self.0.resume_within
     }
 
     /// Cancelled when streams are to end.

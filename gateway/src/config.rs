@@ -56,6 +56,10 @@ pub struct Config {
     #[arg(long, env = "SOUK_MAX_STREAMS", value_name = "NUMBER", default_value_t = 1024)]
     pub(crate) max_streams: usize,
 
+    /// How long a live event stream whose order service went away looks for another copy before it ends
+    #[arg(long, env = "SOUK_RESUME_WITHIN", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) resume_within: Duration,
+
     /// How often a live event stream that has nothing to say says that
     #[arg(long, env = "SOUK_KEEP_ALIVE", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     pub(crate) keep_alive: Duration,

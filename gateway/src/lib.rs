@@ -12,6 +12,7 @@ mod json;
 mod lines;
 mod render;
 mod conditional;
+mod live;
 mod sse;
 mod limit;
 mod class;

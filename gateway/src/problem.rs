@@ -147,7 +147,7 @@ fn verdict(code: Code, reason: Option<&str>) -> Verdict {
         }
         Code::FailedPrecondition | Code::Aborted => Theirs(StatusCode::CONFLICT, "conflict"),
         // A limit of this caller, not of the shop.
-        Code::ResourceExhausted if reason == Some("rate_limited") => {
+        Code::ResourceExhausted if matches!(reason, Some("rate_limited" | "too_many_streams")) => {
             Theirs(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
         }
         Code::ResourceExhausted => {

@@ -1,6 +1,6 @@
 //! Live order events as server-sent events: every version of the order that the client has not
-//! seen, from WatchOrder. The id of an event is the order's version, so a client that comes back
-//! with `Last-Event-ID` misses nothing, whichever gateway it comes back to.
+//! seen. The id of an event is the order's version, so a client that comes back with
+//! `Last-Event-ID` misses nothing, whichever gateway it comes back to.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, header};
-use proto::order::v1::{Order, WatchOrderResponse};
+use proto::order::v1::Order;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
 
 use crate::app::App;
 use crate::limit::Slot;
+use crate::live::{Next, Versions};
 use crate::render;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -27,10 +27,12 @@ const UNBUFFERED: (&str, HeaderValue) = ("x-accel-buffering", HeaderValue::from_
 const HELLO: &[u8] = b"retry: 1000\n\n";
 /// Proxies cut what is silent, and a client that is gone is found out.
 const COMMENT: &[u8] = b": keep-alive\n\n";
+/// For people who look at the stream; programs skip comments.
+const RESUMING: &[u8] = b": resuming\n\n";
 
 /// The stream of one client.
 struct Live {
-    orders: Streaming<WatchOrderResponse>,
+    versions: Versions,
     keep_alive: Duration,
     stop: CancellationToken,
     greeted: bool,
@@ -39,13 +41,9 @@ struct Live {
 
 /// An answer that lives as long as the client, the order and this process do; the earliest end
 /// is the end.
-pub(crate) fn respond(
-    orders: Streaming<WatchOrderResponse>,
-    app: &App,
-    slot: Option<Arc<Slot>>,
-) -> Response {
+pub(crate) fn respond(versions: Versions, app: &App, slot: Option<Arc<Slot>>) -> Response {
     let (keep_alive, stop) = (app.keep_alive(), app.stop());
-    let live = Live { orders, keep_alive, stop, greeted: false, _slot: slot };
+    let live = Live { versions, keep_alive, stop, greeted: false, _slot: slot };
     let frames = stream::unfold(live, |mut live| async move {
         let frame = live.next().await?;
         Some((Ok::<_, Infallible>(frame), live))
@@ -65,13 +63,10 @@ impl Live {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => None,
-            message = self.orders.message() => match message {
-                Ok(message) => event(&message?.order?),
-                Err(ended) => {
-                    // The order service drains, or is gone: the client asks again and finds another.
-                    tracing::debug!(code = ?ended.code(), "a live stream broke off");
-                    None
-                }
+            next = self.versions.next() => match next {
+                Next::Version(order) => event(&order),
+                Next::Lost => Some(Bytes::from_static(RESUMING)),
+                Next::End => None,
             },
             () = tokio::time::sleep(self.keep_alive) => Some(Bytes::from_static(COMMENT)),
         }

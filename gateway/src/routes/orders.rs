@@ -2,10 +2,9 @@
 //! service's reply alone, so a repeated request gets an equal answer, from any gateway.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{FromRequestParts, State};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use http::request::Parts;
@@ -14,11 +13,11 @@ use kernel::{OrderId, ReturnId};
 use proto::order::v1 as order;
 use proto::payment::v1::GetPaymentRequest;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
 
 use crate::app::App;
 use crate::json::Json;
 use crate::limit::Slot;
+use crate::live::{self, Versions};
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -28,9 +27,6 @@ use crate::token::Token;
 
 /// The detail that order puts beside its refusal.
 const TOTAL_CHANGED: &str = "souk.order.v1.TotalChanged";
-
-/// For the beginning of a stream, which has no deadline of its own.
-const WATCH_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) fn routes() -> Router<App> {
     Router::new()
@@ -161,12 +157,12 @@ async fn watch(
     LastEventId(after_version): LastEventId,
     slot: Option<Extension<Arc<Slot>>>,
 ) -> Result<Response, Problem> {
-    let order_id = id.to_string();
-    let request = token.request(order::WatchOrderRequest { order_id, after_version });
-    let begun = timeout(WATCH_WITHIN, app.order().watch_order(request)).await;
-    let late = |_| tonic::Status::deadline_exceeded("the stream did not begin in time");
-    let orders = begun.map_err(late)??.into_inner();
-    Ok(sse::respond(orders, &app, slot.map(|Extension(slot)| slot)))
+    match Versions::begin(&app, token, id, after_version).await {
+        Ok(versions) => Ok(sse::respond(versions, &app, slot.map(|Extension(slot)| slot))),
+        // What tells an EventSource not to come back.
+        Err(refused) if live::is_end(&refused) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Err(refused) => Err(refused.into()),
+    }
 }
 
 async fn cancel(

@@ -8,7 +8,7 @@ use kernel::OrderId;
 use proto::order::v1::{State, WatchOrderResponse};
 use rpc::status::refusal;
 use tokio::time::timeout;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use crate::client::{Call, get};
 use crate::orders::order;
@@ -104,14 +104,79 @@ async fn a_stop_ends_the_streams() {
     assert!(rest.to_bytes().is_empty());
 }
 
+/// What order says when it stops, or is gone.
+fn away() -> Status {
+    refusal(Code::Unavailable, "draining", "the server is stopping")
+}
+
 #[tokio::test]
-async fn a_stream_that_breaks_off_behind_ends_in_front() {
+async fn a_stream_that_order_loses_goes_on_from_the_last_version() {
+    let world = World::new().await;
+    let id = OrderId::mint().to_string();
+    let mut body = watch(&id).open(&world).await.into_body();
+    until(&mut body, "retry").await;
+    tell(&world, &id, 1, State::Placed);
+    until(&mut body, "id: 1\n").await;
+
+    world.shop.refuse("WatchOrder", away());
+    world.shop.state().live.remove(0).send(Err(away())).unwrap();
+    let seen = until(&mut body, ": resuming\n\n").await;
+    assert_eq!(seen.matches("id: ").count(), 0, "{seen}");
+    eventually("nobody tells", || world.shop.seen().len() >= 3).await;
+    world.shop.state().refusals.clear();
+    eventually("it goes on", || !world.shop.state().live.is_empty()).await;
+    let resumed = world.shop.last("WatchOrder");
+    assert!(resumed.message.contains("after_version: 1"), "{resumed:?}");
+    assert_eq!(resumed.authorization.as_deref(), Some("Bearer some.access.token"));
+
+    tell(&world, &id, 2, State::Confirmed);
+    world.shop.state().live.clear();
+    let rest = body.collect().await.expect("a proper end").to_bytes();
+    assert!(rest.starts_with(b"id: 2\n"), "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_goes_on_with_ends_in_time() {
+    let world = World::with(&["--resume-within", "200ms"]).await;
+    let mut answer = watch(&OrderId::mint().to_string()).open(&world).await;
+    until(answer.body_mut(), "retry").await;
+    world.shop.refuse("WatchOrder", away());
+    world.shop.state().live[0].send(Err(away())).unwrap();
+    let rest = answer.into_body().collect().await.expect("a proper end: the client asks again");
+    assert_eq!(rest.to_bytes(), ": resuming\n\n");
+}
+
+#[tokio::test]
+async fn a_stream_whose_token_has_expired_ends() {
     let world = World::new().await;
     let mut answer = watch(&OrderId::mint().to_string()).open(&world).await;
     until(answer.body_mut(), "retry").await;
-    let draining = refusal(Code::Unavailable, "draining", "the server is stopping");
-    world.shop.state().live[0].send(Err(draining)).unwrap();
-    answer.into_body().collect().await.expect("a proper end: the client asks again");
+    let expired = refusal(Code::Unauthenticated, "unauthenticated", "sign in first");
+    world.shop.state().live[0].send(Err(expired)).unwrap();
+    let rest = answer.into_body().collect().await.expect("a proper end");
+    assert!(rest.to_bytes().is_empty());
+    assert_eq!(world.shop.seen().len(), 1, "the same token is of no use");
+}
+
+#[tokio::test]
+async fn who_has_seen_the_end_is_told_not_to_come_back() {
+    let world = World::with(&["--max-streams", "1"]).await;
+    world.shop.refuse("WatchOrder", refusal(Code::OutOfRange, "order_ended", "it has ended"));
+    let id = OrderId::mint().to_string();
+    for _ in 0..3 {
+        let answer = watch(&id).header("last-event-id", "3").send(&world).await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+    }
+}
+
+#[tokio::test]
+async fn who_watches_too_much_is_told_so() {
+    let world = World::new().await;
+    let full = refusal(Code::ResourceExhausted, "too_many_streams", "at most 16");
+    world.shop.refuse("WatchOrder", full);
+    let answer = watch(&OrderId::mint().to_string()).send(&world).await;
+    assert_eq!(answer.problem(), (429, "too_many_streams".into()));
+    assert_eq!(answer.header("retry-after"), "1");
 }
 
 #[tokio::test]

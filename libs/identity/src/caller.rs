@@ -1,6 +1,7 @@
 //! The subject of a verified token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kernel::{FamilyId, UserId};
 use serde::{Deserialize, Serialize};
@@ -27,9 +28,17 @@ pub struct Caller {
     /// The sign-in that the token belongs to.
     pub family: FamilyId,
     pub(crate) token: Arc<str>,
+    /// When the token is no longer taken, in seconds since 1970.
+    pub(crate) expires: i64,
 }
 
 impl Caller {
+    /// How long the token is still taken; zero once it has expired.
+    pub fn expires_in(&self) -> Duration {
+        let left = self.expires - kernel::clock::now().unix_timestamp();
+        Duration::from_secs(u64::try_from(left).unwrap_or_default())
+    }
+
     /// A request in the caller's name to another service, which verifies the token again.
     /// Every peer sees the same subject: no service speaks for somebody else.
     pub fn request<T>(&self, message: T) -> Request<T> {

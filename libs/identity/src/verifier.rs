@@ -16,6 +16,8 @@ use crate::{AUDIENCE, Caller, Claims, ISSUER, Role, crypto};
 
 /// Verified tokens are remembered: a check costs more than the rest of a small request.
 const REMEMBERED_MAX: usize = 10_000;
+/// A token is taken for so long after its `exp`: clocks differ.
+const LEEWAY_SECONDS: u64 = 5;
 
 /// Where the key is that tokens are checked with.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,7 +47,7 @@ struct Inner {
     key: DecodingKey,
     key_id: String,
     validation: Validation,
-    remembered: Mutex<HashMap<Arc<str>, (Caller, i64)>>,
+    remembered: Mutex<HashMap<Arc<str>, Caller>>,
 }
 
 impl Verifier {
@@ -65,24 +67,23 @@ impl Verifier {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        validation.leeway = 5;
+        validation.leeway = LEEWAY_SECONDS;
         Ok(Self(Arc::new(Inner { key, key_id, validation, remembered: Mutex::default() })))
     }
 
     /// Who the token speaks for.
     pub fn verify(&self, token: &str) -> Result<Caller, Refused> {
-        let now = kernel::clock::now().unix_timestamp();
-        if let Some((caller, expires)) = self.remembered().get(token)
-            && *expires > now
+        if let Some(caller) = self.remembered().get(token)
+            && !caller.expires_in().is_zero()
         {
             return Ok(caller.clone());
         }
-        let (caller, expires) = self.check(token)?;
+        let caller = self.check(token)?;
         let mut remembered = self.remembered();
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
         }
-        remembered.insert(Arc::clone(&caller.token), (caller.clone(), expires));
+        remembered.insert(Arc::clone(&caller.token), caller.clone());
         Ok(caller)
     }
 
@@ -112,24 +113,24 @@ impl Verifier {
         }
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, (Caller, i64)>> {
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Caller>> {
         self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self, token: &str) -> Result<(Caller, i64), Refused> {
+    fn check(&self, token: &str) -> Result<Caller, Refused> {
         let header = decode_header(token).map_err(|_| Refused)?;
         if header.kid.as_deref() != Some(&self.0.key_id) {
             return Err(Refused);
         }
         let claims =
             decode::<Claims>(token, &self.0.key, &self.0.validation).map_err(|_| Refused)?.claims;
-        let caller = Caller {
+        Ok(Caller {
             user: claims.sub.parse().map_err(|_| Refused)?,
             role: claims.role,
             family: claims.sid.parse().map_err(|_| Refused)?,
             token: token.into(),
-        };
-        Ok((caller, claims.exp))
+            expires: claims.exp.saturating_add(LEEWAY_SECONDS as i64),
+        })
     }
 }
 

@@ -127,7 +127,12 @@ impl World {
 
     /// `Bearer …` for a user, valid for ten minutes.
     pub fn bearer(&self, user: UserId, role: Role) -> String {
-        let (now, valid) = (kernel::clock::now(), Duration::from_secs(600));
+        self.bearer_for(user, role, Duration::from_secs(600))
+    }
+
+    /// `Bearer …` for a user, valid for so long.
+    pub fn bearer_for(&self, user: UserId, role: Role, valid: Duration) -> String {
+        let now = kernel::clock::now();
         let token = self.signer.issue(user, role, FamilyId::mint(), now, valid);
         format!("Bearer {}", token.expect("a token"))
     }

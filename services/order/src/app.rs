@@ -27,6 +27,9 @@ pub(crate) enum Error {
     /// The rules refuse it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// The token has expired meanwhile.
+    #[error(transparent)]
+    Unauthenticated(#[from] identity::Refused),
     /// The database did.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),

@@ -23,6 +23,7 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         match error {
             Error::Rejected(rejection) => rejection.into(),
+            Error::Unauthenticated(refused) => refused.into(),
             Error::Database(error) if database::is_transient(&error) => unavailable(error),
             Error::Database(error) => internal(error),
             Error::Peer(PeerError::Rejected(rejection)) => rejection.into(),
@@ -36,6 +37,8 @@ impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         let code = match &rejection {
             Rejection::OrderNotFound => Code::NotFound,
+            Rejection::OrderEnded => Code::OutOfRange,
+            Rejection::TooManyStreams { .. } => Code::ResourceExhausted,
             Rejection::OrderConfirmed
             | Rejection::OrderNotConfirmed
             | Rejection::CartEmpty

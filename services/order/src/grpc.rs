@@ -1,26 +1,18 @@
 //! Inbound RPC: parse, one call, render.
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream::BoxStream;
 use identity::Verifier;
-use kernel::{OrderId, UserId};
 use proto::order::v1::order_service_server::OrderService;
 use proto::order::v1::{
     CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, ListOrdersRequest,
     ListOrdersResponse, PlaceOrderRequest, PlaceOrderResponse, ReturnItemsRequest,
     ReturnItemsResponse, WatchOrderRequest, WatchOrderResponse,
 };
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
-use crate::convert;
-
-/// How often a watched order is read when nothing wakes the watcher.
-const POLL: Duration = Duration::from_secs(2);
+use crate::{convert, watch};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -28,12 +20,11 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(crate) struct Grpc {
     app: App,
     verifier: Verifier,
-    stop: CancellationToken,
 }
 
 impl Grpc {
-    pub(crate) fn new(app: App, verifier: Verifier, stop: CancellationToken) -> Self {
-        Self { app, verifier, stop }
+    pub(crate) fn new(app: App, verifier: Verifier) -> Self {
+        Self { app, verifier }
     }
 }
 
@@ -94,54 +85,9 @@ impl OrderService for Grpc {
         let caller = self.verifier.caller(request.metadata())?;
         let request = request.into_inner();
         let id = convert::order_id(&request.order_id)?;
-        self.app.order(caller.user, id).await?; // refused now, not in the stream
-        let wake_ups = self.app.watch.of(id).await;
-        let watcher = Watcher {
-            app: self.app.clone(),
-            user: caller.user,
-            id,
-            seen: request.after_version,
-            wake_ups,
-            ended: false,
-        };
-        let stop = self.stop.clone().cancelled_owned();
-        let orders = stream::unfold(watcher, Watcher::next).take_until(stop);
-        Ok(Response::new(orders.boxed()))
-    }
-}
-
-/// One stream of [`OrderService::watch_order`]. Subscribed before the first read, so that no
-/// change falls in between.
-struct Watcher {
-    app: App,
-    user: UserId,
-    id: OrderId,
-    seen: i64,
-    wake_ups: BoxStream<'static, ()>,
-    ended: bool,
-}
-
-impl Watcher {
-    async fn next(mut self) -> Option<(Result<WatchOrderResponse, Status>, Self)> {
-        if self.ended {
-            return None;
-        }
-        loop {
-            match self.app.order(self.user, self.id).await {
-                Ok(order) if order.version > self.seen => {
-                    self.seen = order.version;
-                    self.ended = order.state.is_final();
-                    let reply = WatchOrderResponse { order: Some(convert::order(&order)) };
-                    return Some((Ok(reply), self));
-                }
-                Ok(_) => {
-                    let _woken = timeout(POLL, self.wake_ups.next()).await;
-                }
-                Err(error) => {
-                    self.ended = true;
-                    return Some((Err(error.into()), self));
-                }
-            }
-        }
+        let versions = watch::versions(&self.app, caller, id, request.after_version).await?;
+        let replies =
+            versions.map(|order| Ok(WatchOrderResponse { order: Some(convert::order(&order?)) }));
+        Ok(Response::new(replies.boxed()))
     }
 }

@@ -1,26 +1,43 @@
 //! Live orders: a wake-up over core NATS whenever an order has changed, from whichever copy
 //! changed it. A wake-up may get lost: whoever watches polls as well, and reads the row.
 
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, stream};
-use kernel::OrderId;
-use messaging::Bus;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-/// The wake-up calls. Cheap to clone.
+use futures_util::stream::{BoxStream, Stream};
+use futures_util::{StreamExt as _, stream};
+use identity::{Caller, Refused};
+use kernel::{OrderId, UserId};
+use messaging::Bus;
+use tokio::time::timeout;
+
+use crate::app::{App, Error};
+use crate::domain::{Order, Rejection};
+
+/// How often a watched order is read when nothing wakes the watcher.
+const POLL: Duration = Duration::from_secs(2);
+/// Streams of one user on one copy of the service.
+const STREAMS_PER_USER_MAX: usize = 16;
+
+/// The wake-up calls, and who waits for them. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Watch(Bus);
+pub(crate) struct Watch {
+    bus: Bus,
+    streams: Streams,
+}
 
 impl Watch {
     pub(crate) fn new(bus: &Bus) -> Self {
-        Self(bus.clone())
+        Self { bus: bus.clone(), streams: Streams::default() }
     }
 
     /// Wakes all watchers of the order, on every copy. Never fails the change that it tells of.
     pub(crate) fn changed(&self, order: OrderId) {
-        if !self.0.is_connected() {
+        if !self.bus.is_connected() {
             return; // they poll
         }
-        let bus = self.0.clone();
+        let bus = self.bus.clone();
         tokio::spawn(async move {
             let woken = bus.client().publish(subject(order), "".into()).await;
             if let Err(error) = woken {
@@ -30,8 +47,8 @@ impl Watch {
     }
 
     /// One item per wake-up. Silent for ever when NATS cannot be asked.
-    pub(crate) async fn of(&self, order: OrderId) -> BoxStream<'static, ()> {
-        match self.0.client().subscribe(subject(order)).await {
+    async fn of(&self, order: OrderId) -> BoxStream<'static, ()> {
+        match self.bus.client().subscribe(subject(order)).await {
             Ok(wake_ups) => wake_ups.map(drop).boxed(),
             Err(_) => stream::pending().boxed(),
         }
@@ -40,4 +57,120 @@ impl Watch {
 
 fn subject(order: OrderId) -> String {
     format!("souk-live.order.{order}")
+}
+
+/// The order at each version above `seen`, until it has ended or the caller's token has expired.
+/// Refused at once when no version will follow.
+pub(crate) async fn versions(
+    app: &App,
+    caller: Caller,
+    id: OrderId,
+    seen: i64,
+) -> Result<impl Stream<Item = Result<Order, Error>> + use<>, Error> {
+    let permit = app.watch.streams.admit(caller.user)?;
+    let order = app.order(caller.user, id).await?;
+    if order.state.is_final() && order.version <= seen {
+        return Err(Rejection::OrderEnded.into());
+    }
+    // Subscribed before the first read of the stream, so that no change falls in between.
+    let wake_ups = app.watch.of(id).await;
+    let watcher =
+        Watcher { app: app.clone(), caller, id, seen, wake_ups, ended: false, _permit: permit };
+    Ok(stream::unfold(watcher, Watcher::next))
+}
+
+/// One stream.
+struct Watcher {
+    app: App,
+    caller: Caller,
+    id: OrderId,
+    seen: i64,
+    wake_ups: BoxStream<'static, ()>,
+    ended: bool,
+    _permit: Permit,
+}
+
+impl Watcher {
+    async fn next(mut self) -> Option<(Result<Order, Error>, Self)> {
+        if self.ended {
+            return None;
+        }
+        let next = self.newer().await.transpose()?;
+        self.ended = next.as_ref().map_or(true, |order| order.state.is_final());
+        Some((next, self))
+    }
+
+    /// Waits for a version that has not been seen; `None` when there will be none.
+    async fn newer(&mut self) -> Result<Option<Order>, Error> {
+        loop {
+            let left = self.caller.expires_in();
+            if left.is_zero() {
+                return Err(Refused.into());
+            }
+            let order = self.app.order(self.caller.user, self.id).await?;
+            if order.version > self.seen {
+                self.seen = order.version;
+                return Ok(Some(order));
+            }
+            if order.state.is_final() {
+                return Ok(None);
+            }
+            let _woken = timeout(POLL.min(left), self.wake_ups.next()).await;
+        }
+    }
+}
+
+/// How many streams each user has.
+#[derive(Clone, Default)]
+struct Streams(Arc<Mutex<HashMap<UserId, usize>>>);
+
+impl Streams {
+    fn admit(&self, user: UserId) -> Result<Permit, Rejection> {
+        let mut streams = self.counts();
+        let count = streams.entry(user).or_default();
+        if *count >= STREAMS_PER_USER_MAX {
+            return Err(Rejection::TooManyStreams { max: STREAMS_PER_USER_MAX });
+        }
+        *count += 1;
+        Ok(Permit { streams: self.clone(), user })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One stream of a user, until it is dropped.
+struct Permit {
+    streams: Streams,
+    user: UserId,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut streams = self.streams.counts();
+        if let Some(count) = streams.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                streams.remove(&self.user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_so_many_streams_and_gives_each_back() {
+        let (streams, user) = (Streams::default(), UserId::mint());
+        let mut permits: Vec<_> = std::iter::from_fn(|| streams.admit(user).ok()).collect();
+        assert_eq!(permits.len(), STREAMS_PER_USER_MAX);
+        assert!(streams.admit(UserId::mint()).is_ok(), "somebody else has others");
+        permits.pop();
+        assert!(streams.admit(user).is_ok());
+        drop(permits);
+        assert!(streams.counts().is_empty());
+    }
 }

@@ -64,6 +64,15 @@ pub enum Rejection {
         /// How many could be.
         returnable: i64,
     },
+    /// Nothing will come after the version that the watcher has seen.
+    #[error("the order has ended, and this was its last version")]
+    OrderEnded,
+    /// The user watches as many orders as one may.
+    #[error("at most {max} orders can be watched at the same time")]
+    TooManyStreams {
+        /// The limit.
+        max: usize,
+    },
     /// A return without items.
     #[error("nothing to return")]
     NothingToReturn,
@@ -98,6 +107,8 @@ impl Rejection {
             Self::KeyReused => "idempotency_key_reused",
             Self::KeyInFlight => "idempotency_key_in_flight",
             Self::NotReturnable { .. } => "not_returnable",
+            Self::OrderEnded => "order_ended",
+            Self::TooManyStreams { .. } => "too_many_streams",
             Self::NothingToReturn => "nothing_to_return",
         }
     }

@@ -150,7 +150,7 @@ pub struct Customer {
     pub user: UserId,
     pub product: ProductId,
     pub payment_method: PaymentMethodId,
-    bearer: String,
+    pub bearer: String,
 }
 
 impl Customer {

@@ -16,6 +16,7 @@ mod crashing;
 mod releases;
 mod repeating;
 mod upgrading;
+mod watching;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -92,6 +93,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             returning::a_return_is_refunded_and_restocked,
             tracing::one_trace_has_every_service,
             importing::a_catalogue_is_imported_once,
+            watching::cancelled_is_seen_before_the_stock_is_free,
         ],
         own: [
             reading::readme_runs_as_it_is_printed,
@@ -102,6 +104,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
             upgrading::what_the_last_release_wrote_is_read,
+            watching::a_live_stream_outlives_the_copies_that_it_comes_from,
         ]
     )
 }

@@ -1,0 +1,154 @@
+//! The versions of an order, as WatchOrder tells them. When the copy of order that tells them
+//! goes away, the call is made again, from the last version on: another copy goes on, or the
+//! same one when it is back.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use kernel::OrderId;
+use proto::order::v1::{Order, WatchOrderRequest, WatchOrderResponse};
+use tokio::time::{sleep, timeout};
+use tonic::{Code, Status, Streaming};
+
+use crate::app::App;
+use crate::token::Token;
+
+/// For the beginning of a call, which has no deadline of its own.
+const BEGIN_WITHIN: Duration = Duration::from_secs(5);
+/// The longest pause before the first attempt to resume, and before any. They are random: all
+/// streams of a copy are lost at one moment.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+type Replies = Streaming<WatchOrderResponse>;
+
+/// What there is to say of an order.
+pub(crate) enum Next {
+    /// It has this version.
+    Version(Box<Order>),
+    /// Nobody tells its versions at the moment.
+    Lost,
+    /// Nothing will follow: the order has ended, or its reader may not go on, or nobody told its
+    /// versions for too long.
+    End,
+}
+
+/// The versions of one order above those that were seen.
+pub(crate) struct Versions {
+    call: Call,
+    seen: i64,
+    source: Source,
+}
+
+#[derive(Clone)]
+struct Call {
+    app: App,
+    token: Token,
+    order_id: String,
+}
+
+enum Source {
+    Open(Box<Replies>),
+    /// Kept while the reader does other things, so that an attempt is never begun anew.
+    Resuming(BoxFuture<'static, Option<Replies>>),
+}
+
+impl Versions {
+    /// # Errors
+    /// The refusal of the first call; [`is_end`] tells whether the order has ended.
+    pub(crate) async fn begin(
+        app: &App,
+        token: Token,
+        order: OrderId,
+        seen: i64,
+    ) -> Result<Self, Status> {
+        let call = Call { app: app.clone(), token, order_id: order.to_string() };
+        let source = Source::Open(Box::new(call.watch(seen).await?));
+        Ok(Self { call, seen, source })
+    }
+
+    /// Whoever stops waiting loses nothing.
+    pub(crate) async fn next(&mut self) -> Next {
+        loop {
+            match &mut self.source {
+                Source::Open(replies) => match replies.message().await {
+                    Ok(reply) => return self.told(reply),
+                    Err(lost) => return self.lost(&lost),
+                },
+                Source::Resuming(resumed) => match resumed.await {
+                    Some(replies) => self.source = Source::Open(Box::new(replies)),
+                    None => return Next::End,
+                },
+            }
+        }
+    }
+
+    fn told(&mut self, reply: Option<WatchOrderResponse>) -> Next {
+        let Some(order) = reply.and_then(|reply| reply.order) else { return Next::End };
+        self.seen = order.version;
+        Next::Version(Box::new(order))
+    }
+
+    fn lost(&mut self, why: &Status) -> Next {
+        tracing::debug!(code = ?why.code(), "a live stream was lost");
+        if !may_pass(why) {
+            return Next::End;
+        }
+        self.source = Source::Resuming(Box::pin(self.call.clone().resume(self.seen)));
+        Next::Lost
+    }
+}
+
+impl Call {
+    async fn watch(&self, after_version: i64) -> Result<Replies, Status> {
+        let order_id = self.order_id.clone();
+        let request = self.token.request(WatchOrderRequest { order_id, after_version });
+        let begun = timeout(BEGIN_WITHIN, self.app.order().watch_order(request)).await;
+        let late = |_| Status::deadline_exceeded("the stream did not begin in time");
+        Ok(begun.map_err(late)??.into_inner())
+    }
+
+    /// `None` when that is refused, or took too long.
+    async fn resume(self, seen: i64) -> Option<Replies> {
+        let attempts = async {
+            let mut pause = PAUSE_FIRST;
+            loop {
+                sleep(pause.mul_f64(rand::random())).await;
+                match self.watch(seen).await {
+                    Ok(replies) => return Some(replies),
+                    Err(refused) if !may_pass(&refused) => return None,
+                    Err(_) => pause = (pause * 2).min(PAUSE_MAX),
+                }
+            }
+        };
+        timeout(self.app.resume_within(), attempts).await.ok().flatten()
+    }
+}
+
+/// Whether WatchOrder refuses because the order has ended and its last version was seen.
+pub(crate) fn is_end(refused: &Status) -> bool {
+    rpc::status::reason(refused).as_deref() == Some("order_ended")
+}
+
+/// Whether the same call may be answered later, or by another copy.
+fn may_pass(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable
+        | Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Internal
+        | Code::Unknown => true,
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
+}
