@@ -21,13 +21,26 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// 415 unless the body is said to be `expected`; parameters do not matter.
 pub(crate) fn check_type(headers: &HeaderMap, expected: &'static str) -> Result<(), Problem> {
-    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = given.and_then(|value| value.split(';').next()).map(str::trim);
-    if essence.is_some_and(|essence| essence.eq_ignore_ascii_case(expected)) {
+    let mut given = headers.get_all(header::CONTENT_TYPE).iter();
+    let (first, second) = (given.next().and_then(|value| value.to_str().ok()), given.next());
+    let essence = first.and_then(|value| value.split(';').next()).map(str::trim);
+    if second.is_none() && essence.is_some_and(|essence| essence.eq_ignore_ascii_case(expected)) {
         return Ok(());
     }
     let detail = format!("the body must be sent with content-type: {expected}");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+}
+
+/// 415 when the body is compressed: what is small enough to be taken needs no compression, and
+/// what is not compressed cannot grow.
+pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    if codings.all(|coding| plain(coding.trim_ascii())) {
+        return Ok(());
+    }
+    Err(Problem::unsupported_encoding())
 }
 
 /// The whole body: at most `limit` bytes, before the deadline of the request.

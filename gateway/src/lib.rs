@@ -7,6 +7,8 @@ mod problem;
 mod token;
 mod path;
 mod query;
+mod prefer;
+mod host;
 mod body;
 mod json;
 mod lines;
@@ -26,6 +28,7 @@ use rpc::Identity;
 use service::{Shutdown, Tasks};
 
 pub use config::Config;
+pub use routes::paths;
 
 use app::App;
 use server::Server;

@@ -18,6 +18,8 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 /// What was wrong is often quoted from the request, and need not be repeated at length.
 const DETAIL_CHARS_MAX: usize = 300;
+const UNSUPPORTED_ENCODING: &str = "unsupported_content_encoding";
+const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const INTERNAL: &str = "something went wrong on our side; x-trace-id leads to it";
 
 /// A refusal.
@@ -78,6 +80,12 @@ impl Problem {
     pub(crate) fn overloaded() -> Self {
         let detail = "too many requests in progress, try again in a moment";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", detail)
+    }
+
+    /// 415; the answer lists what is taken (RFC 9110, 15.5.16).
+    pub(crate) fn unsupported_encoding() -> Self {
+        let detail = "the body must be sent without content-encoding";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING, detail)
     }
 
     pub(crate) fn body_too_large(limit: usize) -> Self {
@@ -213,6 +221,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, CONTENT_TYPE);
         match self.status {
             StatusCode::UNAUTHORIZED => drop(headers.insert(header::WWW_AUTHENTICATE, BEARER)),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE if self.code == UNSUPPORTED_ENCODING => {
+                drop(headers.insert(header::ACCEPT_ENCODING, IDENTITY));
+            }
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 drop(headers.insert(header::RETRY_AFTER, RETRY_AFTER));
             }

@@ -8,6 +8,7 @@ mod orders;
 mod payments;
 mod staff;
 mod webhooks;
+mod table;
 
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
@@ -19,9 +20,26 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::stack::Stack;
 
+use table::Table;
+
 /// The router, with everything that a request goes through around each route.
 pub(crate) fn all(app: App, config: &Config) -> Router {
-    Router::new()
+    table()
+        .router
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(Stack::new(config))
+        .with_state(app)
+}
+
+/// Every path that is served, with its parameters in braces. Which methods it has, it says in
+/// `Allow` when it is asked with another.
+pub fn paths() -> Vec<&'static str> {
+    table().paths
+}
+
+fn table() -> Table {
+    Table::new()
         .route("/", get(index))
         .merge(products::routes())
         .merge(users::routes())
@@ -31,10 +49,6 @@ pub(crate) fn all(app: App, config: &Config) -> Router {
         .merge(payments::routes())
         .merge(staff::routes())
         .merge(webhooks::routes())
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(Stack::new(config))
-        .with_state(app)
 }
 
 const INDEX: &str = concat!(

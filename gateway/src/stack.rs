@@ -6,13 +6,15 @@
 //!    whose client went away, when its future is dropped.
 //! 3. **ids and caching**: every answer leads to its trace, and is nobody's to keep unless its
 //!    route said so.
-//! 4. **in-flight limit**: no queue. Before anything of the body is read, because turning away has
+//! 4. **form**: a host, and a body that can be read. It costs nothing, and what is malformed takes
+//!    no place from what is not.
+//! 5. **in-flight limit**: no queue. Before anything of the body is read, because turning away has
 //!    to stay cheap when there is too much of everything. Browsing is turned away first.
-//! 5. **deadline**: one for the request, which bounds its body and every call that it makes.
+//! 6. **deadline**: one for the request, which bounds its body and every call that it makes.
 //!    Nothing is timed here: whatever a handler waits for ends at that deadline by itself.
-//! 6. **panic**: innermost, so that it becomes an ordinary 500, and all of the above sees it so.
+//! 7. **panic**: innermost, so that it becomes an ordinary 500, and all of the above sees it so.
 //!
-//! One future rather than six tower layers: it reads in this order, and a request costs one box.
+//! One future rather than seven tower layers: it reads in this order, and a request costs one box.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -33,6 +35,7 @@ use crate::class::Class;
 use crate::limit::{Limit, Slot};
 use crate::problem::Problem;
 use crate::trace::{self, Meter};
+use crate::{body, host};
 
 /// The layer; it goes around the routes, inside the router, which is where the matched route is
 /// known.
@@ -94,7 +97,7 @@ where
         let request_id = trace::request_id(request.headers(), &span);
         let meter = Meter::start(&request, route, span.clone());
 
-        let slot = self.limits.admit(class);
+        let slot = check_form(&request).and_then(|()| self.limits.admit(class));
         let handled = slot.map(|slot| {
             let slot = Arc::new(slot);
             if class == Class::Watch {
@@ -105,8 +108,8 @@ where
         });
         let answer = async move {
             let mut response = match handled {
-                None => Problem::overloaded().into_response(),
-                Some((_slot, within, handled)) => {
+                Err(refused) => refused.into_response(),
+                Ok((_slot, within, handled)) => {
                     let handled = match within {
                         Some(within) => deadline::within(within, handled).await,
                         None => handled.await,
@@ -126,17 +129,22 @@ where
     }
 }
 
+fn check_form(request: &Request) -> Result<(), Problem> {
+    host::check(request)?;
+    body::check_encoding(request.headers())
+}
+
 impl Limits {
-    fn admit(&self, class: Class) -> Option<Slot> {
+    fn admit(&self, class: Class) -> Result<Slot, Problem> {
         let slot = match class {
             Class::Browse => self.requests.enter_modestly(),
             Class::Usual | Class::Import => self.requests.enter(),
             Class::Watch => self.streams.enter(),
         };
-        if slot.is_none() {
+        slot.ok_or_else(|| {
             trace::SHED.with_label_values(&[class.name()]).inc();
-        }
-        slot
+            Problem::overloaded()
+        })
     }
 
     /// A live stream has none: it ends with the order, the client, or this process.
@@ -170,7 +178,8 @@ mod tests {
         let panics = async || -> StatusCode { panic!("not to be told") };
         let router: Router = Router::new().route("/", get(panics)).layer(stack);
         for _ in 0..2 {
-            let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+            let request =
+                Request::builder().uri("/").header("host", "shop").body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
             let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();

@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 
-use axum::Router;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
@@ -15,18 +14,19 @@ use proto::cart::v1 as cart;
 use proto::product::v1 as product;
 use serde::{Deserialize, Serialize};
 
+use super::Table;
 use crate::app::App;
 use crate::json::Json;
 use crate::path::Id;
+use crate::prefer::Return;
 use crate::problem::Problem;
 use crate::render::{Amount, amount, json, required};
 use crate::token::Token;
 
 const CART_ID: HeaderName = HeaderName::from_static("x-cart-id");
-const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::new()
         .route("/v1/cart", get(show).delete(clear))
         .route("/v1/cart/items/{product_id}", put(put_item).delete(remove_item))
 }
@@ -80,18 +80,6 @@ async fn show(State(app): State<App>, shopper: Shopper) -> Result<Response, Prob
     view(&app, required(cart)?).await
 }
 
-/// `Prefer: return=minimal` (RFC 7240): 204 instead of the whole cart, for whoever fills a large
-/// one line by line.
-struct Minimal(bool);
-
-impl<S: Send + Sync> FromRequestParts<S> for Minimal {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        Ok(Self(parts.headers.get(PREFER).is_some_and(|value| value == "return=minimal")))
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Quantity {
@@ -101,7 +89,7 @@ struct Quantity {
 async fn put_item(
     State(app): State<App>,
     shopper: Shopper,
-    minimal: Minimal,
+    wish: Return,
     Id(product): Id<ProductId>,
     Json(Quantity { quantity }): Json<Quantity>,
 ) -> Result<Response, Problem> {
@@ -109,7 +97,7 @@ async fn put_item(
     on_sale(&app, product_id.clone()).await?;
     let request = cart::PutItemRequest { cart_id: shopper.cart_id(), product_id, quantity };
     let cart = app.cart().put_item(shopper.request(request)).await?.into_inner().cart;
-    changed(&app, required(cart)?, minimal).await
+    changed(&app, required(cart)?, wish).await
 }
 
 /// The cart does not know what products there are.
@@ -126,13 +114,13 @@ async fn on_sale(app: &App, product_id: String) -> Result<(), Problem> {
 async fn remove_item(
     State(app): State<App>,
     shopper: Shopper,
-    minimal: Minimal,
+    wish: Return,
     Id(product): Id<ProductId>,
 ) -> Result<Response, Problem> {
     let (cart_id, product_id) = (shopper.cart_id(), product.to_string());
     let request = shopper.request(cart::RemoveItemRequest { cart_id, product_id });
     let cart = app.cart().remove_item(request).await?.into_inner().cart;
-    changed(&app, required(cart)?, minimal).await
+    changed(&app, required(cart)?, wish).await
 }
 
 async fn clear(State(app): State<App>, shopper: Shopper) -> Result<Response, Problem> {
@@ -169,11 +157,14 @@ struct Item<'a> {
     unavailable: bool,
 }
 
-async fn changed(app: &App, cart: cart::Cart, minimal: Minimal) -> Result<Response, Problem> {
-    match minimal {
-        Minimal(true) => Ok(named(StatusCode::NO_CONTENT.into_response(), &cart.cart_id)),
-        Minimal(false) => view(app, cart).await,
-    }
+/// The cart; nothing for whoever fills a large one line by line and says so.
+async fn changed(app: &App, cart: cart::Cart, wish: Return) -> Result<Response, Problem> {
+    let mut response = match wish {
+        Return::Minimal => named(StatusCode::NO_CONTENT.into_response(), &cart.cart_id),
+        Return::Unsaid | Return::Representation => view(app, cart).await?,
+    };
+    wish.applied(response.headers_mut());
+    Ok(response)
 }
 
 /// The cart with the names and prices of this moment.

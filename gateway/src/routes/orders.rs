@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use kernel::{OrderId, ReturnId};
@@ -14,6 +14,7 @@ use proto::order::v1 as order;
 use proto::payment::v1::GetPaymentRequest;
 use serde::{Deserialize, Serialize};
 
+use super::Table;
 use crate::app::App;
 use crate::json::Json;
 use crate::limit::Slot;
@@ -28,8 +29,8 @@ use crate::token::Token;
 /// The detail that order puts beside its refusal.
 const TOTAL_CHANGED: &str = "souk.order.v1.TotalChanged";
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::new()
         .route("/v1/orders", get(list).post(place))
         .route("/v1/orders/{id}", get(one))
         .route("/v1/orders/{id}/events", get(watch))

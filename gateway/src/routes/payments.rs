@@ -1,6 +1,5 @@
 //! Payment methods: card tokens of the provider, never cards.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
@@ -8,14 +7,15 @@ use http::StatusCode;
 use proto::payment::v1 as payment;
 use serde::{Deserialize, Serialize};
 
+use super::Table;
 use crate::app::App;
 use crate::json::Json;
 use crate::problem::Problem;
 use crate::render::{PaymentMethod, json, required};
 use crate::token::Token;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/v1/payment-methods", get(list).post(add))
+pub(super) fn routes() -> Table {
+    Table::new().route("/v1/payment-methods", get(list).post(add))
 }
 
 #[derive(Deserialize)]

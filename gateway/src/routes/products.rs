@@ -1,6 +1,5 @@
 //! The catalogue, for everybody. These answers may be kept for a second (see `conditional`).
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
@@ -9,6 +8,7 @@ use kernel::ProductId;
 use proto::product::v1 as product;
 use serde::{Deserialize, Serialize};
 
+use super::Table;
 use crate::app::App;
 use crate::conditional::{IfNoneMatch, tag_of};
 use crate::path::Id;
@@ -16,8 +16,8 @@ use crate::problem::Problem;
 use crate::query::Query;
 use crate::render::{self, Product, json, required};
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::new()
         .route("/v1/products", get(list))
         .route("/v1/products/{id}", get(one))
         .route("/v1/search", get(search))

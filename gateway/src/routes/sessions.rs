@@ -1,6 +1,5 @@
 //! Signing in and out.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::post;
@@ -10,14 +9,15 @@ use proto::cart::v1::MergeCartRequest;
 use proto::user::v1 as user;
 use serde::{Deserialize, Serialize};
 
+use super::Table;
 use crate::app::App;
 use crate::json::Json;
 use crate::problem::Problem;
 use crate::render::{json, required};
 use crate::token::Token;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::new()
         .route("/v1/sessions", post(sign_in).delete(sign_out))
         .route("/v1/sessions/refresh", post(refresh))
 }

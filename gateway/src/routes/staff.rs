@@ -1,6 +1,5 @@
 //! What staff do. Who is staff is for product to say, from the token.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{get, patch, post, put};
@@ -11,6 +10,7 @@ use proto::product::v1 as product;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::Table;
 use crate::app::App;
 use crate::body;
 use crate::json::{self as json_body, Json};
@@ -23,8 +23,8 @@ use crate::token::Token;
 /// Lines read ahead of what product has taken.
 const AHEAD: usize = 64;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::new()
         .route("/v1/staff/products", post(add))
         .route("/v1/staff/products/{id}", patch(revise).delete(retire))
         .route("/v1/staff/products/{id}/price", put(change_price))

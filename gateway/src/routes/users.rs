@@ -1,6 +1,5 @@
 //! Accounts: registering, and the customer's own.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -8,14 +7,15 @@ use http::StatusCode;
 use proto::user::v1 as user;
 use serde::Deserialize;
 
+use super::Table;
 use crate::app::App;
 use crate::json::Json;
 use crate::problem::Problem;
 use crate::render::{Address, User, json, required};
 use crate::token::Token;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new()
+pub(super) fn routes() -> Table {
+    Table::new()
         .route("/v1/users", post(register))
         .route("/v1/me", get(me).patch(update).delete(erase))
         .route("/v1/me/addresses", post(add_address))

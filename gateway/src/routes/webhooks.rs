@@ -1,19 +1,19 @@
 //! Notices of the payment provider. The signature covers the bytes as they came, so they are
 //! passed on as they came; payment knows the secret.
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::routing::post;
 use http::{HeaderMap, StatusCode};
 use proto::payment::v1::ReceiveWebhookRequest;
 
+use super::Table;
 use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<App> {
-    Router::new().route("/v1/webhooks/psp", post(psp))
+pub(super) fn routes() -> Table {
+    Table::new().route("/v1/webhooks/psp", post(psp))
 }
 
 async fn psp(

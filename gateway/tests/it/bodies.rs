@@ -101,3 +101,33 @@ async fn a_body_that_does_not_come_is_refused_in_time() {
     let answer = request.body(axum::body::Body::from_stream(stalled)).send(&world).await;
     assert_eq!(answer.problem(), (408, "request_timeout".into()));
 }
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_and_told_what_is_taken() {
+    let world = World::new().await;
+    let body = r#"{"email":"a@b.c","password":"12345678","name":"Ada"}"#;
+    for coding in ["gzip", "br", "identity, gzip", "GZIP"] {
+        for path in ["/v1/users", "/v1/webhooks/psp", "/v1/staff/import"] {
+            let request = post(path).token().header("content-type", "application/json");
+            let request = request.header("content-encoding", coding).header("psp-signature", "00");
+            let answer = request.body(body).send(&world).await;
+            assert_eq!(answer.problem(), (415, "unsupported_content_encoding".into()), "{path}");
+            assert_eq!(answer.header("accept-encoding"), "identity", "{coding}");
+        }
+    }
+    assert!(world.shop.seen().is_empty());
+    let request = post("/v1/users").header("content-type", "application/json");
+    let request = request.header("content-encoding", "identity");
+    assert_eq!(request.body(body).send(&world).await.status, 201);
+    let answer = post("/v1/users").header("content-type", "text/plain").body(body);
+    let answer = answer.send(&world).await;
+    assert_eq!((answer.status.as_u16(), answer.header("accept-encoding")), (415, ""));
+}
+
+#[tokio::test]
+async fn two_content_types_are_none() {
+    let world = World::new().await;
+    let request = post("/v1/users").header("content-type", "application/json");
+    let answer = request.header("content-type", "text/plain").body("{}").send(&world).await;
+    assert_eq!(answer.problem(), (415, "unsupported_media_type".into()));
+}

@@ -132,3 +132,22 @@ async fn a_cart_that_is_not_merged_keeps_nobody_out() {
     let answer = post("/v1/sessions").json(&body).send(&world).await;
     assert_eq!((answer.problem().0, answer.fields()), (422, vec!["guest_cart_id".to_owned()]));
 }
+
+#[tokio::test]
+async fn a_change_is_answered_as_briefly_as_is_preferred() {
+    let (world, ids) = World::with_products(1).await;
+    let path = format!("/v1/cart/items/{}", ids[0]);
+    let put = || call(Method::PUT, &path).token().json(&json!({"quantity": 1}));
+    for (prefer, status, applied) in [
+        (&[][..], 200, ""),
+        (&["respond-async, return=minimal; foo=bar"], 204, "return=minimal"),
+        (&["wait=5", "Return=\"minimal\""], 204, "return=minimal"),
+        (&["return=representation"], 200, "return=representation"),
+        (&["foo=\"return=minimal\""], 200, ""),
+    ] {
+        let put = prefer.iter().fold(put(), |put, line| put.header("prefer", line));
+        let answer = put.send(&world).await;
+        let applied_in_fact = answer.header("preference-applied");
+        assert_eq!((answer.status.as_u16(), applied_in_fact), (status, applied), "{prefer:?}");
+    }
+}

@@ -191,3 +191,32 @@ async fn nonsense_is_answered_by_the_protocol() {
     assert!(matches!(answer.status().as_u16(), 414 | 431), "{}", answer.status());
     assert_eq!(post("/v1/users").send(&world).await.problem().0, 415);
 }
+
+/// What is answered to these bytes, sent on a connection of their own.
+async fn answer_to(world: &World, request: &str) -> String {
+    let mut stream = connect(world).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    rest(&mut stream).await
+}
+
+#[tokio::test]
+async fn a_request_names_exactly_one_host() {
+    let world = World::new().await;
+    for (version, hosts, status) in [
+        ("1.1", "host: shop:80\r\n", 200),
+        ("1.0", "", 200),
+        ("1.1", "", 400),
+        ("1.1", "host: shop\r\nhost: shop\r\n", 400),
+        ("1.1", "host: shop\r\nHost: other\r\n", 400),
+        ("1.0", "host: shop\r\nhost: other\r\n", 400),
+        ("1.1", "host:\r\n", 400),
+        ("1.1", "host: two words\r\n", 400),
+        ("1.1", "host: me@shop\r\n", 400),
+    ] {
+        let request = format!("GET / HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+        let answer = answer_to(&world, &request).await;
+        assert_eq!(answer[9..12], status.to_string(), "{request:?}: {answer}");
+        assert_eq!(answer.contains("\"bad_host\""), status == 400, "{answer}");
+    }
+}

@@ -1,0 +1,28 @@
+//! A router that knows its paths, which axum's does not tell: a test asks for every one of them.
+
+use axum::Router;
+use axum::routing::MethodRouter;
+
+use crate::app::App;
+
+/// Routes, and their paths.
+pub(super) struct Table {
+    pub(super) router: Router<App>,
+    pub(super) paths: Vec<&'static str>,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self { router: Router::new(), paths: Vec::new() }
+    }
+
+    pub(super) fn route(mut self, path: &'static str, methods: MethodRouter<App>) -> Self {
+        self.paths.push(path);
+        Self { router: self.router.route(path, methods), paths: self.paths }
+    }
+
+    pub(super) fn merge(mut self, other: Self) -> Self {
+        self.paths.extend(other.paths);
+        Self { router: self.router.merge(other.router), paths: self.paths }
+    }
+}
