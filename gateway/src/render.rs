@@ -322,3 +322,62 @@ impl<'a> From<&'a payment::Payment> for Payment<'a> {
         }
     }
 }
+
+/// A refund as staff see it.
+#[derive(Serialize)]
+pub(crate) struct Refund<'a> {
+    refund_id: &'a str,
+    order_id: &'a str,
+    amount: Option<Amount<'a>>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    refusal: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_at_unix_ms: Option<i64>,
+    decisions: Vec<Decision<'a>>,
+}
+
+#[derive(Serialize)]
+struct Decision<'a> {
+    decision: &'static str,
+    user_id: &'a str,
+    note: &'a str,
+    refusal: &'a str,
+    at_unix_ms: i64,
+}
+
+impl<'a> From<&'a payment::Refund> for Refund<'a> {
+    fn from(refund: &'a payment::Refund) -> Self {
+        Self {
+            refund_id: &refund.refund_id,
+            order_id: &refund.order_id,
+            amount: amount(&refund.amount),
+            state: match refund.state() {
+                payment::RefundState::Owed => "owed",
+                payment::RefundState::Refused => "refused",
+                payment::RefundState::Refunded => "refunded",
+                payment::RefundState::SettledByHand => "settled_by_hand",
+                payment::RefundState::Unspecified => "unknown",
+            },
+            refusal: &refund.refusal,
+            refused_at_unix_ms: Some(refund.refused_at_unix_ms).filter(|at| *at > 0),
+            decisions: refund.decisions.iter().map(Decision::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a payment::refund::Decision> for Decision<'a> {
+    fn from(decision: &'a payment::refund::Decision) -> Self {
+        Self {
+            decision: match decision.decision() {
+                payment::RefundDecision::Retry => "retry",
+                payment::RefundDecision::SettledByHand => "settled_by_hand",
+                payment::RefundDecision::Unspecified => "unknown",
+            },
+            user_id: &decision.user_id,
+            note: &decision.note,
+            refusal: &decision.refusal,
+            at_unix_ms: decision.at_unix_ms,
+        }
+    }
+}

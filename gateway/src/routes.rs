@@ -6,6 +6,7 @@ mod sessions;
 mod carts;
 mod orders;
 mod payments;
+mod refunds;
 mod staff;
 mod webhooks;
 mod table;
@@ -47,6 +48,7 @@ fn table() -> Table {
         .merge(carts::routes())
         .merge(orders::routes())
         .merge(payments::routes())
+        .merge(refunds::routes())
         .merge(staff::routes())
         .merge(webhooks::routes())
 }

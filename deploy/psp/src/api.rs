@@ -93,6 +93,11 @@ async fn refund(State(app): State<Arc<App>>, key: IdempotencyKey, body: JsonByte
         return Ok(app.hang().await);
     }
     let capture = capture.ok_or(Refusal::UnknownCapture)?;
+    let card = app.ledger.card_of(capture).unwrap_or_default();
+    if behaviour.refuses_refund(&card) && !app.ledger.knows_refund(key.as_str()) {
+        let detail = "the bank of this card takes nothing back";
+        return Err(Problem::unprocessable("refund_refused", detail));
+    }
     let done = app.ledger.refund(key.as_str(), capture, amount).await?;
     let ending = if done.fresh { faults.ending } else { Ending::Answer };
     Ok(end(ending, || answer::to_refund(&done.record, app.ledger.id())))

@@ -25,6 +25,8 @@ pub struct Behaviour {
     pub error_after_charge: f64,
     /// Money moves, and the connection is dropped without an answer.
     pub drop_after_charge: f64,
+    /// A refund is refused, until somebody asks when it is not.
+    pub refuse_refund: f64,
     /// A webhook is delivered a second time.
     pub duplicate_webhook: f64,
     /// How long a capture or refund takes before anything happens: uniform between the two.
@@ -73,6 +75,7 @@ impl Behaviour {
             self.hang,
             self.error_after_charge,
             self.drop_after_charge,
+            self.refuse_refund,
             self.duplicate_webhook,
         ];
         if !chances.iter().all(|chance| (0.0..=1.0).contains(chance)) {
@@ -109,6 +112,11 @@ impl Behaviour {
             Ending::Answer
         };
         Faults { hang: happens(self.hang), decline: false, ending }
+    }
+
+    /// Whether a refund to this card is refused.
+    pub fn refuses_refund(&self, card_token: &str) -> bool {
+        card_token == "tok_no_refund" || happens(self.refuse_refund)
     }
 
     /// How long the next request is to take before anything happens; None for no time at all.

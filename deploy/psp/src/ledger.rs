@@ -115,6 +115,14 @@ impl Ledger {
         self.state().book.refund_by_key(key).is_some()
     }
 
+    /// The card of the capture at this seq.
+    pub fn card_of(&self, capture: u64) -> Option<Box<str>> {
+        match &self.state().book.get(capture)?.fact {
+            Fact::Capture(charge) => Some(charge.card_token.clone()),
+            Fact::Decline(_) | Fact::Void | Fact::Refund(_) => None,
+        }
+    }
+
     /// Takes money, or declines to, unless something is recorded under `key` already: then that is the result.
     pub async fn capture(
         &self,

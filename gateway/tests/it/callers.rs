@@ -34,6 +34,9 @@ fn own_routes() -> Vec<(Method, String)> {
         "POST /v1/staff/products/PRODUCT/receipts",
         "GET /v1/staff/products/PRODUCT/stock",
         "POST /v1/staff/import",
+        "GET /v1/staff/refunds",
+        "POST /v1/staff/refunds/ORDER.cancellation/retry",
+        "POST /v1/staff/refunds/ORDER.cancellation/settle",
     ];
     let route = |route: &str| {
         let (method, path) = route.split_once(' ').unwrap();
@@ -156,4 +159,21 @@ async fn a_notice_of_the_provider_goes_on_byte_by_byte() {
     assert_eq!(notice.send(&world).await.status, 204);
     let seen = world.shop.last("ReceiveWebhook").message;
     assert!(seen.contains(r#"b"{ \"a\":1}\n""#) && seen.contains("c0ffee"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_decision_about_a_refund_reaches_payment_with_its_reason() {
+    let world = World::new().await;
+    let listed = get("/v1/staff/refunds?order_id=o&page_size=7").token().send(&world).await.json();
+    let seen = world.shop.last("ListRefunds").message;
+    assert!(seen.contains(r#"order_id: "o", page_size: 7"#), "{seen}");
+    assert_eq!(listed["refunds"][0]["state"], "refused");
+    assert_eq!(listed["refunds"][0]["decisions"][0]["note"], "the bank is back");
+    let note = json!({ "note": "why" });
+    for (verb, method, status) in [("retry", "RetryRefund", 202), ("settle", "SettleRefund", 200)] {
+        let answer = post(&format!("/v1/staff/refunds/o.cancellation/{verb}")).token().json(&note);
+        assert_eq!(answer.send(&world).await.status, status);
+        let seen = world.shop.last(method).message;
+        assert!(seen.contains(r#"refund_id: "o.cancellation", note: "why""#), "{seen}");
+    }
 }

@@ -1,5 +1,7 @@
 //! One function per command and query: load, decide, store and publish in one unit of work.
 
+mod staff;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -28,7 +30,8 @@ const LINGER: Duration = Duration::from_millis(4);
 const MISSED_MAX: i64 = 256;
 
 static WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    let help = "Intents that the payment service provider has not carried out yet";
+    let help = "Intents that the payment service provider has not carried out yet, and refunds that \
+        it refused: decisions of staff";
     telemetry::metrics::gauge_vec("souk_payment_waiting", help, &["what"])
 });
 
@@ -36,6 +39,8 @@ static EXPIRED: LazyLock<IntCounter> = LazyLock::new(|| {
     let help = "Payments that ended because their pay-by had passed";
     telemetry::metrics::counter("souk_payments_expired_total", help)
 });
+
+pub(crate) use staff::Decided;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
@@ -177,11 +182,8 @@ impl App {
             return Ok(0);
         }
         let ended = missed.iter().map(|Missed { payment, .. }| Heard {
-            payment,
             decline_reason: Some(events::EXPIRED.to_owned()),
-            traceparent: None,
-            pay_within: None,
-            leased: false,
+            ..Heard::of(payment)
         });
         store::update(&mut tx, &ended.collect::<Vec<_>>()).await?;
         self.outbox.publish(&mut tx, &outgoing).await?;
@@ -247,9 +249,10 @@ impl App {
     }
 
     async fn count_waiting(&self) -> Result<(), sqlx::Error> {
-        let (payments, refunds) = store::waiting(self.database.sole()).await?;
-        WAITING.with_label_values(&["payment"]).set(payments);
-        WAITING.with_label_values(&["refund"]).set(refunds);
+        let waiting = store::waiting(self.database.sole()).await?;
+        WAITING.with_label_values(&["payment"]).set(waiting.payments);
+        WAITING.with_label_values(&["refund"]).set(waiting.refunds);
+        WAITING.with_label_values(&["decision"]).set(waiting.decisions);
         Ok(())
     }
 }
@@ -284,6 +287,7 @@ impl Changes {
                     let traceparent = telemetry::context::of(&done.span);
                     self.refunds.push(NewRefund { order: payment.order, refund, traceparent });
                 }
+                Effect::Settled(_) => {} // by staff, which no call is
                 Effect::Refunded { refund, transfer_id } => {
                     let accounts = ("refunds", "psp_clearing");
                     self.book(&transfer_id, payment.order, accounts, refund.amount);
@@ -312,13 +316,14 @@ impl Changes {
     }
 
     fn repay(&mut self, owed: &Owed, done: &Finished) {
-        let transfer_id = match &done.news {
-            News::Refunded(_, id) => Some(id.clone()),
-            _ => None,
+        let (transfer_id, refusal) = match &done.news {
+            News::Refunded(_, id) => (Some(id.clone()), None),
+            News::RefundRefused(_, code) => (None, Some(code.clone())),
+            _ => (None, None),
         };
         let (order, refund, attempts) = (owed.order, owed.refund, owed.attempts + 1);
         let pause_seconds = done.pause_seconds(State::Captured);
-        let repaid = Repaid { order, refund, transfer_id, attempts, pause_seconds };
+        let repaid = Repaid { order, refund, transfer_id, refusal, attempts, pause_seconds };
         let known = self.repaid.entry((order, refund)).or_insert(repaid);
         if let News::Refunded(_, id) = &done.news {
             known.transfer_id = Some(id.clone());

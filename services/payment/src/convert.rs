@@ -2,16 +2,21 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use kernel::{Currency, Money, OrderId};
+use kernel::{Currency, Money, OrderId, UserId};
 use proto::money::v1::Money as ProtoMoney;
 use proto::payment::v1 as wire;
 use rpc::status::{internal, invalid, refusal, unavailable};
+use time::OffsetDateTime;
 use tonic::{Code, Status};
 
-use crate::app::Error;
+use crate::app::{Decided, Error};
 use crate::domain::payment::State;
+use crate::domain::refund::{self, Choice, Note};
 use crate::domain::{CardToken, Label, Payment, Rejection};
-use crate::store::Method;
+use crate::store::{Decision, Method, Page, Seen};
+
+const PAGE_DEFAULT: u32 = 50;
+const PAGE_MAX: u32 = 100;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -30,6 +35,8 @@ impl From<Rejection> for Status {
             Rejection::TooManyMethods { .. } => Code::FailedPrecondition,
             Rejection::BadSignature => Code::Unauthenticated,
             Rejection::RefundExceedsPayment => Code::InvalidArgument,
+            Rejection::RefundNotFound => Code::NotFound,
+            Rejection::RefundUnderWay | Rejection::RefundEnded => Code::FailedPrecondition,
         };
         refusal(code, rejection.code(), rejection.to_string())
     }
@@ -67,6 +74,86 @@ pub(crate) fn payment(payment: &Payment) -> wire::Payment {
         amount: amount.map(money),
         refunded: refunded.map(money),
     }
+}
+
+/// Which refunds are asked for.
+pub(crate) fn refunds_page(request: &wire::ListRefundsRequest) -> Result<Page, Status> {
+    let limit = match request.page_size {
+        0 => PAGE_DEFAULT,
+        size @ 1..=PAGE_MAX => size,
+        _ => return Err(invalid([("page_size", "at most 100")])),
+    };
+    let order = match &*request.order_id {
+        "" => None,
+        text => Some(text.parse().map_err(|_| invalid([("order_id", "not an id")]))?),
+    };
+    let after = match &*request.page_token {
+        "" => None,
+        token => {
+            let last = refund::parse_key(token);
+            Some(last.ok_or_else(|| invalid([("page_token", "not of a page of refunds")]))?)
+        }
+    };
+    Ok(Page { order, after, limit: limit.into() })
+}
+
+pub(crate) fn refunds(refunds: &[Seen], page: &Page) -> wire::ListRefundsResponse {
+    let refunds: Vec<_> = refunds.iter().map(refund).collect();
+    let last = refunds.last().filter(|_| refunds.len() as i64 == page.limit);
+    let next_page_token = last.map(|last| last.refund_id.clone()).unwrap_or_default();
+    wire::ListRefundsResponse { refunds, next_page_token }
+}
+
+pub(crate) fn decided(
+    refund_id: &str,
+    note: &str,
+    by: UserId,
+    choice: Choice,
+) -> Result<Decided, Status> {
+    let id = refund::parse_key(refund_id);
+    let (order, refund) = id.ok_or_else(|| Status::from(Rejection::RefundNotFound))?;
+    let note = Note::parse(note);
+    let note = note.ok_or_else(|| invalid([("note", "one line of 1 to 500 characters")]))?;
+    Ok(Decided { order, refund, by, choice, note })
+}
+
+pub(crate) fn refund(seen: &Seen) -> wire::Refund {
+    wire::Refund {
+        refund_id: refund::key(seen.order, seen.refund.id),
+        order_id: seen.order.to_string(),
+        amount: Some(money(seen.refund.amount)),
+        state: refund_state(seen.refund.state).into(),
+        refusal: seen.refusal.clone().unwrap_or_default(),
+        refused_at_unix_ms: seen.refused_at.map(unix_ms).unwrap_or_default(),
+        decisions: seen.decisions.iter().map(decision).collect(),
+    }
+}
+
+fn decision(decision: &Decision) -> wire::refund::Decision {
+    let code = match decision.choice {
+        Choice::Retry => wire::RefundDecision::Retry,
+        Choice::SettleByHand => wire::RefundDecision::SettledByHand,
+    };
+    wire::refund::Decision {
+        decision: code.into(),
+        user_id: decision.by.to_string(),
+        note: decision.note.clone(),
+        refusal: decision.refusal.clone(),
+        at_unix_ms: unix_ms(decision.at),
+    }
+}
+
+fn refund_state(state: refund::State) -> wire::RefundState {
+    match state {
+        refund::State::Owed => wire::RefundState::Owed,
+        refund::State::Refused => wire::RefundState::Refused,
+        refund::State::Refunded => wire::RefundState::Refunded,
+        refund::State::Settled => wire::RefundState::SettledByHand,
+    }
+}
+
+fn unix_ms(at: OffsetDateTime) -> i64 {
+    (at.unix_timestamp_nanos() / 1_000_000) as i64
 }
 
 fn state(state: State) -> wire::State {

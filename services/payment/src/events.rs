@@ -244,8 +244,11 @@ impl Changes {
                     let traceparent = traceparent.clone();
                     self.refunds.push(NewRefund { order: payment.order, refund, traceparent });
                 }
-                // Of the provider and of the clock, which no event brings.
-                Effect::Captured { .. } | Effect::Refunded { .. } | Effect::Expired => {}
+                // Of the provider, the clock and staff, which no event brings.
+                Effect::Captured { .. }
+                | Effect::Refunded { .. }
+                | Effect::Settled(_)
+                | Effect::Expired => {}
             }
         }
         Ok(())
@@ -269,7 +272,7 @@ pub(crate) fn published(order: OrderId, effect: &Effect, span: &Span) -> Option<
             Some(Outgoing::new(order, &PaymentDeclined { order_id, reason, expired: true }))
         }
         Effect::RefundAsked(_) => None,
-        Effect::Refunded { refund, .. } => {
+        Effect::Refunded { refund, .. } | Effect::Settled(refund) => {
             let return_id = match refund.id {
                 RefundId::Cancellation => String::new(),
                 RefundId::Return(id) => id.to_string(),

@@ -4,13 +4,15 @@ use identity::Verifier;
 use proto::payment::v1::payment_service_server::PaymentService;
 use proto::payment::v1::{
     AddPaymentMethodRequest, AddPaymentMethodResponse, GetPaymentRequest, GetPaymentResponse,
-    ListPaymentMethodsRequest, ListPaymentMethodsResponse, ReceiveWebhookRequest,
-    ReceiveWebhookResponse,
+    ListPaymentMethodsRequest, ListPaymentMethodsResponse, ListRefundsRequest, ListRefundsResponse,
+    ReceiveWebhookRequest, ReceiveWebhookResponse, RetryRefundRequest, RetryRefundResponse,
+    SettleRefundRequest, SettleRefundResponse,
 };
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
 use crate::convert;
+use crate::domain::refund::Choice;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -63,5 +65,37 @@ impl PaymentService for Grpc {
         let ReceiveWebhookRequest { body, signature } = request.into_inner();
         self.app.receive_webhook(&body, &signature).await?;
         Ok(Response::new(ReceiveWebhookResponse {}))
+    }
+
+    async fn list_refunds(
+        &self,
+        request: Request<ListRefundsRequest>,
+    ) -> Answer<ListRefundsResponse> {
+        self.verifier.staff(request.metadata())?;
+        let page = convert::refunds_page(request.get_ref())?;
+        let refunds = self.app.refunds(&page).await?;
+        Ok(Response::new(convert::refunds(&refunds, &page)))
+    }
+
+    async fn retry_refund(
+        &self,
+        request: Request<RetryRefundRequest>,
+    ) -> Answer<RetryRefundResponse> {
+        let by = self.verifier.staff(request.metadata())?.user;
+        let RetryRefundRequest { refund_id, note } = request.into_inner();
+        let decided = convert::decided(&refund_id, &note, by, Choice::Retry)?;
+        let refund = Some(convert::refund(&self.app.decide_refund(decided).await?));
+        Ok(Response::new(RetryRefundResponse { refund }))
+    }
+
+    async fn settle_refund(
+        &self,
+        request: Request<SettleRefundRequest>,
+    ) -> Answer<SettleRefundResponse> {
+        let by = self.verifier.staff(request.metadata())?.user;
+        let SettleRefundRequest { refund_id, note } = request.into_inner();
+        let decided = convert::decided(&refund_id, &note, by, Choice::SettleByHand)?;
+        let refund = Some(convert::refund(&self.app.decide_refund(decided).await?));
+        Ok(Response::new(SettleRefundResponse { refund }))
     }
 }

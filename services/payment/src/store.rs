@@ -1,5 +1,6 @@
 //! Every SQL statement of the payment context.
 
+mod refunds;
 mod work;
 
 use std::collections::{BTreeMap, HashSet};
@@ -11,11 +12,16 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::payment::State;
-use crate::domain::{CardToken, Label, Payment, Refund, RefundId, Wish};
+use crate::domain::refund::{self, Refund, RefundId};
+use crate::domain::{CardToken, Label, Payment, Wish};
 
+pub(crate) use refunds::{
+    Decision, NewRefund, Owed, Page, Repaid, Seen, claim_refunds, insert_refunds, note_decision,
+    refunds, retry, settle_by_hand, settle_refunds,
+};
 pub(crate) use work::{
-    Called, Lease, Missed, Open, Owed, Repaid, Transfer, claim, claim_refunds, claim_waiting,
-    handed, lock_missed, release, settle, settle_refunds,
+    Called, Lease, Missed, Open, Transfer, claim, claim_waiting, handed, lock_missed, release,
+    settle,
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -150,7 +156,8 @@ pub(crate) async fn lock(tx: &mut PgConnection, orders: &[OrderId]) -> Result<Pa
 pub(crate) async fn load_refunds(tx: &mut PgConnection, payments: &mut Payments) -> Result<()> {
     let ids: Vec<Uuid> = payments.keys().map(|id| id.uuid()).collect();
     let rows = sqlx::query!(
-        r#"select order_id, refund_id, currency, amount_minor, refunded_at is not null as "done!"
+        r#"select order_id, refund_id, currency, amount_minor, refused_at is not null as "refused!",
+               refunded_at is not null as "ended!", settled_by is not null as "by_hand!"
            from refunds where order_id = any($1)"#,
         &ids
     )
@@ -160,13 +167,22 @@ pub(crate) async fn load_refunds(tx: &mut PgConnection, payments: &mut Payments)
         let refund = Refund {
             id: RefundId::parse(&row.refund_id).ok_or_else(|| decode("refunds.refund_id"))?,
             amount: money(&row.currency, row.amount_minor)?,
-            done: row.done,
+            state: refund_state(row.refused, row.ended, row.by_hand),
         };
         if let Some(payment) = payments.get_mut(&OrderId::from(row.order_id)) {
             payment.refunds.push(refund);
         }
     }
     Ok(())
+}
+
+fn refund_state(refused: bool, ended: bool, by_hand: bool) -> refund::State {
+    match (ended, by_hand, refused) {
+        (true, true, _) => refund::State::Settled,
+        (true, false, _) => refund::State::Refunded,
+        (false, _, true) => refund::State::Refused,
+        (false, _, false) => refund::State::Owed,
+    }
 }
 
 /// One payment with its refunds, if it exists.
@@ -197,6 +213,13 @@ pub(crate) struct Heard<'a> {
     pub pay_within: Option<Duration>,
     /// New, and called for at once.
     pub leased: bool,
+}
+
+impl<'a> Heard<'a> {
+    /// A payment that no event has changed.
+    pub(crate) fn of(payment: &'a Payment) -> Self {
+        Self { payment, decline_reason: None, traceparent: None, pay_within: None, leased: false }
+    }
 }
 
 /// The columns of [`Heard`].
@@ -306,36 +329,6 @@ pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<
     Ok(())
 }
 
-/// An intent to give money back.
-pub(crate) struct NewRefund {
-    pub order: OrderId,
-    pub refund: Refund,
-    pub traceparent: Option<String>,
-}
-
-/// Writes intents, each once.
-pub(crate) async fn insert_refunds(tx: &mut PgConnection, refunds: &[NewRefund]) -> Result<()> {
-    let orders: Vec<Uuid> = refunds.iter().map(|new| new.order.uuid()).collect();
-    let ids: Vec<String> = refunds.iter().map(|new| new.refund.id.code()).collect();
-    let currencies: Vec<&str> =
-        refunds.iter().map(|new| new.refund.amount.currency.code()).collect();
-    let amounts: Vec<i64> = refunds.iter().map(|new| new.refund.amount.minor).collect();
-    let traces: Vec<Option<&str>> = refunds.iter().map(|new| new.traceparent.as_deref()).collect();
-    sqlx::query!(
-        "insert into refunds (order_id, refund_id, currency, amount_minor, traceparent)
-         select * from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[], $5::text[])
-         on conflict do nothing",
-        &orders,
-        &ids,
-        &currencies as &[&str],
-        &amounts,
-        &traces as &[Option<&str>]
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
 /// Makes what waits for its next try due now, unless this notice did so before. Answers whether
 /// anything waited: usually the answer was here before the notice, and nothing is written.
 pub(crate) async fn hint(pool: &Pool, webhook: &str, order: OrderId) -> Result<bool> {
@@ -348,8 +341,8 @@ pub(crate) async fn hint(pool: &Pool, webhook: &str, order: OrderId) -> Result<b
                returning 1
            ), refund as (
                update refunds set leased_until = now()
-               where order_id = $2 and refunded_at is null and leased_by is null
-                   and leased_until > now()
+               where order_id = $2 and refunded_at is null and refused_at is null
+                   and leased_by is null and leased_until > now()
                    and not exists (select from webhooks where webhook_id = $1)
                returning 1
            ), noted as (
@@ -373,14 +366,27 @@ pub(crate) async fn forget_old_webhooks(pool: &Pool) -> Result<()> {
     Ok(())
 }
 
-/// How many payments and refunds wait for the provider.
-pub(crate) async fn waiting(pool: &Pool) -> Result<(i64, i64)> {
-    let row = sqlx::query!(
+/// How many intents wait.
+pub(crate) struct Waiting {
+    /// For the provider.
+    pub payments: i64,
+    /// For the provider.
+    pub refunds: i64,
+    /// For staff.
+    pub decisions: i64,
+}
+
+/// Counts what waits.
+pub(crate) async fn waiting(pool: &Pool) -> Result<Waiting> {
+    sqlx::query_as!(
+        Waiting,
         r#"select (select count(*) from payments where state in ('pending', 'cancelling'))
                    as "payments!",
-               (select count(*) from refunds where refunded_at is null) as "refunds!""#
+               (select count(*) from refunds where refunded_at is null and refused_at is null)
+                   as "refunds!",
+               (select count(*) from refunds where refunded_at is null and refused_at is not null)
+                   as "decisions!""#
     )
     .fetch_one(pool)
-    .await?;
-    Ok((row.payments, row.refunds))
+    .await
 }

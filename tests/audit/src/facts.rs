@@ -26,6 +26,8 @@ pub struct Facts {
     pub booked: BTreeMap<OrderId, Booked>,
     /// What the provider has booked.
     pub provider: BTreeMap<OrderId, Booked>,
+    /// What each order is owed and the provider refuses to give back, in minor units: staff see it.
+    pub awaiting: BTreeMap<OrderId, i64>,
     /// Captures that the payment context has sent to the provider.
     pub sent: Vec<Sent>,
     /// What the provider has booked under names that are no order's.
@@ -117,6 +119,8 @@ pub struct Booked {
     pub captured: i64,
     /// How much was given back.
     pub refunded: i64,
+    /// How much went back past the provider; only the payment context knows of it.
+    pub by_hand: i64,
 }
 
 /// A capture that was sent to the provider for the last time.

@@ -192,18 +192,27 @@ async fn stock(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
 }
 
 async fn payments(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
-    let ledger: Vec<(Uuid, String, i64, i64, i64)> = rows(
+    let ledger: Vec<(Uuid, String, i64, i64, i64, i64)> = rows(
         database,
         "select order_id, currency, count(*) filter (where debit_account = 'psp_clearing'),
              coalesce(sum(amount_minor) filter (where debit_account = 'psp_clearing'), 0)::bigint,
-             coalesce(sum(amount_minor) filter (where credit_account = 'psp_clearing'), 0)::bigint
+             coalesce(sum(amount_minor) filter (where credit_account = 'psp_clearing'), 0)::bigint,
+             coalesce(sum(amount_minor) filter (where credit_account = 'paid_by_hand'), 0)::bigint
          from ledger group by order_id, currency",
     )
     .await?;
-    for (order, currency, captures, captured, refunded) in ledger {
+    for (order, currency, captures, captured, refunded, by_hand) in ledger {
         let booked = facts.booked.entry(order.into()).or_default();
         booked.add(&currency, captures.unsigned_abs(), captured, refunded);
+        booked.by_hand += by_hand;
     }
+    let awaiting: Vec<(Uuid, i64)> = rows(
+        database,
+        "select order_id, sum(amount_minor)::bigint from refunds
+         where refused_at is not null and refunded_at is null group by order_id",
+    )
+    .await?;
+    facts.awaiting.extend(awaiting.into_iter().map(|(order, minor)| (order.into(), minor)));
     let sent: Vec<(Uuid, bool)> = rows(
         database,
         "select order_id, called_at > pay_by from payments

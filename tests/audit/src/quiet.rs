@@ -17,7 +17,7 @@ const PRODUCT: &str = "select (select count(*) from reservations where state = '
           + (select count(*) from messaging.outbox where published_at is null)";
 const PAYMENT: &str =
     "select (select count(*) from payments where state in ('pending', 'cancelling'))
-          + (select count(*) from refunds where refunded_at is null)
+          + (select count(*) from refunds where refunded_at is null and refused_at is null)
           + (select count(*) from messaging.outbox where published_at is null)";
 
 const CART: &str = "select count(*) from checkouts";

@@ -178,7 +178,7 @@ impl Sale {
                 Effect::Declined(_) => drop(self.published.insert(News::PaymentDeclined)),
                 Effect::Expired => drop(self.published.insert(News::PaymentExpired)),
                 // The intent is a row of the payment; that it was refunded concerns no state here.
-                Effect::RefundAsked(_) | Effect::Refunded { .. } => {}
+                Effect::RefundAsked(_) | Effect::Refunded { .. } | Effect::Settled(_) => {}
             }
         }
     }

@@ -9,7 +9,7 @@ use psp::{
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::shop::{Folder, Psp, gbp, keyed};
+use crate::shop::{Folder, Psp, gbp, keyed, order};
 
 #[tokio::test]
 async fn refunds_stop_at_the_capture() {
@@ -28,6 +28,30 @@ async fn refunds_stop_at_the_capture() {
     let sums =
         json!([{"currency": "GBP", "captured_minor_units": 255, "refunded_minor_units": 255}]);
     assert_eq!(shop.summary("key").await["sums"], sums);
+}
+
+#[tokio::test]
+async fn a_refused_refund_moves_nothing_and_may_be_asked_for_again() {
+    let folder = Folder::new();
+    let Psp { shop, .. } = Psp::start(&folder).await;
+    let capture = shop.captured("key", 255).await;
+    shop.set_behaviour(json!({"refuse_refund": 1.0})).await;
+    let (status, body) = shop.refund("r1", &capture, 200).await;
+    assert_eq!(
+        (status, &body["code"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("refund_refused"))
+    );
+    shop.set_behaviour(json!({})).await;
+    let made = shop.refund("r1", &capture, 200).await;
+    assert_eq!(made.0, StatusCode::OK);
+    shop.set_behaviour(json!({"refuse_refund": 1.0})).await;
+    assert_eq!(shop.refund("r1", &capture, 200).await, made, "what is recorded stays");
+
+    shop.set_behaviour(json!({})).await;
+    let (_, captured) = shop.capture("stubborn", &order("tok_no_refund", 255, "stubborn")).await;
+    let capture = captured["capture_id"].as_str().unwrap();
+    assert_eq!(shop.refund("r2", capture, 1).await.1["code"], "refund_refused");
+    assert_eq!(shop.summary("stubborn").await["refunds"], 0);
 }
 
 #[tokio::test]

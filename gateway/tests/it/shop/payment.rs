@@ -40,4 +40,47 @@ impl PaymentService for Shop {
         self.enter("ReceiveWebhook", request).await?;
         ok(payment::ReceiveWebhookResponse {})
     }
+
+    async fn list_refunds(
+        &self,
+        request: Request<payment::ListRefundsRequest>,
+    ) -> Answer<payment::ListRefundsResponse> {
+        self.enter("ListRefunds", request).await?;
+        ok(payment::ListRefundsResponse { refunds: vec![refund()], next_page_token: "".into() })
+    }
+
+    async fn retry_refund(
+        &self,
+        request: Request<payment::RetryRefundRequest>,
+    ) -> Answer<payment::RetryRefundResponse> {
+        self.enter("RetryRefund", request).await?;
+        ok(payment::RetryRefundResponse { refund: Some(refund()) })
+    }
+
+    async fn settle_refund(
+        &self,
+        request: Request<payment::SettleRefundRequest>,
+    ) -> Answer<payment::SettleRefundResponse> {
+        self.enter("SettleRefund", request).await?;
+        ok(payment::SettleRefundResponse { refund: Some(refund()) })
+    }
+}
+
+fn refund() -> payment::Refund {
+    let decision = payment::refund::Decision {
+        decision: payment::RefundDecision::Retry.into(),
+        user_id: "staff".into(),
+        note: "the bank is back".into(),
+        refusal: "refund_refused".into(),
+        at_unix_ms: 2,
+    };
+    payment::Refund {
+        refund_id: "order.cancellation".into(),
+        order_id: "order".into(),
+        amount: money(510),
+        state: payment::RefundState::Refused.into(),
+        refusal: "refund_refused".into(),
+        refused_at_unix_ms: 1,
+        decisions: vec![decision],
+    }
 }

@@ -1,10 +1,10 @@
 //! The rules of payments: functions of values. No I/O, no clock, no protocol.
 
 pub mod payment;
+pub mod refund;
 
 mod news;
 mod pay_by;
-mod refund;
 mod method;
 mod rejection;
 

@@ -4,7 +4,7 @@
 use kernel::{Money, OrderId, PaymentMethodId, ReturnId, UserId};
 
 use super::payment::{Event, Signal, State, decide};
-use super::{Refund, RefundId, Rejection};
+use super::{Refund, RefundId, Rejection, refund};
 
 /// What the order asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,12 @@ pub enum News {
     Returned(ReturnId, Money),
     /// The provider has given a refund back; with its own id for that.
     Refunded(RefundId, String),
+    /// The provider refuses a refund; with its code for that.
+    RefundRefused(RefundId, String),
+    /// Staff want a refund to be tried again.
+    RetryRefund(RefundId),
+    /// Staff have given a refund back themselves.
+    SettleRefund(RefundId),
 }
 
 /// What is to be written and published because of news.
@@ -80,6 +86,8 @@ pub enum Effect {
         /// The provider's id of it.
         transfer_id: String,
     },
+    /// The same, by hand.
+    Settled(Refund),
 }
 
 /// The reason of a declined payment whose key was voided by somebody else.
@@ -93,13 +101,14 @@ impl Payment {
 
     /// What has gone back, in minor units.
     pub fn refunded_minor(&self) -> i64 {
-        self.refunds.iter().filter(|refund| refund.done).map(|refund| refund.amount.minor).sum()
+        let ended = self.refunds.iter().filter(|refund| refund.state.is_ended());
+        ended.map(|refund| refund.amount.minor).sum()
     }
 
     /// Takes news in. Repeated and late news have no effect. An error changes nothing, and would
     /// be the same again.
     pub fn hear(&mut self, news: News) -> Result<Vec<Effect>, Rejection> {
-        if self.knows(&news) {
+        if self.knows(&news) || !self.moves_on(&news)? {
             return Ok(Vec::new());
         }
         let Some(step) = decide(self.state, self.signal(&news)) else { return Ok(Vec::new()) };
@@ -121,9 +130,27 @@ impl Payment {
     fn knows(&self, news: &News) -> bool {
         match news {
             News::Returned(id, _) => self.refund(RefundId::Return(*id)).is_some(),
-            News::Refunded(id, _) => self.refund(*id).is_none_or(|refund| refund.done),
             _ => false,
         }
+    }
+
+    /// Whether the news concern the payment as a whole. What only concerns one of its refunds is
+    /// taken in here; a refund that ends does so with the payment's own step.
+    fn moves_on(&mut self, news: &News) -> Result<bool, Rejection> {
+        let (id, signal) = match news {
+            News::Refunded(id, _) => (id, refund::Signal::Refunded),
+            News::RefundRefused(id, _) => (id, refund::Signal::Refused),
+            News::RetryRefund(id) => (id, refund::Signal::Retry),
+            News::SettleRefund(id) => (id, refund::Signal::Settle),
+            _ => return Ok(true),
+        };
+        let refund = self.refunds.iter_mut().find(|refund| refund.id == *id);
+        let refund = refund.ok_or(Rejection::RefundNotFound)?;
+        let Some(next) = refund::decide(refund.state, signal)? else { return Ok(false) };
+        if !next.is_ended() {
+            refund.state = next;
+        }
+        Ok(next.is_ended())
     }
 
     fn refund(&self, id: RefundId) -> Option<&Refund> {
@@ -142,7 +169,10 @@ impl Payment {
             News::Cancelled => Signal::Cancelled,
             News::Expired => Signal::Expired,
             News::Returned(..) => Signal::Returned,
-            News::Refunded(id, _) => {
+            News::Refunded(id, _)
+            | News::SettleRefund(id)
+            | News::RefundRefused(id, _)
+            | News::RetryRefund(id) => {
                 let part = self.refund(*id).map_or(0, |refund| refund.amount.minor);
                 let paid = self.wish.map_or(0, |wish| wish.amount.minor);
                 match self.refunded_minor() + part < paid {
@@ -188,16 +218,24 @@ impl Payment {
                     .then(|| self.ask_back(RefundId::Cancellation, Money { minor, ..amount }))
             }
             (Event::Refunded, News::Refunded(id, transfer_id)) => {
-                let refund = self.refunds.iter_mut().find(|refund| refund.id == *id)?;
-                refund.done = true;
-                Some(Effect::Refunded { refund: *refund, transfer_id: transfer_id.clone() })
+                let refund = self.end(*id, refund::State::Refunded)?;
+                Some(Effect::Refunded { refund, transfer_id: transfer_id.clone() })
+            }
+            (Event::Refunded, News::SettleRefund(id)) => {
+                Some(Effect::Settled(self.end(*id, refund::State::Settled)?))
             }
             (Event::Captured | Event::RefundPart | Event::Refunded, _) => None, // not of this news
         }
     }
 
+    fn end(&mut self, id: RefundId, state: refund::State) -> Option<Refund> {
+        let refund = self.refunds.iter_mut().find(|refund| refund.id == id)?;
+        refund.state = state;
+        Some(*refund)
+    }
+
     fn ask_back(&mut self, id: RefundId, amount: Money) -> Effect {
-        let refund = Refund { id, amount, done: false };
+        let refund = Refund { id, amount, state: refund::State::Owed };
         self.refunds.push(refund);
         Effect::RefundAsked(refund)
     }

@@ -20,6 +20,15 @@ pub enum Rejection {
     /// More is asked back than was paid, or in another currency.
     #[error("a refund exceeds what was paid")]
     RefundExceedsPayment,
+    /// No order has such a refund.
+    #[error("no such refund")]
+    RefundNotFound,
+    /// The provider has not refused it, so it may be given back at any moment.
+    #[error("the provider is being asked for this refund, and has not refused it")]
+    RefundUnderWay,
+    /// The customer has the money.
+    #[error("this refund has ended")]
+    RefundEnded,
 }
 
 impl Rejection {
@@ -30,6 +39,9 @@ impl Rejection {
             Self::TooManyMethods { .. } => "too_many_payment_methods",
             Self::BadSignature => "bad_signature",
             Self::RefundExceedsPayment => "refund_exceeds_payment",
+            Self::RefundNotFound => "refund_not_found",
+            Self::RefundUnderWay => "refund_under_way",
+            Self::RefundEnded => "refund_ended",
         }
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Result, Row, decode, money};
 use crate::domain::payment::State;
-use crate::domain::{CardToken, Payment, RefundId};
+use crate::domain::{CardToken, Payment};
 
 /// Who asks the provider, and until when nobody else does.
 #[derive(Clone, Copy)]
@@ -184,70 +184,6 @@ pub(crate) async fn claim(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<O
     .collect()
 }
 
-/// Money that is to go back.
-#[derive(Clone, Debug)]
-pub(crate) struct Owed {
-    pub order: OrderId,
-    pub refund: RefundId,
-    pub capture_id: String,
-    pub amount: Money,
-    pub attempts: i32,
-    pub traceparent: Option<String>,
-}
-
-struct OwedRow {
-    order_id: Uuid,
-    refund_id: String,
-    capture_id: String,
-    currency: String,
-    amount_minor: i64,
-    attempts: i32,
-    traceparent: Option<String>,
-}
-
-impl OwedRow {
-    fn owed(self) -> Result<Owed> {
-        Ok(Owed {
-            order: self.order_id.into(),
-            refund: RefundId::parse(&self.refund_id).ok_or_else(|| decode("refunds.refund_id"))?,
-            capture_id: self.capture_id,
-            amount: money(&self.currency, self.amount_minor)?,
-            attempts: self.attempts,
-            traceparent: self.traceparent,
-        })
-    }
-}
-
-/// Leases up to `limit` refunds that are due, of payments that were captured.
-pub(crate) async fn claim_refunds(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<Owed>> {
-    sqlx::query_as!(
-        OwedRow,
-        r#"with claimed as (
-               update refunds r set leased_by = $1, leased_until = now() + make_interval(secs => $2)
-               from (
-                   select r.order_id, r.refund_id, p.capture_id
-                   from refunds r join payments p using (order_id)
-                   where r.refunded_at is null and r.leased_until <= now()
-                       and p.capture_id is not null
-                   order by r.leased_until limit $3 for update of r skip locked
-               ) due
-               where r.order_id = due.order_id and r.refund_id = due.refund_id
-               returning r.*, due.capture_id, set_config('synchronous_commit', 'off', true)
-           )
-           select order_id, refund_id, capture_id as "capture_id!", currency, amount_minor,
-               attempts, traceparent
-           from claimed"#,
-        lease.holder,
-        lease.seconds,
-        limit
-    )
-    .fetch_all(pool)
-    .await?
-    .into_iter()
-    .map(OwedRow::owed)
-    .collect()
-}
-
 /// Lets other copies go on with what this one has leased.
 pub(crate) async fn release(pool: &Pool, holder: Uuid) -> Result<()> {
     sqlx::query!(
@@ -338,44 +274,6 @@ pub(crate) async fn settle(
         &credits as &[&str],
         &currencies as &[&str],
         &amounts
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// What a call left of a refund.
-pub(crate) struct Repaid {
-    pub order: OrderId,
-    pub refund: RefundId,
-    /// The provider's, once it is done.
-    pub transfer_id: Option<String>,
-    pub attempts: i32,
-    pub pause_seconds: f64,
-}
-
-/// Writes what calls made of refunds.
-pub(crate) async fn settle_refunds(tx: &mut PgConnection, repaid: &[Repaid]) -> Result<()> {
-    let orders: Vec<Uuid> = repaid.iter().map(|r| r.order.uuid()).collect();
-    let ids: Vec<String> = repaid.iter().map(|r| r.refund.code()).collect();
-    let transfers: Vec<Option<&str>> = repaid.iter().map(|r| r.transfer_id.as_deref()).collect();
-    let attempts: Vec<i32> = repaid.iter().map(|r| r.attempts).collect();
-    let pauses: Vec<f64> = repaid.iter().map(|r| r.pause_seconds).collect();
-    sqlx::query!(
-        "update refunds r set
-             transfer_id = c.transfer_id,
-             refunded_at = case when c.transfer_id is not null then now() end,
-             attempts = c.attempts,
-             leased_by = null,
-             leased_until = now() + make_interval(secs => c.pause * (1 + random() / 2))
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::float8[])
-             c(order_id, refund_id, transfer_id, attempts, pause)
-         where r.order_id = c.order_id and r.refund_id = c.refund_id and r.refunded_at is null",
-        &orders,
-        &ids,
-        &transfers as &[Option<&str>],
-        &attempts,
-        &pauses
     )
     .execute(tx)
     .await?;

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::Task;
-use crate::domain::News;
 use crate::domain::payment::State;
+use crate::domain::{News, refund};
 use crate::peers::{Charge, Decision, Psp, PspError, Repayment};
 use crate::store::{Open, Owed};
 
@@ -17,7 +17,7 @@ pub(super) async fn carry_out(
     let decided = match task {
         Task::First(open) => capture(psp, open, true, sent_at).await,
         Task::Again(open) => capture(psp, open, false, sent_at).await,
-        Task::Refund(owed) => refund(psp, owed).await,
+        Task::Refund(owed) => give_back(psp, owed).await,
     };
     match decided {
         Ok(news) => (news, false),
@@ -65,10 +65,22 @@ async fn capture(
     }
 }
 
-async fn refund(psp: &dyn Psp, owed: &Owed) -> Result<News, PspError> {
-    let key = format!("{}.{}", owed.order, owed.refund.code());
+/// A refusal with a code is the provider's decision. One without is nobody's: something on the way
+/// does not understand us, and that may pass.
+async fn give_back(psp: &dyn Psp, owed: &Owed) -> Result<News, PspError> {
+    let key = refund::key(owed.order, owed.refund);
     let repayment = Repayment { key, capture_id: owed.capture_id.clone(), amount: owed.amount };
-    Ok(News::Refunded(owed.refund, psp.refund(&repayment).await?))
+    match psp.refund(&repayment).await {
+        Ok(transfer_id) => Ok(News::Refunded(owed.refund, transfer_id)),
+        Err(PspError::Refused { code, .. }) if !code.is_empty() => {
+            tracing::error!(
+                order_id = %owed.order, refund_id = repayment.key, code,
+                "the provider refuses a refund: staff must decide"
+            );
+            Ok(News::RefundRefused(owed.refund, code))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn news(decision: Decision) -> News {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use audit::Verdict;
+use kernel::{OrderId, Shard};
 
 use crate::books::Books;
 
@@ -143,5 +144,55 @@ async fn every_defect_is_found_by_name() {
 
     let all: BTreeSet<&str> = verdict.checks.iter().map(|check| check.name).collect();
     assert_eq!(proven, all, "no check without a defect that it has found");
+    books.close().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_was_refused_is_owed_until_staff_settle_it() {
+    let books = Books::open().await;
+    let owed = OrderId::mint_on(Shard(255));
+    books.sql(
+        "order 1",
+        &format!(
+            "insert into orders (shard, order_id, user_id, cart_id, cart_version, state, \
+             cancel_reason, payment_method_id, currency, total_minor, deadline_at, ended_at) \
+             values (255, '{owed}', '{owed}', '{owed}', 1, 'cancelled', 'customer', '{owed}', \
+             'GBP', 250, now(), now());"
+        ),
+    );
+    books.charge(&owed.to_string(), owed, 250).await;
+    books.sql(
+        "payment",
+        &format!(
+            "insert into ledger values ('c-{owed}', '{owed}', 'psp_clearing', 'customer_receipts', \
+             'GBP', 250); \
+             insert into refunds (order_id, refund_id, currency, amount_minor, refused_at, refusal) \
+             values ('{owed}', 'cancellation', 'GBP', 250, now(), 'refund_refused');"
+        ),
+    );
+    let awaiting = books.verdict().await;
+    assert!(awaiting.is_clean(), "staff see it\n{awaiting}");
+
+    books.sql(
+        "payment",
+        &format!(
+            "update refunds set refunded_at = now(), transfer_id = 'by_hand', \
+             settled_by = '{owed}' where order_id = '{owed}';"
+        ),
+    );
+    let unbooked = books.verdict().await;
+    assert_eq!(
+        broken(&unbooked),
+        BTreeSet::from(["cancelled_orders_cost_nothing"]),
+        "\n{unbooked}"
+    );
+    books.sql(
+        "payment",
+        &format!(
+            "insert into ledger values ('by_hand', '{owed}', 'refunds', 'paid_by_hand', 'GBP', 250);"
+        ),
+    );
+    let settled = books.verdict().await;
+    assert!(settled.is_clean(), "\n{settled}");
     books.close().await;
 }
