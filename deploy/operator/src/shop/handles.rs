@@ -153,6 +153,16 @@ impl Shop {
         self.secrets.staff_password()
     }
 
+    /// The folder with the certificate of a process.
+    pub fn certificates_of(&self, name: &str) -> PathBuf {
+        self.layout.certs_of(name)
+    }
+
+    /// The key that access tokens are checked with, and the one that they are signed with.
+    pub fn token_keys(&self) -> (PathBuf, PathBuf) {
+        (self.secrets.token_key(), self.secrets.token_signing_key())
+    }
+
     /// The folder with the data of the stores that run here.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
+mod authorization;
 mod buying;
 mod carts;
 mod paying;
@@ -96,6 +97,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             watching::cancelled_is_seen_before_the_stock_is_free,
         ],
         own: [
+            authorization::everybody_is_answered_as_the_matrix_says,
             reading::readme_runs_as_it_is_printed,
             carts::second_checkout_excludes_lines_already_ordered,
             carts::a_killed_cart_or_order_sells_nothing_twice,

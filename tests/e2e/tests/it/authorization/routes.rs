@@ -1,0 +1,154 @@
+//! Every route as everybody.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use http::Method;
+use kernel::{PaymentMethodId, ReturnId};
+use operator::http::{Answer, full};
+use serde_json::{Value, json};
+
+use super::{Access, Cast, EVERYBODY, Verdict, Who};
+use crate::shopper::{SETTLED, fresh, gbp};
+
+/// A route, whom it is for, and what those are answered.
+type Row = (&'static str, Access, u16);
+
+/// In the order in which they are asked: what ends something comes last.
+const ROUTES: &[Row] = &[
+    ("GET /", Access::Open, 200),
+    ("GET /v1/products", Access::Open, 200),
+    ("GET /v1/products/{id}", Access::Open, 200),
+    ("GET /v1/search", Access::Open, 422), // nothing is searched for
+    ("POST /v1/users", Access::Open, 422), // nobody is named
+    ("POST /v1/sessions", Access::Open, 422),
+    ("POST /v1/sessions/refresh", Access::Open, 422),
+    ("GET /v1/me", Access::SignedIn, 200),
+    ("PATCH /v1/me", Access::SignedIn, 200),
+    ("POST /v1/me/addresses", Access::SignedIn, 201),
+    ("GET /v1/payment-methods", Access::SignedIn, 200),
+    ("POST /v1/payment-methods", Access::SignedIn, 201),
+    ("GET /v1/cart", Access::Guest, 200),
+    ("PUT /v1/cart/items/{product_id}", Access::Guest, 200),
+    ("DELETE /v1/cart/items/{product_id}", Access::Guest, 200),
+    ("DELETE /v1/cart", Access::Guest, 204),
+    ("GET /v1/orders", Access::SignedIn, 200),
+    ("POST /v1/orders", Access::SignedIn, 409), // the cart is empty
+    ("GET /v1/orders/{id}", Access::Owner, 200),
+    ("GET /v1/orders/{id}/events", Access::Owner, 200),
+    ("GET /v1/orders/{id}/payment", Access::Owner, 200),
+    ("POST /v1/orders/{id}/cancel", Access::Owner, 409), // it is confirmed
+    ("POST /v1/orders/{id}/returns", Access::Owner, 202),
+    ("POST /v1/staff/products", Access::Staff, 201),
+    ("PATCH /v1/staff/products/{id}", Access::Staff, 409), // of another version
+    ("PUT /v1/staff/products/{id}/price", Access::Staff, 200),
+    ("POST /v1/staff/products/{id}/receipts", Access::Staff, 200),
+    ("GET /v1/staff/products/{id}/stock", Access::Staff, 200),
+    ("POST /v1/staff/import", Access::Staff, 200),
+    ("DELETE /v1/staff/products/{id}", Access::Staff, 200),
+    ("GET /v1/staff/refunds", Access::Staff, 200),
+    ("POST /v1/staff/refunds/{id}/retry", Access::Staff, 404), // no such refund
+    ("POST /v1/staff/refunds/{id}/settle", Access::Staff, 404),
+    ("POST /v1/webhooks/psp", Access::Provider, 0),
+    ("DELETE /v1/sessions", Access::SignedIn, 204),
+    ("DELETE /v1/me", Access::SignedIn, 204),
+];
+
+/// What somebody who is erased is answered differently from somebody else. The rest that their
+/// token still opens until it expires is a gap: the contexts do not all forget yet.
+const ERASED: &[(&str, u16)] = &[
+    ("GET /v1/me", 404),
+    ("PATCH /v1/me", 404),
+    ("POST /v1/me/addresses", 404),
+    ("PUT /v1/cart/items/{product_id}", 409),
+];
+
+/// The complaints.
+pub async fn ask(cast: &Cast<'_>) -> Result<Vec<String>> {
+    let mut wrong = missing(cast).await?;
+    for (route, access, good) in ROUTES {
+        for who in EVERYBODY {
+            let answer = send(cast, route, who).await.with_context(|| (*route).to_owned())?;
+            let erased = ERASED.iter().find(|(of, _)| of == route && who == Who::Erased);
+            let expected = erased.map_or_else(|| status(access.verdict(who), *good), |row| row.1);
+            if answer.status != expected {
+                let body = String::from_utf8_lossy(&answer.body);
+                wrong
+                    .push(format!("{route} as {who:?}: {}, not {expected}: {body}", answer.status));
+            }
+        }
+    }
+    Ok(wrong)
+}
+
+fn status(verdict: Verdict, good: u16) -> u16 {
+    match verdict {
+        Verdict::Allowed => good,
+        Verdict::Unauthenticated => 401,
+        Verdict::Forbidden => 403,
+        Verdict::NotFound => 404,
+    }
+}
+
+/// Routes without a row, and rows without a route.
+async fn missing(cast: &Cast<'_>) -> Result<Vec<String>> {
+    let rows: BTreeSet<String> = ROUTES.iter().map(|(route, ..)| (*route).to_owned()).collect();
+    let mut served = BTreeSet::new();
+    for path in gateway::paths() {
+        // A method that no route has is told those that it has.
+        let client = cast.owner.api.client();
+        let request = client.request("BREW".parse()?, &filled(cast, path)).body(full(""))?;
+        let answer = client.send(request, SETTLED).await?;
+        let methods = answer.header("allow").with_context(|| format!("{path} allows nothing"))?;
+        let methods = methods.split(',').filter(|method| *method != "HEAD");
+        served.extend(methods.map(|method| format!("{method} {path}")));
+    }
+    let no_row = served.difference(&rows).map(|route| {
+        format!("{route} has no row: add (\"{route}\", Access::…, 200) to ROUTES in {}", file!())
+    });
+    let gone = rows.difference(&served).map(|route| format!("no route {route}: take its row out"));
+    Ok(no_row.chain(gone).collect())
+}
+
+fn filled(cast: &Cast<'_>, path: &str) -> String {
+    let id = if path.starts_with("/v1/orders") { &cast.order } else { &cast.product };
+    path.replace("{id}", id).replace("{product_id}", &cast.product)
+}
+
+async fn send(cast: &Cast<'_>, route: &str, who: Who) -> Result<Answer> {
+    let (method, path) = route.split_once(' ').context("a method and a path")?;
+    let client = cast.owner.api.client();
+    let mut request = client.request(method.parse::<Method>()?, &filled(cast, path));
+    let import = path == "/v1/staff/import";
+    let content_type = if import { "application/x-ndjson" } else { "application/json" };
+    request = request.header("content-type", content_type).header("idempotency-key", fresh());
+    if let Some(token) = cast.tokens.of(who) {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let body = if import { String::new() } else { body(cast, route).to_string() };
+    client.send(request.body(full(body))?, SETTLED).await
+}
+
+/// A request that is good, where that matters: the services look at the token first.
+fn body(cast: &Cast<'_>, route: &str) -> Value {
+    match route {
+        "PATCH /v1/me" => json!({ "name": "Zohra" }),
+        "POST /v1/me/addresses" => json!({ "recipient": "Z", "line1": "1 Gate", "city": "Fes",
+            "postcode": "30000", "country": "MA" }),
+        "POST /v1/payment-methods" => json!({ "card_token": "tok_approve" }),
+        "PUT /v1/cart/items/{product_id}" => json!({ "quantity": 1 }),
+        "POST /v1/orders" => json!({ "payment_method_id": PaymentMethodId::mint().to_string() }),
+        "POST /v1/orders/{id}/returns" => json!({ "return_id": ReturnId::mint().to_string(),
+            "items": [{ "product_id": cast.product, "quantity": 1 }] }),
+        "POST /v1/staff/products" => json!({ "sku": fresh(), "name": "x",
+            "category": "x", "price": gbp(1) }),
+        "PATCH /v1/staff/products/{id}" => json!({ "version": 999, "name": "x",
+            "description": "", "category": "x" }),
+        "PUT /v1/staff/products/{id}/price" => gbp(250),
+        "POST /v1/staff/products/{id}/receipts" => json!({ "quantity": 1, "receipt": "matrix" }),
+        "POST /v1/staff/refunds/{id}/retry" | "POST /v1/staff/refunds/{id}/settle" => {
+            json!({ "note": "x" })
+        }
+        _ => json!({}),
+    }
+}
