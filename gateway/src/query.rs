@@ -3,6 +3,7 @@
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Problem;
@@ -16,6 +17,14 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         read(parts.uri.query().unwrap_or_default()).map(Self)
     }
+}
+
+/// Which page of a list.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Page {
+    pub(crate) page_size: u32,
+    pub(crate) page_token: String,
 }
 
 fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {

@@ -1,6 +1,10 @@
 //! What the services say, as JSON. The structs borrow from the replies: rendering copies nothing
 //! but into the body.
 
+mod returns;
+
+pub(crate) use returns::Return;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use proto::money::v1 as money;
@@ -202,11 +206,13 @@ pub(crate) struct Order<'a> {
     payment_method_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     lines: Option<Vec<Line<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    returns: Option<Vec<Return<'a>>>,
     steps: Vec<Step>,
 }
 
 impl<'a> Order<'a> {
-    /// As in a list: without lines.
+    /// As in a list: without lines and returns.
     pub(crate) fn brief(order: &'a order::Order) -> Self {
         let nothing = |total: Amount<'a>| Amount { minor_units: 0, ..total };
         Self {
@@ -218,6 +224,7 @@ impl<'a> Order<'a> {
             version: order.version,
             payment_method_id: &order.payment_method_id,
             lines: None,
+            returns: None,
             steps: order.steps.iter().map(Step::from).collect(),
         }
     }
@@ -226,7 +233,8 @@ impl<'a> Order<'a> {
 impl<'a> From<&'a order::Order> for Order<'a> {
     fn from(order: &'a order::Order) -> Self {
         let lines = order.lines.iter().map(Line::from).collect();
-        Self { lines: Some(lines), ..Self::brief(order) }
+        let returns = order.returns.iter().map(Return::from).collect();
+        Self { lines: Some(lines), returns: Some(returns), ..Self::brief(order) }
     }
 }
 
@@ -238,6 +246,7 @@ struct Line<'a> {
     quantity: i64,
     unit_price: Option<Amount<'a>>,
     returned: i64,
+    return_requested: i64,
 }
 
 impl<'a> From<&'a order::Line> for Line<'a> {
@@ -249,6 +258,7 @@ impl<'a> From<&'a order::Line> for Line<'a> {
             quantity: line.quantity,
             unit_price: amount(&line.unit_price),
             returned: line.returned,
+            return_requested: line.return_requested,
         }
     }
 }

@@ -5,6 +5,7 @@ mod users;
 mod sessions;
 mod carts;
 mod orders;
+mod returns;
 mod payments;
 mod refunds;
 mod staff;
@@ -47,6 +48,7 @@ fn table() -> Table {
         .merge(sessions::routes())
         .merge(carts::routes())
         .merge(orders::routes())
+        .merge(returns::routes())
         .merge(payments::routes())
         .merge(refunds::routes())
         .merge(staff::routes())

@@ -1,4 +1,4 @@
-//! Orders: placing one, watching it settle, cancelling, returning. An answer is a function of the
+//! Orders: placing one, watching it settle, cancelling. An answer is a function of the
 //! service's reply alone, so a repeated request gets an equal answer, from any gateway.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
-use kernel::{OrderId, ReturnId};
+use kernel::OrderId;
 use proto::order::v1 as order;
 use proto::payment::v1::GetPaymentRequest;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use crate::limit::Slot;
 use crate::live::{self, Versions};
 use crate::path::Id;
 use crate::problem::Problem;
-use crate::query::Query;
+use crate::query::{Page, Query};
 use crate::render::{Money, Order, Payment, TotalChanged, json, required};
 use crate::sse;
 use crate::token::Token;
@@ -35,7 +35,6 @@ pub(super) fn routes() -> Table {
         .route("/v1/orders/{id}", get(one))
         .route("/v1/orders/{id}/events", get(watch))
         .route("/v1/orders/{id}/cancel", post(cancel))
-        .route("/v1/orders/{id}/returns", post(give_back))
         .route("/v1/orders/{id}/payment", get(payment))
 }
 
@@ -99,13 +98,6 @@ fn not_placed(refused: tonic::Status) -> Problem {
         Some(changed) => problem.with(&TotalChanged::from(&changed)),
         None => problem,
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Page {
-    page_size: u32,
-    page_token: String,
 }
 
 #[derive(Serialize)]
@@ -173,41 +165,6 @@ async fn cancel(
 ) -> Result<Response, Problem> {
     let request = token.request(order::CancelOrderRequest { order_id: id.to_string() });
     let order = required(app.order().cancel_order(request).await?.into_inner().order)?;
-    Ok(json(StatusCode::ACCEPTED, &Order::from(&order)))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Return {
-    #[serde(default)]
-    return_id: Option<ReturnId>,
-    items: Vec<ReturnedItem>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReturnedItem {
-    product_id: String,
-    quantity: i64,
-}
-
-async fn give_back(
-    State(app): State<App>,
-    token: Token,
-    Id(id): Id<OrderId>,
-    Json(body): Json<Return>,
-) -> Result<Response, Problem> {
-    let item = |ReturnedItem { product_id, quantity }| order::return_items_request::Item {
-        product_id,
-        quantity,
-    };
-    let request = token.request(order::ReturnItemsRequest {
-        order_id: id.to_string(),
-        // Who wants to be able to repeat the request names the return.
-        return_id: body.return_id.unwrap_or_else(ReturnId::mint).to_string(),
-        items: body.items.into_iter().map(item).collect(),
-    });
-    let order = required(app.order().return_items(request).await?.into_inner().order)?;
     Ok(json(StatusCode::ACCEPTED, &Order::from(&order)))
 }
 

@@ -1,7 +1,7 @@
 //! Who is asking, and what there is to ask for.
 
 use http::Method;
-use kernel::{OrderId, ProductId};
+use kernel::{OrderId, ProductId, ReturnId};
 use rpc::status::refusal;
 use serde_json::json;
 use tonic::Code;
@@ -11,7 +11,7 @@ use crate::world::World;
 
 /// Every route that is somebody's own.
 fn own_routes() -> Vec<(Method, String)> {
-    let (order, product) = (OrderId::mint(), ProductId::mint());
+    let (order, product, back) = (OrderId::mint(), ProductId::mint(), ReturnId::mint());
     let routes = [
         "DELETE /v1/sessions",
         "GET /v1/me",
@@ -37,10 +37,14 @@ fn own_routes() -> Vec<(Method, String)> {
         "GET /v1/staff/refunds",
         "POST /v1/staff/refunds/ORDER.cancellation/retry",
         "POST /v1/staff/refunds/ORDER.cancellation/settle",
+        "GET /v1/staff/returns",
+        "POST /v1/staff/orders/ORDER/returns/RETURN/receive",
+        "POST /v1/staff/orders/ORDER/returns/RETURN/refuse",
     ];
     let route = |route: &str| {
         let (method, path) = route.split_once(' ').unwrap();
         let path = path.replace("ORDER", &order.to_string());
+        let path = path.replace("RETURN", &back.to_string());
         (method.parse().unwrap(), path.replace("PRODUCT", &product.to_string()))
     };
     routes.into_iter().map(route).collect()

@@ -15,6 +15,7 @@ mod callers;
 mod products;
 mod carts;
 mod orders;
+mod returns;
 mod events;
 mod imports;
 mod connections;

@@ -1,6 +1,6 @@
 //! Placing orders and what comes after.
 
-use kernel::{OrderId, ProductId, ReturnId};
+use kernel::OrderId;
 use proto::order::v1::{CancelReason, Line, Order, State, Step, TotalChanged, total_changed};
 use rpc::status::{refusal, with_detail};
 use serde_json::json;
@@ -18,6 +18,7 @@ pub fn order(id: &str, version: i64, state: State) -> Order {
         quantity: 2,
         unit_price: money(255),
         returned: 0,
+        return_requested: 0,
     };
     Order {
         order_id: id.into(),
@@ -29,6 +30,7 @@ pub fn order(id: &str, version: i64, state: State) -> Order {
         version,
         steps: vec![Step { state: State::Placed.into(), at_unix_ms: 1_700_000_000_000 }],
         payment_method_id: "pm".into(),
+        returns: Vec::new(),
     }
 }
 
@@ -37,8 +39,8 @@ fn rendered(id: &str) -> serde_json::Value {
         "total": {"currency": "GBP", "minor_units": 510},
         "refunded": {"currency": "GBP", "minor_units": 0},
         "lines": [{"product_id": "p", "sku": "CUP", "name": "Cup", "quantity": 2, "returned": 0,
-                   "unit_price": {"currency": "GBP", "minor_units": 255}}],
-        "steps": [{"state": "placed", "at_unix_ms": 1_700_000_000_000_i64}]})
+                   "return_requested": 0, "unit_price": {"currency": "GBP", "minor_units": 255}}],
+        "returns": [], "steps": [{"state": "placed", "at_unix_ms": 1_700_000_000_000_i64}]})
 }
 
 #[tokio::test]
@@ -112,12 +114,14 @@ async fn a_total_that_has_changed_is_told_with_the_lines_that_moved() {
 }
 
 #[tokio::test]
-async fn a_list_is_without_lines() {
+async fn a_list_is_without_lines_and_returns() {
     let world = World::new().await;
     world.shop.state().order = order("o", 1, State::Confirmed);
     let answer = get("/v1/orders?page_size=5&page_token=t").token().send(&world).await;
     let mut expected = rendered("o");
-    expected.as_object_mut().unwrap().remove("lines");
+    for left_out in ["lines", "returns"] {
+        expected.as_object_mut().unwrap().remove(left_out);
+    }
     expected["state"] = "confirmed".into();
     assert_eq!(answer.json(), json!({"orders": [expected]}));
     let seen = world.shop.last("ListOrders").message;
@@ -143,30 +147,6 @@ async fn a_cancelled_order_says_why() {
         assert_eq!(answer.json()["state"], "cancelled");
         assert_eq!(answer.json()["cancel_reason"], text);
     }
-}
-
-#[tokio::test]
-async fn a_return_may_be_named() {
-    let world = World::new().await;
-    world.shop.state().order = order("o", 3, State::Confirmed);
-    let path = format!("/v1/orders/{}/returns", OrderId::mint());
-    let (id, product) = (ReturnId::mint().to_string(), ProductId::mint().to_string());
-    let items = json!([{"product_id": product, "quantity": 1}]);
-    let body = json!({"return_id": id, "items": items});
-    assert_eq!(post(&path).token().json(&body).send(&world).await.status, 202);
-    let seen = world.shop.last("ReturnItems").message;
-    assert!(seen.contains(&id) && seen.contains(&product), "{seen}");
-
-    let unnamed = post(&path).token().json(&json!({"items": items})).send(&world).await;
-    assert_eq!(unnamed.status, 202);
-    assert!(!world.shop.last("ReturnItems").message.contains("return_id: \"\""));
-
-    let body = json!({"return_id": "mine", "items": items});
-    let answer = post(&path).token().json(&body).send(&world).await;
-    assert_eq!((answer.problem().0, answer.fields()), (422, vec!["return_id".to_owned()]));
-    let body = json!({"items": [{"product_id": product}]});
-    let answer = post(&path).token().json(&body).send(&world).await;
-    assert_eq!(answer.fields(), ["items[0].quantity"]);
 }
 
 #[tokio::test]

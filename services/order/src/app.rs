@@ -1,11 +1,12 @@
 //! One function per command and query: load, decide, store and publish in one unit of work.
 
 mod place;
+pub(crate) mod returns;
 
 use std::time::Duration;
 
 use database::Database;
-use kernel::{OrderId, ProductId, ReturnId, UserId};
+use kernel::{OrderId, UserId};
 use messaging::Outbox;
 use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use place::Checkout;
 
 use crate::domain::checkout::{self, Signal};
-use crate::domain::{Order, Rejection, returns};
+use crate::domain::{Order, Rejection};
 use crate::peers::{PeerError, Peers};
 use crate::watch::Watch;
 use crate::{events, store};
@@ -96,33 +97,6 @@ impl App {
                 let published = events::published(&order, event, &time_left);
                 app.outbox.publish(&mut tx, &[published]).await?;
             }
-            let order = owned(store::order(&mut tx, id).await?, user)?;
-            tx.commit().await?;
-            app.watch.changed(id);
-            Ok(order)
-        };
-        self.database.unit_of_work(work).await
-    }
-
-    /// Takes items of a confirmed order back, once per return id.
-    pub(crate) async fn return_items(
-        &self,
-        user: UserId,
-        id: OrderId,
-        return_id: ReturnId,
-        items: Vec<(ProductId, i64)>,
-    ) -> Result<Order, Error> {
-        let app = self.clone();
-        let work = async move {
-            let mut tx = app.database.begin(id.shard()).await?;
-            owned(store::lock(&mut tx, &[id]).await?.pop(), user)?;
-            let order = owned(store::order(&mut tx, id).await?, user)?;
-            if store::returns::exists(&mut tx, id, return_id).await? {
-                return Ok(order);
-            }
-            let accepted = returns::decide(&order, return_id, &items)?;
-            store::returns::insert(&mut tx, id, &accepted).await?;
-            app.outbox.publish(&mut tx, &[events::returned(&order, &accepted)]).await?;
             let order = owned(store::order(&mut tx, id).await?, user)?;
             tx.commit().await?;
             app.watch.changed(id);

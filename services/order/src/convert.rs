@@ -2,22 +2,27 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use kernel::{AddressId, Currency, Money, OrderId, PaymentMethodId, ProductId, ReturnId};
+use kernel::{AddressId, Currency, Money, OrderId, PaymentMethodId, ProductId};
 use proto::cart::v1::CheckoutOutcome;
 use proto::money::v1::Money as ProtoMoney;
 use proto::order::v1 as wire;
 use rpc::status::{internal, invalid, refusal, unavailable, with_detail};
+use time::OffsetDateTime;
 use tonic::{Code, Status};
 
+use crate::app::returns::{Inspection, Request};
 use crate::app::{Checkout, Error};
 use crate::domain::checkout::{Reason, State};
+use crate::domain::returns::{self, Pieces, Return, pieces};
 use crate::domain::{Line, Order, Rejection, TotalChanged};
 use crate::peers::PeerError;
+use crate::store::returns::Place;
 
 const KEY_MAX: usize = 128;
 const PAGE_DEFAULT: u32 = 20;
 const PAGE_MAX: u32 = 100;
 const RETURN_ITEMS_MAX: usize = 2_000;
+const REASON_MAX: usize = 200;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -36,7 +41,7 @@ impl From<Error> for Status {
 impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         let code = match &rejection {
-            Rejection::OrderNotFound => Code::NotFound,
+            Rejection::OrderNotFound | Rejection::ReturnNotFound => Code::NotFound,
             Rejection::OrderEnded => Code::OutOfRange,
             Rejection::TooManyStreams { .. } => Code::ResourceExhausted,
             Rejection::OrderConfirmed
@@ -45,7 +50,11 @@ impl From<Rejection> for Status {
             | Rejection::TooManyLines { .. }
             | Rejection::ProductUnavailable(_)
             | Rejection::AddressMissing
-            | Rejection::KeyReused => Code::FailedPrecondition,
+            | Rejection::KeyReused
+            | Rejection::NotReturnable { .. }
+            | Rejection::NotRequested { .. }
+            | Rejection::ReturnReceived
+            | Rejection::ReturnRefused => Code::FailedPrecondition,
             Rejection::TotalChanged(changed) => return total_changed(&rejection, changed),
             Rejection::ExpectedCurrency => {
                 return invalid([("expected_total", rejection.to_string())]);
@@ -55,8 +64,9 @@ impl From<Rejection> for Status {
             }
             Rejection::AmountOutOfRange
             | Rejection::AddressNotFound
-            | Rejection::NotReturnable { .. }
-            | Rejection::NothingToReturn => Code::InvalidArgument,
+            | Rejection::NothingToReturn
+            | Rejection::NothingReceived
+            | Rejection::ReasonMissing => Code::InvalidArgument,
         };
         refusal(code, rejection.code(), rejection.to_string())
     }
@@ -116,32 +126,98 @@ pub(crate) fn order_id(text: &str) -> Result<OrderId, Status> {
 
 /// The page size, and the order below which the page begins.
 pub(crate) fn page(request: &wire::ListOrdersRequest) -> Result<(i64, Option<OrderId>), Status> {
-    let size = match request.page_size {
-        0 => PAGE_DEFAULT,
-        size @ 1..=PAGE_MAX => size,
-        _ => return Err(invalid([("page_size", "at most 100")])),
-    };
     let before = match &*request.page_token {
         "" => None,
         token => Some(id("page_token", token)?),
     };
-    Ok((size.into(), before))
+    Ok((page_size(request.page_size)?, before))
 }
 
-type Items = Vec<(ProductId, i64)>;
+fn page_size(size: u32) -> Result<i64, Status> {
+    match size {
+        0 => Ok(PAGE_DEFAULT.into()),
+        1..=PAGE_MAX => Ok(size.into()),
+        _ => Err(invalid([("page_size", "at most 100")])),
+    }
+}
 
-pub(crate) fn return_items(
-    request: wire::ReturnItemsRequest,
-) -> Result<(OrderId, ReturnId, Items), Status> {
-    if request.items.len() > RETURN_ITEMS_MAX {
+pub(crate) fn return_items(request: wire::ReturnItemsRequest) -> Result<Request, Status> {
+    let items = request.items.iter().map(|item| (&*item.product_id, item.quantity));
+    Ok(Request {
+        order: order_id(&request.order_id)?,
+        id: id("return_id", &request.return_id)?,
+        pieces: items_to_pieces(items, 1)?,
+    })
+}
+
+pub(crate) fn receipt(request: wire::ReceiveReturnRequest) -> Result<Inspection, Status> {
+    let items = request.items.iter().map(|item| (&*item.product_id, item.quantity));
+    let received = items_to_pieces(items, 0)?;
+    if received.is_empty() {
+        return Err(Rejection::NothingReceived.into());
+    }
+    inspection(&request.order_id, &request.return_id, received, &request.reason)
+}
+
+pub(crate) fn refusal_of_return(request: &wire::RefuseReturnRequest) -> Result<Inspection, Status> {
+    inspection(&request.order_id, &request.return_id, Pieces::new(), &request.reason)
+}
+
+fn inspection(order: &str, id: &str, received: Pieces, reason: &str) -> Result<Inspection, Status> {
+    let reason = reason.trim();
+    if reason.chars().count() > REASON_MAX || reason.contains('\0') {
+        return Err(invalid([("reason", "at most 200 characters")]));
+    }
+    let id = id.parse().map_err(|_| Rejection::ReturnNotFound)?;
+    Ok(Inspection { order: order_id(order)?, id, received, reason: reason.to_owned() })
+}
+
+fn items_to_pieces<'a>(
+    items: impl ExactSizeIterator<Item = (&'a str, i64)>,
+    least: i64,
+) -> Result<Pieces, Status> {
+    if items.len() > RETURN_ITEMS_MAX {
         return Err(invalid([("items", "at most 2000")]));
     }
-    let items = request.items.iter().enumerate().map(|(at, item)| {
-        let product = id(&format!("items[{at}].product_id"), &item.product_id)?;
-        Ok((product, item.quantity))
+    let items = items.enumerate().map(|(at, (product, quantity))| {
+        let product: ProductId = id(&format!("items[{at}].product_id"), product)?;
+        if quantity < least {
+            let (field, fault) = (format!("items[{at}].quantity"), format!("at least {least}"));
+            return Err(invalid([(field, fault)]));
+        }
+        Ok((product, quantity))
     });
-    let items = items.collect::<Result<_, Status>>()?;
-    Ok((order_id(&request.order_id)?, id("return_id", &request.return_id)?, items))
+    Ok(pieces(items.collect::<Result<Vec<_>, Status>>()?))
+}
+
+/// The page size, and the return after which the page begins.
+pub(crate) fn returns_page(
+    request: &wire::ListReturnsRequest,
+) -> Result<(i64, Option<Place>), Status> {
+    let after = match &*request.page_token {
+        "" => None,
+        token => Some(place(token).ok_or_else(|| invalid([("page_token", "not a token")]))?),
+    };
+    Ok((page_size(request.page_size)?, after))
+}
+
+fn place(token: &str) -> Option<Place> {
+    let mut parts = token.split('.');
+    let nanos = parts.next()?.parse().ok()?;
+    let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
+    Some((at, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Reads as [`place`]; of a page that is not full there is none.
+pub(crate) fn returns_reply(page: &[(OrderId, Return)], limit: i64) -> wire::ListReturnsResponse {
+    let last = page.last().filter(|_| page.len() as i64 == limit);
+    let token = last.map(|(order, last)| {
+        format!("{}.{order}.{}", last.requested_at.unix_timestamp_nanos(), last.id)
+    });
+    wire::ListReturnsResponse {
+        returns: page.iter().map(|(order, found)| return_for_staff(*order, found)).collect(),
+        next_page_token: token.unwrap_or_default(),
+    }
 }
 
 fn id<T: std::str::FromStr>(field: &str, text: &str) -> Result<T, Status> {
@@ -174,6 +250,7 @@ pub(crate) fn order(order: &Order) -> wire::Order {
         version: order.version,
         steps: steps(order),
         payment_method_id: order.payment_method.to_string(),
+        returns: order.returns.iter().map(|found| return_(order.id, found)).collect(),
     }
 }
 
@@ -185,7 +262,53 @@ fn line(line: &Line) -> wire::Line {
         quantity: line.quantity,
         unit_price: Some(money(line.unit_price)),
         returned: line.returned,
+        return_requested: line.return_requested,
     }
+}
+
+/// A return as its customer sees it.
+fn return_(order: OrderId, found: &Return) -> wire::Return {
+    let decision = found.decision.as_ref();
+    // One that was accepted before there were receipts has come back as it was requested.
+    let received = decision.map(|made| &made.received);
+    let received =
+        received.or((found.state != returns::State::Requested).then_some(&found.requested));
+    let item = |(product, quantity): (&ProductId, &i64)| wire::r#return::Item {
+        product_id: product.to_string(),
+        quantity: *quantity,
+        received: received.and_then(|received| received.get(product)).copied().unwrap_or_default(),
+    };
+    wire::Return {
+        return_id: found.id.to_string(),
+        order_id: order.to_string(),
+        state: return_state(found.state).into(),
+        items: found.requested.iter().map(item).collect(),
+        refund: Some(money(found.refund)),
+        requested_at_unix_ms: unix_ms(found.requested_at),
+        decided_at_unix_ms: decision.map(|made| unix_ms(made.at)).unwrap_or_default(),
+        decided_by: String::new(),
+        reason: decision.map(|made| made.reason.clone()).unwrap_or_default(),
+        refunded_at_unix_ms: found.refunded_at.map(unix_ms).unwrap_or_default(),
+    }
+}
+
+/// The same with who decided about it.
+pub(crate) fn return_for_staff(order: OrderId, found: &Return) -> wire::Return {
+    let decided_by = found.decision.as_ref().map(|made| made.by.to_string()).unwrap_or_default();
+    wire::Return { decided_by, ..return_(order, found) }
+}
+
+fn return_state(state: returns::State) -> wire::ReturnState {
+    match state {
+        returns::State::Requested => wire::ReturnState::Requested,
+        returns::State::Received => wire::ReturnState::Received,
+        returns::State::Refused => wire::ReturnState::Refused,
+        returns::State::Refunded => wire::ReturnState::Refunded,
+    }
+}
+
+fn unix_ms(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default() // the year 292 million
 }
 
 fn steps(order: &Order) -> Vec<wire::Step> {
@@ -196,8 +319,7 @@ fn steps(order: &Order) -> Vec<wire::Step> {
     ];
     made.into_iter()
         .filter_map(|(step, at)| {
-            let at_unix_ms = i64::try_from(at?.unix_timestamp_nanos() / 1_000_000).ok()?;
-            Some(wire::Step { state: state(step).into(), at_unix_ms })
+            Some(wire::Step { state: state(step).into(), at_unix_ms: unix_ms(at?) })
         })
         .collect()
 }

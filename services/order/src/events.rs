@@ -17,8 +17,9 @@ use proto::user::v1::UserErased;
 
 use crate::app::App;
 use crate::convert::money;
+use crate::domain::Order;
 use crate::domain::checkout::{Event, Signal, decide};
-use crate::domain::{Order, Return};
+use crate::domain::returns::{self, Decided};
 use crate::store::{self, TimeLeft};
 
 /// Takes in what product, payment and user publish.
@@ -33,23 +34,16 @@ impl Events {
 
     /// Folds the signals of a batch over the orders they speak to. One that speaks to an order
     /// that is not here (it was restored to an earlier day) is for nobody.
-    async fn settle(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
-        let mut signals = Vec::new();
-        for event in events {
-            if let Some(signal) = signal(event)? {
-                signals.push((OrderId::from(event.aggregate_id), signal, event));
-            }
-        }
-        if signals.is_empty() {
-            return Ok(());
-        }
-        let mut ids: Vec<OrderId> = signals.iter().map(|(id, ..)| *id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let locked = store::lock(tx, &ids).await?;
-        let mut orders: BTreeMap<OrderId, Order> = locked.into_iter().map(|o| (o.id, o)).collect();
+    async fn settle(
+        &self,
+        tx: &mut Tx,
+        orders: &mut Orders,
+        events: &[Delivered],
+    ) -> Result<(), HandlerError> {
         let (mut steps, mut causes) = (Vec::new(), Vec::new());
-        for (id, signal, cause) in signals {
+        for cause in events {
+            let Some(signal) = signal(cause)? else { continue };
+            let id = OrderId::from(cause.aggregate_id);
             let Some(order) = orders.get_mut(&id) else { continue };
             // Only a customer's wish can be refused, and that is no event.
             if let Ok(Some(event)) = decide(order.state, signal) {
@@ -68,6 +62,7 @@ impl Events {
         Ok(self.app.outbox.publish(tx, &outgoing).await?)
     }
 
+    /// Ends the returns whose money is back.
     async fn refund(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
         let mut refunds = Vec::new();
         for event in events.iter().filter(|event| event.is::<PaymentRefunded>()) {
@@ -77,10 +72,15 @@ impl Events {
                 refunds.push((OrderId::from(event.aggregate_id), id));
             }
         }
-        if !refunds.is_empty() {
-            store::returns::book(tx, &refunds).await?;
+        if refunds.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let states = store::returns::states(tx, &refunds).await?.into_iter();
+        let refunded = states.filter(|(_, state)| {
+            matches!(returns::next(*state, returns::Input::Refunded), Ok(Some(_)))
+        });
+        let refunded: Vec<_> = refunded.map(|(refund, _)| refund).collect();
+        Ok(store::returns::book(tx, &refunded).await?)
     }
 
     async fn anonymise(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
@@ -112,7 +112,8 @@ impl Handler for Events {
         events: &'a [Delivered],
     ) -> BoxFuture<'a, Result<(), HandlerError>> {
         Box::pin(async move {
-            self.settle(tx, events).await?;
+            let mut orders = lock(tx, events).await?;
+            self.settle(tx, &mut orders, events).await?;
             self.refund(tx, events).await?;
             self.anonymise(tx, events).await
         })
@@ -123,6 +124,22 @@ impl Handler for Events {
             self.app.watch.changed(event.aggregate_id.into());
         }
     }
+}
+
+/// The orders that a batch is about, by id.
+type Orders = BTreeMap<OrderId, Order>;
+
+/// Locks all of them in one statement and in id order, so that two batches never wait for each other.
+async fn lock(tx: &mut Tx, events: &[Delivered]) -> Result<Orders, HandlerError> {
+    let about_orders = events.iter().filter(|event| !event.is::<UserErased>());
+    let mut ids: Vec<OrderId> = about_orders.map(|event| event.aggregate_id.into()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.is_empty() {
+        return Ok(Orders::new());
+    }
+    let locked = store::lock(tx, &ids).await?;
+    Ok(locked.into_iter().map(|order| (order.id, order)).collect())
 }
 
 fn signal(event: &Delivered) -> Result<Option<Signal>, HandlerError> {
@@ -185,17 +202,17 @@ pub(crate) fn placed(order: &Order) -> OrderPlaced {
     }
 }
 
-/// How a return is published.
-pub(crate) fn returned(order: &Order, accepted: &Return) -> Outgoing {
-    let lines = accepted.items.iter().map(|(product, quantity)| order_returned::Line {
+/// How the receipt of a return is published.
+pub(crate) fn returned(order: OrderId, decided: &Decided) -> Outgoing {
+    let lines = decided.received.iter().map(|(product, quantity)| order_returned::Line {
         product_id: product.to_string(),
         quantity: *quantity,
     });
     let event = OrderReturned {
-        order_id: order.id.to_string(),
-        return_id: accepted.id.to_string(),
+        order_id: order.to_string(),
+        return_id: decided.id.to_string(),
         lines: lines.collect(),
-        refund: Some(money(accepted.refund)),
+        refund: Some(money(decided.refund)),
     };
-    Outgoing::new(order.id, &event)
+    Outgoing::new(order, &event)
 }

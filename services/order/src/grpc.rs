@@ -6,8 +6,10 @@ use identity::Verifier;
 use proto::order::v1::order_service_server::OrderService;
 use proto::order::v1::{
     CancelOrderRequest, CancelOrderResponse, GetOrderRequest, GetOrderResponse, ListOrdersRequest,
-    ListOrdersResponse, PlaceOrderRequest, PlaceOrderResponse, ReturnItemsRequest,
-    ReturnItemsResponse, WatchOrderRequest, WatchOrderResponse,
+    ListOrdersResponse, ListReturnsRequest, ListReturnsResponse, PlaceOrderRequest,
+    PlaceOrderResponse, ReceiveReturnRequest, ReceiveReturnResponse, RefuseReturnRequest,
+    RefuseReturnResponse, ReturnItemsRequest, ReturnItemsResponse, WatchOrderRequest,
+    WatchOrderResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -71,9 +73,41 @@ impl OrderService for Grpc {
         request: Request<ReturnItemsRequest>,
     ) -> Answer<ReturnItemsResponse> {
         let caller = self.verifier.caller(request.metadata())?;
-        let (id, return_id, items) = convert::return_items(request.into_inner())?;
-        let order = self.app.return_items(caller.user, id, return_id, items).await?;
+        let wanted = convert::return_items(request.into_inner())?;
+        let order = self.app.return_items(caller.user, wanted).await?;
         Ok(Response::new(ReturnItemsResponse { order: Some(convert::order(&order)) }))
+    }
+
+    async fn list_returns(
+        &self,
+        request: Request<ListReturnsRequest>,
+    ) -> Answer<ListReturnsResponse> {
+        self.verifier.staff(request.metadata())?;
+        let (size, after) = convert::returns_page(request.get_ref())?;
+        let returns = self.app.returns_on_their_way(after, size).await?;
+        Ok(Response::new(convert::returns_reply(&returns, size)))
+    }
+
+    async fn receive_return(
+        &self,
+        request: Request<ReceiveReturnRequest>,
+    ) -> Answer<ReceiveReturnResponse> {
+        let staff = self.verifier.staff(request.metadata())?;
+        let receipt = convert::receipt(request.into_inner())?;
+        let (order, received) = self.app.inspect(&staff, receipt).await?;
+        let r#return = Some(convert::return_for_staff(order, &received));
+        Ok(Response::new(ReceiveReturnResponse { r#return }))
+    }
+
+    async fn refuse_return(
+        &self,
+        request: Request<RefuseReturnRequest>,
+    ) -> Answer<RefuseReturnResponse> {
+        let staff = self.verifier.staff(request.metadata())?;
+        let refusal = convert::refusal_of_return(request.get_ref())?;
+        let (order, refused) = self.app.inspect(&staff, refusal).await?;
+        let r#return = Some(convert::return_for_staff(order, &refused));
+        Ok(Response::new(RefuseReturnResponse { r#return }))
     }
 
     type WatchOrderStream = BoxStream<'static, Result<WatchOrderResponse, Status>>;

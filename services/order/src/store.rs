@@ -182,6 +182,7 @@ impl Row {
             total: Money { currency, minor: self.total_minor },
             refunded: Money { currency, minor: self.refunded_minor },
             lines: Vec::new(),
+            returns: Vec::new(),
             version: self.version,
             placed_at: self.placed_at,
             stock_held_at: self.stock_held_at,
@@ -277,7 +278,7 @@ pub(crate) async fn advance(tx: &mut PgConnection, steps: &[Step]) -> Result<Tim
     Ok(left.map(|(id, seconds)| (id.into(), Duration::from_secs_f64(seconds))).collect())
 }
 
-/// One order with its lines, if it exists.
+/// One order with its lines and returns, if it exists.
 pub(crate) async fn order(connection: &mut PgConnection, id: OrderId) -> Result<Option<Order>> {
     let row = sqlx::query_as!(
         Row,
@@ -293,12 +294,15 @@ pub(crate) async fn order(connection: &mut PgConnection, id: OrderId) -> Result<
     let Some(row) = row else { return Ok(None) };
     let mut order = row.order()?;
     order.lines = lines(connection, &order).await?;
+    if order.state == State::Confirmed {
+        order.returns = returns::of(connection, id).await?;
+    }
     Ok(Some(order))
 }
 
 async fn lines(connection: &mut PgConnection, order: &Order) -> Result<Vec<Line>> {
     let rows = sqlx::query!(
-        "select product_id, sku, name, quantity, unit_price_minor, returned
+        "select product_id, sku, name, quantity, unit_price_minor, returned, return_requested
          from order_lines where shard = $1 and order_id = $2 order by line_no",
         order.id.shard().column(),
         order.id.uuid()
@@ -315,6 +319,7 @@ async fn lines(connection: &mut PgConnection, order: &Order) -> Result<Vec<Line>
             quantity: row.quantity,
             unit_price: Money { currency, minor: row.unit_price_minor },
             returned: row.returned,
+            return_requested: row.return_requested,
         })
         .collect())
 }

@@ -17,7 +17,7 @@ use crate::seed::Goods;
 
 /// Whoever has no answer asks again for so long.
 const INSISTS: Duration = Duration::from_secs(20);
-/// Whoever wants to give something back waits for it for so long.
+/// Whoever wants to send something back waits for it for so long.
 const WAITS: Duration = Duration::from_secs(15);
 const THINKS_MS: std::ops::Range<u64> = 50..400;
 const KEEPS_MS: std::ops::Range<u64> = 200..2_500;
@@ -34,8 +34,8 @@ pub(crate) enum Habit {
     DoubleClick,
     /// Changes its mind.
     Cancel,
-    /// Gives a piece back.
-    GiveBack,
+    /// Sends a piece back, and sometimes says later that it was two.
+    SendBack,
     /// Sends two checkouts with one key and two cards.
     OtherBody,
     /// Begins with an empty cart, puts something there, and looks whether it stays.
@@ -53,13 +53,13 @@ const CROWD: [Habit; 14] = [
     Habit::Cancel,
     Habit::Hasty,
     Habit::Hot,
-    Habit::GiveBack,
+    Habit::SendBack,
     Habit::Keep,
     Habit::Cancel,
     Habit::Hot,
     Habit::OtherBody,
     Habit::DoubleClick,
-    Habit::GiveBack,
+    Habit::SendBack,
 ];
 
 /// A customer in the crowd.
@@ -127,7 +127,7 @@ impl Buyer {
             Habit::Plain
             | Habit::Hot
             | Habit::Cancel
-            | Habit::GiveBack
+            | Habit::SendBack
             | Habit::Keep
             | Habit::Hasty => {}
         }
@@ -138,7 +138,7 @@ impl Buyer {
         self.orders.push(order);
         match self.habit {
             Habit::Cancel => self.change_mind(order).await,
-            Habit::GiveBack => self.give_back(order, &product).await,
+            Habit::SendBack => self.send_back(order, &product).await,
             Habit::Plain
             | Habit::Hot
             | Habit::DoubleClick
@@ -241,15 +241,17 @@ impl Buyer {
         }
     }
 
-    async fn give_back(&mut self, order: OrderId, product: &Product) {
+    async fn send_back(&mut self, order: OrderId, product: &Product) {
         if !self.is_confirmed(order).await {
             return;
         }
         let (id, until) = (ReturnId::mint(), Instant::now() + INSISTS);
+        let mut pieces = 1;
         while Instant::now() < until {
             let gateway = self.gateway();
-            match self.customer.give_back(gateway, order, product, id).await {
+            match self.customer.send_back(gateway, order, product, (id, pieces)).await {
                 Outcome::Unknown(_) => self.pause(AGAIN_MS).await,
+                Outcome::Ok if pieces == 1 && self.random.random_bool(0.5) => pieces = 2,
                 Outcome::Ok | Outcome::Failed(_) => return,
             }
         }

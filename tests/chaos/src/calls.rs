@@ -22,8 +22,12 @@ pub enum Wish {
     Checkout,
     /// An order undone.
     Cancel,
-    /// A part of an order given back.
+    /// A part of an order sent back.
     Return,
+    /// As staff: a return received.
+    Receive,
+    /// As staff: a return refused.
+    Refuse,
     /// To see an order.
     Read,
     /// To find in the cart what was put there and not ordered.
@@ -39,6 +43,8 @@ impl Wish {
             Self::Checkout => "checkout",
             Self::Cancel => "cancel",
             Self::Return => "return",
+            Self::Receive => "receive",
+            Self::Refuse => "refuse",
             Self::Read => "read",
             Self::Keep => "keep",
         }
@@ -64,7 +70,8 @@ pub struct Call {
     pub customer: usize,
     /// What for.
     pub wish: Wish,
-    /// Of a checkout, its idempotency key; of a return, its id; of a hasty put, the product.
+    /// Of a checkout, its idempotency key; of a return and what staff does with it, its id; of a hasty
+    /// put, the product.
     pub key: Option<String>,
     /// Which body came with the key: the same number is the same body.
     pub body: u32,
@@ -157,11 +164,11 @@ pub struct Key {
     pub unknown: bool,
 }
 
-/// What is known of each key of a checkout.
-pub fn keys(calls: &[Call]) -> BTreeMap<&str, Key> {
+/// What is known of each key of a checkout, or of a return.
+pub fn keys(calls: &[Call], wish: Wish) -> BTreeMap<&str, Key> {
     let mut keys = BTreeMap::<&str, Key>::new();
-    let checkouts = calls.iter().filter(|call| call.wish == Wish::Checkout);
-    for (call, name) in checkouts.filter_map(|call| Some((call, call.key.as_deref()?))) {
+    let with_keys = calls.iter().filter(|call| call.wish == wish);
+    for (call, name) in with_keys.filter_map(|call| Some((call, call.key.as_deref()?))) {
         let key = keys.entry(name).or_default();
         match &call.outcome {
             Outcome::Ok => {

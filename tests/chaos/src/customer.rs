@@ -24,8 +24,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(8);
 #[derive(Clone, Debug)]
 pub(crate) struct Product {
     pub(crate) id: String,
-    /// In minor units, for one piece.
-    pub(crate) price: i64,
 }
 
 /// How an order stands, as its customer sees it.
@@ -49,16 +47,16 @@ pub(crate) struct Customer {
 }
 
 /// What a call is about, to be completed with its outcome.
-struct About<'a> {
-    wish: Wish,
-    key: Option<&'a str>,
-    body: u32,
-    order: Option<OrderId>,
-    minor: i64,
+pub(crate) struct About<'a> {
+    pub(crate) wish: Wish,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) body: u32,
+    pub(crate) order: Option<OrderId>,
+    pub(crate) minor: i64,
 }
 
 impl About<'_> {
-    fn order(wish: Wish, order: OrderId) -> Self {
+    pub(crate) fn order(wish: Wish, order: OrderId) -> Self {
         Self { wish, key: None, body: 0, order: Some(order), minor: 0 }
     }
 }
@@ -104,20 +102,19 @@ impl Customer {
         self.call(gateway, Method::POST, &path, None, about).await.0
     }
 
-    /// Gives one piece back; the same id is the same return.
-    pub(crate) async fn give_back(
+    /// Sends so many pieces back; the same id is the same return.
+    pub(crate) async fn send_back(
         &self,
         gateway: usize,
         order: OrderId,
         product: &Product,
-        id: ReturnId,
+        (id, quantity): (ReturnId, u32),
     ) -> Outcome {
         let path = format!("/v1/orders/{order}/returns");
-        let items = json!([{ "product_id": product.id, "quantity": 1 }]);
-        let body = json!({ "return_id": id.to_string(), "items": items });
+        let items = json!([{ "product_id": product.id, "quantity": quantity }]);
+        let body = json!({ "items": items });
         let key = id.to_string();
-        let about =
-            About { key: Some(&key), minor: product.price, ..About::order(Wish::Return, order) };
+        let about = About { key: Some(&key), body: quantity, ..About::order(Wish::Return, order) };
         self.call(gateway, Method::POST, &path, Some(&body), about).await.0
     }
 
@@ -159,7 +156,7 @@ impl Customer {
         });
     }
 
-    async fn call(
+    pub(crate) async fn call(
         &self,
         gateway: usize,
         method: Method,
@@ -185,7 +182,7 @@ impl Customer {
         (outcome, body)
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         gateway: usize,
         method: Method,
@@ -220,7 +217,7 @@ impl Customer {
 
 /// What an answer says of what was done, and its body if it was done. A 5xx may have been said after
 /// it was done.
-fn understood(answer: Result<Answer>) -> (Outcome, Bytes) {
+pub(crate) fn understood(answer: Result<Answer>) -> (Outcome, Bytes) {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Problem {
@@ -241,7 +238,7 @@ fn understood(answer: Result<Answer>) -> (Outcome, Bytes) {
     }
 }
 
-fn read<T: DeserializeOwned>(body: &Bytes) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(body: &Bytes) -> Option<T> {
     serde_json::from_slice(body).ok()
 }
 

@@ -52,7 +52,7 @@ fn orders_end_in_time(facts: &Facts, rest: Option<Duration>) -> Check {
 }
 
 fn one_key_names_one_order(calls: &[Call]) -> Check {
-    let things = calls::keys(calls).into_iter().map(|(name, key)| {
+    let things = calls::keys(calls, Wish::Checkout).into_iter().map(|(name, key)| {
         let several = key.orders.len() > 1;
         several.then(|| format!("the key {name} was answered with the orders {:?}", key.orders))
     });
@@ -60,7 +60,8 @@ fn one_key_names_one_order(calls: &[Call]) -> Check {
 }
 
 fn one_key_takes_one_body(calls: &[Call]) -> Check {
-    let things = calls::keys(calls).into_iter().map(|(name, key)| {
+    let both = [Wish::Checkout, Wish::Return].into_iter();
+    let things = both.flat_map(|wish| calls::keys(calls, wish)).map(|(name, key)| {
         let several = key.bodies.len() > 1;
         several.then(|| format!("the key {name} was answered for {} bodies", key.bodies.len()))
     });
@@ -70,7 +71,7 @@ fn one_key_takes_one_body(calls: &[Call]) -> Check {
 /// Orders that nobody was told of can only come from calls of which nobody knows.
 fn every_order_was_asked_for(facts: &Facts, calls: &[Call]) -> Check {
     let told = calls::acknowledged(calls);
-    let keys = calls::keys(calls);
+    let keys = calls::keys(calls, Wish::Checkout);
     let unsure = keys.values().filter(|key| key.answers == 0 && key.unknown).count();
     let silent = facts.orders.keys().filter(|id| !told.contains(id));
     let mut left = unsure;
@@ -94,11 +95,11 @@ fn acknowledged_cancellations_hold(facts: &Facts, calls: &[Call]) -> Check {
     Check::of("acknowledged_cancellations_hold", "P8", things)
 }
 
-/// What an order gave back is at least what was acknowledged, and at most what was asked for. A
-/// return that was sent several times counts once.
+/// What an order gave back is at least what staff was told it has received, and at most what it said
+/// it has. A return that was received several times counts once.
 fn returns_are_refunded_once(facts: &Facts, calls: &[Call]) -> Check {
     let mut returns = BTreeMap::<(OrderId, &str), (i64, bool, bool)>::new();
-    for call in calls.iter().filter(|call| call.wish == Wish::Return) {
+    for call in calls.iter().filter(|call| call.wish == Wish::Receive) {
         let Some((order, key)) = call.order.zip(call.key.as_deref()) else { continue };
         let (minor, done, unsure) = returns.entry((order, key)).or_default();
         *minor = call.minor;
@@ -114,7 +115,7 @@ fn returns_are_refunded_once(facts: &Facts, calls: &[Call]) -> Check {
     let things = bounds.into_iter().map(|(id, (least, most))| {
         let refunded = facts.orders.get(&id).map_or(0, |order| order.refunded);
         (!(least..=most).contains(&refunded))
-            .then(|| format!("order {id} gave back {refunded}; asked for were {least} to {most}"))
+            .then(|| format!("order {id} gave back {refunded}; received were {least} to {most}"))
     });
     Check::of("returns_are_refunded_once", "P7", things)
 }
@@ -250,8 +251,10 @@ mod tests {
             call(Wish::Checkout, "k", a, Outcome::Ok),
             Call { body: 1, ..call(Wish::Checkout, "k", a, Outcome::Failed("reused".into())) },
             Call { order: None, ..call(Wish::Checkout, "lost", b, unknown()) },
-            call(Wish::Return, "r", a, unknown()),
             call(Wish::Return, "r", a, Outcome::Ok),
+            Call { body: 1, ..call(Wish::Return, "r", a, Outcome::Failed("reused".into())) },
+            call(Wish::Receive, "r", a, unknown()),
+            call(Wish::Receive, "r", a, Outcome::Ok),
             call(Wish::Read, "", a, Outcome::Ok),
             call(Wish::Read, "", a, unknown()),
             call(Wish::Cancel, "", a, Outcome::Failed("order_confirmed".into())),
@@ -275,6 +278,9 @@ mod tests {
         assert_eq!(broken(&both, &twice, SOON), ["one_key_names_one_order"]);
         let other_body = [placed(), Call { body: 1, ..placed() }];
         assert_eq!(broken(&there, &other_body, SOON), ["one_key_takes_one_body"]);
+        let back = || call(Wish::Return, "r", a, Outcome::Ok);
+        let other_pieces = [placed(), back(), Call { body: 2, ..back() }];
+        assert_eq!(broken(&there, &other_pieces, SOON), ["one_key_takes_one_body"]);
         assert_eq!(broken(&both, &[placed()], SOON), ["every_order_was_asked_for"]);
         let gone = [placed(), call(Wish::Keep, "", a, Outcome::Failed("it is gone".into()))];
         assert_eq!(broken(&there, &gone, SOON), ["carts_lose_only_what_was_ordered"]);
@@ -323,7 +329,7 @@ mod tests {
         let with = |refunded, outcomes: &[Outcome]| {
             let placed = call(Wish::Checkout, "k", a, Outcome::Ok);
             let returns =
-                outcomes.iter().map(|outcome| call(Wish::Return, "r", a, outcome.clone()));
+                outcomes.iter().map(|outcome| call(Wish::Receive, "r", a, outcome.clone()));
             let calls: Vec<Call> = std::iter::once(placed).chain(returns).collect();
             broken(&facts(&[(a, State::Confirmed, refunded)]), &calls, SOON).len()
         };

@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod schedule;
 mod customer;
 mod buyers;
+mod staff;
 mod seed;
 mod detour;
 mod disk;

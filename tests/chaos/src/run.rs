@@ -28,6 +28,7 @@ use crate::nemesis::{self, Nemesis, Struck};
 use crate::proxy::{self, Proxy};
 use crate::report::Report;
 use crate::schedule::{self, COPIES, Strike, strikes};
+use crate::staff::Staff;
 use crate::{detour, planted, seed};
 
 const CUSTOMERS: usize = 24;
@@ -193,6 +194,7 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
     let gateways = gateways(shop, proxy)?;
     let goods = Arc::new(seed::goods(shop, run.minutes).await?);
     let customers = seed::customers(shop, CUSTOMERS, &gateways, &calls).await?;
+    let staff = seed::staff(shop, CUSTOMERS, &gateways, &calls).await?;
     let strikes = run.strikes();
     let planned = strikes.len();
     say(&format!(
@@ -211,6 +213,7 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
         tokio::spawn(Buyer::new(customer, Arc::clone(&goods), run.seed).buy(closes.clone()))
     });
     let buying: Vec<_> = buying.collect();
+    let receiving = tokio::spawn(Staff::new(staff, run.seed).work(closes.clone()));
     let struck = tokio::select! {
         struck = nemesis.run(strikes) => struck,
         never = misbehave(shop) => never,
@@ -222,6 +225,7 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
     let places = Places::of(shop);
     nemesis::all_back(shop, &places).await?;
     let buyers = join_all(buying).await;
+    receiving.await?;
     let patience = ENDED_MAX.saturating_sub(began.elapsed());
     let rest = audit::until_quiet(&places, patience).await?.then(|| began.elapsed());
     let looking = buyers.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -51,7 +51,7 @@ async fn product(api: &Api, token: &str, sku: &str, price: i64, stock: i64) -> R
         "category": "chaos", "price": { "currency": "GBP", "minor_units": price },
         "opening_stock": stock });
     let added = api.post("/v1/staff/products", Some(token), &body).await.context("a product")?;
-    Ok(Product { id: added.json::<Added>()?.product_id, price })
+    Ok(Product { id: added.json::<Added>()?.product_id })
 }
 
 /// Signs up so many customers, who will go to these gateways and write down their calls there.
@@ -91,6 +91,26 @@ async fn customer(
         password: password.to_owned(),
         token: Mutex::new(token),
         cards,
+        calls: Arc::clone(calls),
+    })
+}
+
+/// A member of staff, who calls as customers do, with a number of its own.
+pub(crate) async fn staff(
+    shop: &Shop,
+    number: usize,
+    gateways: &[Client],
+    calls: &Arc<Calls>,
+) -> Result<Customer> {
+    let (api, password) = (api(shop)?, shop.staff_password()?);
+    let token = api.sign_in(STAFF_EMAIL, &password).await.context("staff")?;
+    Ok(Customer {
+        number,
+        gateways: gateways.to_vec(),
+        email: STAFF_EMAIL.to_owned(),
+        password,
+        token: Mutex::new(token),
+        cards: [String::new(), String::new()],
         calls: Arc::clone(calls),
     })
 }

@@ -150,6 +150,32 @@ impl Shopper {
         .await;
     }
 
+    /// Asks to send so many of a product back. Answers the order with the return.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
+    pub async fn send_back(
+        &self,
+        order: &Value,
+        return_id: &str,
+        product: &str,
+        quantity: i64,
+    ) -> Result<Value> {
+        let path = format!("/v1/orders/{}/returns", text(order, "order_id"));
+        let items = json!([{ "product_id": product, "quantity": quantity }]);
+        self.post(&path, &json!({ "return_id": return_id, "items": items })).await
+    }
+
+    /// Waits until the order has been refunded in part.
+    pub async fn is_refunded(&self, order: &Value, minor_units: i64) {
+        let path = format!("/v1/orders/{}", text(order, "order_id"));
+        eventually("the refund", SETTLED, async || {
+            let order = self.get(&path).await.ok()?;
+            (order["refunded"] == gbp(minor_units)).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until the order is in this state.
     ///
     /// # Errors
@@ -207,6 +233,23 @@ impl Staff {
             "category": "Glass", "price": gbp(250), "opening_stock": stock });
         let added = self.api.post("/v1/staff/products", Some(&self.token), &body).await?;
         Ok(text(&added.json::<Value>()?, "product_id"))
+    }
+
+    /// Receives so many of a product that come back. Answers the return.
+    ///
+    /// # Errors
+    /// When the shop refuses it.
+    pub async fn receive(
+        &self,
+        order: &Value,
+        return_id: &str,
+        product: &str,
+        quantity: i64,
+    ) -> Result<Value> {
+        let order = text(order, "order_id");
+        let path = format!("/v1/staff/orders/{order}/returns/{return_id}/receive");
+        let items = json!([{ "product_id": product, "quantity": quantity }]);
+        self.api.post(&path, Some(&self.token), &json!({ "items": items })).await?.json()
     }
 
     /// A product's stock.

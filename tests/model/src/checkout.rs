@@ -2,6 +2,7 @@
 
 use kernel::{Money, PaymentMethodId, UserId};
 use order::domain::checkout::{Event, Signal, State};
+use order::domain::returns;
 use payment::domain::payment::State as Paying;
 use payment::domain::{News as Heard, Payment, RefundId, Wish};
 use product::domain::stock;
@@ -21,7 +22,7 @@ pub struct Checkout {
     pub stock: i64,
     /// Whether news may come again although they were heard.
     pub repeats: bool,
-    /// Whether customers cancel, and send pieces back.
+    /// Whether customers cancel and send pieces back, which staff receives or refuses.
     pub second_thoughts: bool,
     /// A mistake that must be found.
     pub bug: Option<Bug>,
@@ -46,6 +47,10 @@ pub enum Bug {
     ForgottenLease,
     /// A message is acknowledged before its effect is committed, and there is a crash.
     AckBeforeCommit,
+    /// What is on its way back is refunded and on the shelf already.
+    ReturnsUnseen,
+    /// That the money of a return is back does not reach the order.
+    RefundUnheard,
 }
 
 /// One transaction, or one thing that the provider does. The number is the order's.
@@ -59,6 +64,10 @@ pub enum Action {
     Cancel(usize),
     /// The customer sends a piece back.
     Return(usize),
+    /// Staff receives it.
+    Receive(usize),
+    /// Staff refuses it.
+    Refuse(usize),
     /// Payment sends the capture.
     Ask(usize),
     /// Pay-by passes: payment gives up, and makes the key void if it was called for.
@@ -94,6 +103,7 @@ impl Model for Checkout {
             actions.push(Action::Deadline(at));
             if self.second_thoughts {
                 actions.extend([Action::Cancel(at), Action::Return(at)]);
+                actions.extend([Action::Receive(at), Action::Refuse(at)]);
             }
             if self.bug == Some(Bug::ReservationsExpire) {
                 actions.push(Action::Expire(at));
@@ -159,7 +169,9 @@ impl Checkout {
             Action::Lose(at, context, news) => drop(sales[at].heard.insert((context, news))),
             Action::Deadline(at) => sales[at].signal(Signal::DeadlinePassed),
             Action::Cancel(at) => sales[at].signal(Signal::CancelRequested),
-            Action::Return(at) => send_back(&mut sales[at]),
+            Action::Return(at) => self.send_back(&mut sales[at]),
+            Action::Receive(at) => sales[at].turn(returns::Input::Receive),
+            Action::Refuse(at) => sales[at].turn(returns::Input::Refuse),
             Action::Ask(at) => {
                 // Its lease, before the call.
                 sales[at].payment.called |= self.bug != Some(Bug::ForgottenLease);
@@ -196,6 +208,9 @@ impl Checkout {
             News::PaymentCaptured => sale.signal(Signal::PaymentCaptured),
             News::PaymentDeclined => sale.signal(Signal::PaymentDeclined),
             News::PaymentExpired => sale.signal(Signal::DeadlinePassed),
+            News::PaymentRefunded if self.bug != Some(Bug::RefundUnheard) => {
+                sale.turn(returns::Input::Refunded);
+            }
             _ => {}
         }
     }
@@ -242,6 +257,15 @@ impl Checkout {
         }
     }
 
+    fn send_back(&self, sale: &mut Sale) {
+        if sale.state == State::Confirmed && sale.back.is_none() {
+            sale.back = Some(returns::State::Requested);
+            if self.bug == Some(Bug::ReturnsUnseen) {
+                sale.published.insert(News::Returned);
+            }
+        }
+    }
+
     fn provider_decides(&self, sale: &mut Sale, takes: bool) {
         let again = self.bug == Some(Bug::BlindRetry) && sale.provider.captures == 1;
         let pending = sale.payment.state == Paying::Pending;
@@ -270,13 +294,6 @@ impl Checkout {
 fn wish(amount: Money) -> Wish {
     let nobody = Uuid::nil();
     Wish { user: UserId::from(nobody), method: PaymentMethodId::from(nobody), amount }
-}
-
-fn send_back(sale: &mut Sale) {
-    if sale.state == State::Confirmed {
-        sale.returned = true;
-        sale.published.insert(News::Returned);
-    }
 }
 
 fn give_back(sale: &mut Sale, id: RefundId) {

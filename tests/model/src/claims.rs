@@ -1,13 +1,15 @@
 //! What must be true at every moment, and at the end.
 
 use order::domain::checkout::State;
+use order::domain::returns;
+use payment::domain::RefundId;
 use stateright::{Model as _, Property};
 
 use crate::checkout::Checkout;
 use crate::sale::{Decision, PRICE, Sale};
 use crate::world::World;
 
-/// P1–P4, P6 and P7 of the promises, and that the model reaches what it is about.
+/// P1–P4, P6, P7 and P40 of the promises, and that the model reaches what it is about.
 pub fn all() -> Vec<Property<Checkout>> {
     vec![
         Property::always("nothing is sold twice", |_, world: &World| not_oversold(world)),
@@ -25,6 +27,13 @@ pub fn all() -> Vec<Property<Checkout>> {
         }),
         Property::always("at the end the books agree", |model, world| {
             moves(model, world) || (stock_agrees(world) && world.sales.iter().all(money_agrees))
+        }),
+        Property::always("returns follow receipt", |_, world: &World| {
+            world.sales.iter().all(follows_receipt)
+        }),
+        Property::always("every received return is refunded", |model, world| {
+            let waits = |sale: &Sale| sale.back == Some(returns::State::Received);
+            moves(model, world) || !world.sales.iter().any(waits)
         }),
         Property::sometimes("an order is confirmed", |_, world: &World| {
             world.sales.iter().any(|sale| sale.state == State::Confirmed)
@@ -64,6 +73,13 @@ fn money_agrees(sale: &Sale) -> bool {
     left(sale) == kept(sale) * PRICE
 }
 
+/// Nothing is refunded or on the shelf again for a return that staff has not received.
+fn follows_receipt(sale: &Sale) -> bool {
+    let of_return = |id: &RefundId| *id != RefundId::Cancellation;
+    let restocked = !sale.reservation.returns.is_empty();
+    sale.is_back() || !(restocked || sale.provider.refunds.keys().any(of_return))
+}
+
 /// What has left the shelf is what confirmed orders kept.
 fn stock_agrees(world: &World) -> bool {
     world.stock().shipped == world.sales.iter().map(kept).sum::<i64>()
@@ -72,7 +88,7 @@ fn stock_agrees(world: &World) -> bool {
 /// The pieces that the customer has at the end.
 fn kept(sale: &Sale) -> i64 {
     match sale.state {
-        State::Confirmed => sale.pieces - i64::from(sale.returned),
+        State::Confirmed => sale.pieces - i64::from(sale.is_back()),
         _ => 0,
     }
 }

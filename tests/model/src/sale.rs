@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kernel::{Money, OrderId, ProductId, ReturnId};
 use order::domain::checkout::{self, Signal, State};
+use order::domain::returns;
 use payment::domain::{Effect, Payment, RefundId};
 use product::domain::stock::{self, Reservation};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ pub enum News {
     Confirmed,
     /// By order.
     Cancelled,
-    /// By order: one piece came back.
+    /// By order: staff has received one piece back.
     Returned,
     /// By product.
     StockReserved,
@@ -31,6 +32,8 @@ pub enum News {
     PaymentDeclined,
     /// By payment: declined because it was too late to ask.
     PaymentExpired,
+    /// By payment: of a return.
+    PaymentRefunded,
 }
 
 /// Who takes news in.
@@ -55,7 +58,8 @@ impl News {
             | Self::StockRejected
             | Self::PaymentCaptured
             | Self::PaymentDeclined
-            | Self::PaymentExpired => &[Context::Order],
+            | Self::PaymentExpired
+            | Self::PaymentRefunded => &[Context::Order],
         }
     }
 }
@@ -103,8 +107,8 @@ pub struct Sale {
     pub pieces: i64,
     /// The order's row.
     pub state: State,
-    /// Whether a piece came back.
-    pub returned: bool,
+    /// The row of the return of one piece, once it is requested.
+    pub back: Option<returns::State>,
     /// Product's row.
     pub reservation: Reservation,
     /// Payment's row.
@@ -128,7 +132,7 @@ impl Sale {
         Self {
             pieces,
             state: State::Placed,
-            returned: false,
+            back: None,
             reservation: Reservation::default(),
             payment: Payment::new(OrderId::from(Uuid::from_u128(number as u128 + 1))),
             provider: Provider::default(),
@@ -169,6 +173,20 @@ impl Sale {
         });
     }
 
+    /// Whether staff has received the piece that came back.
+    pub fn is_back(&self) -> bool {
+        matches!(self.back, Some(returns::State::Received | returns::State::Refunded))
+    }
+
+    /// Something happens to the return. What is received is published.
+    pub fn turn(&mut self, input: returns::Input) {
+        let next = self.back.and_then(|state| returns::next(state, input).ok().flatten());
+        if next == Some(returns::State::Received) {
+            self.published.insert(News::Returned);
+        }
+        self.back = next.or(self.back);
+    }
+
     /// Payment hears of something and publishes what comes of it.
     pub fn pay(&mut self, news: payment::domain::News) {
         let effects = self.payment.hear(news).unwrap_or_default();
@@ -177,8 +195,12 @@ impl Sale {
                 Effect::Captured { .. } => drop(self.published.insert(News::PaymentCaptured)),
                 Effect::Declined(_) => drop(self.published.insert(News::PaymentDeclined)),
                 Effect::Expired => drop(self.published.insert(News::PaymentExpired)),
-                // The intent is a row of the payment; that it was refunded concerns no state here.
-                Effect::RefundAsked(_) | Effect::Refunded { .. } | Effect::Settled(_) => {}
+                // The intent is a row of the payment.
+                Effect::RefundAsked(_) | Effect::Settled(_) => {}
+                Effect::Refunded { refund, .. } if refund.id != RefundId::Cancellation => {
+                    self.published.insert(News::PaymentRefunded);
+                }
+                Effect::Refunded { .. } => {}
             }
         }
     }

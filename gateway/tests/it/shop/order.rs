@@ -57,6 +57,33 @@ impl OrderService for Shop {
         ok(order::ReturnItemsResponse { order: self.order() })
     }
 
+    async fn list_returns(
+        &self,
+        request: Request<order::ListReturnsRequest>,
+    ) -> Answer<order::ListReturnsResponse> {
+        self.enter("ListReturns", request).await?;
+        let returns = self.state().order.returns.clone();
+        ok(order::ListReturnsResponse { returns, next_page_token: "t2".into() })
+    }
+
+    async fn receive_return(
+        &self,
+        request: Request<order::ReceiveReturnRequest>,
+    ) -> Answer<order::ReceiveReturnResponse> {
+        self.enter("ReceiveReturn", request).await?;
+        let r#return = self.state().order.returns.first().cloned();
+        ok(order::ReceiveReturnResponse { r#return })
+    }
+
+    async fn refuse_return(
+        &self,
+        request: Request<order::RefuseReturnRequest>,
+    ) -> Answer<order::RefuseReturnResponse> {
+        self.enter("RefuseReturn", request).await?;
+        let r#return = self.state().order.returns.first().cloned();
+        ok(order::RefuseReturnResponse { r#return })
+    }
+
     type WatchOrderStream = UnboundedReceiverStream<Result<order::WatchOrderResponse, Status>>;
 
     async fn watch_order(

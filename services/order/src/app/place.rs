@@ -279,6 +279,7 @@ impl Priced {
             total: self.total,
             refunded: Money::zero(self.total.currency),
             lines: self.lines,
+            returns: Vec::new(),
             version: 1,
             placed_at: now,
             stock_held_at: None,

@@ -7,5 +7,6 @@ pub mod returns;
 mod order;
 mod rejection;
 
-pub use order::{Line, Order, Return};
+pub use order::{Line, Order};
 pub use rejection::{Rejection, TotalChanged};
+pub use returns::Return;

@@ -1,9 +1,10 @@
 //! An order as the rules see it.
 
-use kernel::{CartId, Money, OrderId, PaymentMethodId, ProductId, ReturnId, UserId};
+use kernel::{CartId, Money, OrderId, PaymentMethodId, ProductId, UserId};
 use time::OffsetDateTime;
 
 use super::checkout::State;
+use super::returns::Return;
 
 /// What was ordered by whom, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct Order {
     pub refunded: Money,
     /// What was ordered.
     pub lines: Vec<Line>,
+    /// What came back of it, or is to; oldest first.
+    pub returns: Vec<Return>,
     /// Grows with every change.
     pub version: i64,
     /// When each step was made, by the clock of the order's database.
@@ -47,17 +50,8 @@ pub struct Line {
     pub quantity: i64,
     /// For one.
     pub unit_price: Money,
-    /// How many came back; at most the quantity.
+    /// How many staff has received back.
     pub returned: i64,
-}
-
-/// Some items of an order on their way back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Return {
-    /// Chosen by the caller: the same id is the same return.
-    pub id: ReturnId,
-    /// What comes back.
-    pub items: Vec<(ProductId, i64)>,
-    /// What is paid back.
-    pub refund: Money,
+    /// How many are on their way back; together with the returned at most the quantity.
+    pub return_requested: i64,
 }

@@ -70,6 +70,7 @@ fn line(product: ProductId, quantity: i64, offer: Option<&Offer>) -> Result<Line
             quantity,
             unit_price: offer.price,
             returned: 0,
+            return_requested: 0,
         }),
         _ => Err(Rejection::ProductUnavailable(product)),
     }

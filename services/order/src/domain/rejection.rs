@@ -56,13 +56,19 @@ pub enum Rejection {
     /// The first request with this key has not finished.
     #[error("a request with this idempotency key is still running")]
     KeyInFlight,
-    /// The item of the return was not ordered, or not so often.
-    #[error("product {product}: at most {returnable} can be returned")]
+    /// More is to come back than was bought and is neither back nor on its way.
+    #[error(
+        "product {product}: {bought} bought, {returned} returned, {requested} on their way back"
+    )]
     NotReturnable {
         /// Which.
         product: ProductId,
-        /// How many could be.
-        returnable: i64,
+        /// How many were ordered.
+        bought: i64,
+        /// How many staff has received back.
+        returned: i64,
+        /// How many are on their way back.
+        requested: i64,
     },
     /// Nothing will come after the version that the watcher has seen.
     #[error("the order has ended, and this was its last version")]
@@ -76,6 +82,31 @@ pub enum Rejection {
     /// A return without items.
     #[error("nothing to return")]
     NothingToReturn,
+    /// The order has no such return.
+    #[error("no such return")]
+    ReturnNotFound,
+    /// Staff has received it already, and said something else about it.
+    #[error("the return has been received already")]
+    ReturnReceived,
+    /// Staff has refused it already, and said something else about it.
+    #[error("the return has been refused already")]
+    ReturnRefused,
+    /// More has arrived than the customer wanted to send.
+    #[error("product {product}: {received} received, {requested} requested")]
+    NotRequested {
+        /// Which.
+        product: ProductId,
+        /// How many were to come.
+        requested: i64,
+        /// How many came.
+        received: i64,
+    },
+    /// A receipt without items.
+    #[error("nothing received: refuse the return instead")]
+    NothingReceived,
+    /// A customer who gets less than he sent back is told why.
+    #[error("say why the return is refused, or received in part only")]
+    ReasonMissing,
 }
 
 /// What the cart costs now.
@@ -110,6 +141,12 @@ impl Rejection {
             Self::OrderEnded => "order_ended",
             Self::TooManyStreams { .. } => "too_many_streams",
             Self::NothingToReturn => "nothing_to_return",
+            Self::ReturnNotFound => "return_not_found",
+            Self::ReturnReceived => "return_already_received",
+            Self::ReturnRefused => "return_already_refused",
+            Self::NotRequested { .. } => "not_requested",
+            Self::NothingReceived => "nothing_received",
+            Self::ReasonMissing => "reason_missing",
         }
     }
 }

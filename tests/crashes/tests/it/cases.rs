@@ -31,6 +31,9 @@ fn passed(point: Point) -> &'static [(&'static str, Deed)] {
             ("order", Cancels),
             ("order", Waits),
             ("order", Returns),
+            ("order", Receives),
+            ("product", Receives),
+            ("payment", Receives),
             ("product", Buys),
             ("product", Delivers),
             ("cart", Buys),
@@ -63,7 +66,7 @@ fn passed(point: Point) -> &'static [(&'static str, Deed)] {
         Point::PspAskBefore | Point::PspAskAfter => &[("payment", BuysByABadLine)],
         Point::PspVoidBefore | Point::PspVoidAfter => &[("payment", Cancels)],
         Point::PaymentClaimed | Point::PspRefundBefore | Point::PspRefundAfter => {
-            &[("payment", Returns)]
+            &[("payment", Receives)]
         }
     }
 }

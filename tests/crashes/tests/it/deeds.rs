@@ -4,7 +4,7 @@
 use std::fmt;
 
 use anyhow::{Result, ensure};
-use e2e::shopper::{PASSWORD, Shopper, booked, fresh, gbp, text};
+use e2e::shopper::{PASSWORD, Shopper, Staff, booked, fresh, gbp, text};
 use http::Method;
 use operator::Signal;
 use operator::api::Imported;
@@ -33,6 +33,8 @@ pub enum Deed {
     /// In vain, until the deadline.
     Waits,
     Returns,
+    /// As a member of staff, what somebody has sent back.
+    Receives,
     Registers,
     /// With a guest's cart.
     SignsIn,
@@ -58,6 +60,7 @@ impl fmt::Display for Deed {
             Self::Cancels => "cancels",
             Self::Waits => "waits for the deadline",
             Self::Returns => "sends something back",
+            Self::Receives => "receives what was sent back",
             Self::Registers => "registers",
             Self::SignsIn => "signs in with a guest's cart",
             Self::Delivers => "delivers stock",
@@ -125,9 +128,13 @@ impl Story {
                 world.restart("order", &[("SOUK_CHECKOUT_DEADLINE", "4s")]).await?;
                 self.order = Some(shopper.order_patiently(&self.product).await?);
             }
-            Deed::Returns | Deed::LosesTheBus => {
+            Deed::Returns | Deed::Receives | Deed::LosesTheBus => {
                 let order = shopper.order_patiently(&self.product).await?;
-                self.order = Some(shopper.reaches(&order, "confirmed").await?);
+                let order = shopper.reaches(&order, "confirmed").await?;
+                if self.deed == Deed::Receives {
+                    shopper.send_back(&order, &self.key, &self.product, 1).await?;
+                }
+                self.order = Some(order);
                 world.quiet().await?;
             }
             Deed::Erases => {
@@ -163,9 +170,12 @@ impl Story {
             Deed::Cancels => self.insist("cancel", &json!({})).await,
             Deed::Waits => {}
             Deed::Returns => {
-                let items = json!([{ "product_id": self.product, "quantity": 1 }]);
-                self.insist("returns", &json!({ "return_id": self.key, "items": items })).await;
+                let order = self.order.as_ref().unwrap_or(&Value::Null);
+                let send =
+                    async || shopper.send_back(order, &self.key, &self.product, 1).await.ok();
+                until("an accepted return", send).await;
             }
+            Deed::Receives => self.receive(world).await,
             Deed::Registers => self.register().await,
             Deed::SignsIn => self.sign_in().await,
             Deed::Delivers => self.deliver(world).await,
@@ -203,13 +213,10 @@ impl Story {
                 self.is_cancelled("deadline").await?;
                 self.has_it_back().await;
             }
-            Deed::Returns => {
-                let path = self.path();
-                until("the refund", async || {
-                    let order = self.shopper.get(&path).await.ok()?;
-                    (order["refunded"] == gbp(250)).then_some(())
-                })
-                .await;
+            Deed::Returns | Deed::Receives => {
+                self.receive(world).await;
+                let order = self.order.as_ref().unwrap_or(&Value::Null);
+                self.shopper.is_refunded(order, 250).await;
             }
             Deed::Registers => self.register().await,
             Deed::SignsIn => {
@@ -238,7 +245,7 @@ impl Story {
         let Some(order) = &self.order else { return Ok(()) };
         let wanted = match self.deed {
             Deed::Cancels | Deed::Waits | Deed::BuysInVain => (0, 0, 0),
-            Deed::Returns => (250, 250, 1),
+            Deed::Returns | Deed::Receives => (250, 250, 1),
             _ => (250, 0, 1),
         };
         let booked = booked(&world.shop, order).await?;
@@ -344,6 +351,16 @@ impl Story {
             opening_stock: 5,
         };
         catalogue::upload(&world.staff.api, &world.staff.token, vec![line], |_| ()).await
+    }
+
+    /// Signed in anew: a token lives for ten minutes, all deaths together for longer.
+    async fn receive(&self, world: &World) {
+        let order = self.order.as_ref().unwrap_or(&Value::Null);
+        let staff = until("staff", async || Staff::new(&world.shop).await.ok()).await;
+        until("a receipt of the return", async || {
+            staff.receive(order, &self.key, &self.product, 1).await.ok()
+        })
+        .await;
     }
 
     async fn deliver(&self, world: &World) {

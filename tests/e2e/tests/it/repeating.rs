@@ -69,15 +69,10 @@ async fn stories(shop: &Shop) -> Result<Vec<OrderId>> {
     let order = returns.order(&product, 3).await?;
     returns.reaches(&order, "confirmed").await?;
     returns.put_in_cart(&product, 3).await?; // as many as might be taken out again
-    let path = format!("/v1/orders/{}", text(&order, "order_id"));
-    let items = json!([{ "product_id": product, "quantity": 2 }]);
-    let body = json!({ "return_id": fresh(), "items": items });
-    returns.post(&format!("{path}/returns"), &body).await?;
-    eventually("refunded", SETTLED, async || {
-        let order = returns.get(&path).await.ok()?;
-        (order["refunded"]["minor_units"] == 500).then_some(())
-    })
-    .await;
+    let back = fresh();
+    returns.send_back(&order, &back, &product, 2).await?;
+    staff.receive(&order, &back, &product, 2).await?;
+    returns.is_refunded(&order, 500).await;
     orders.push(order);
 
     let declined = Shopper::with_card(shop, "tok_decline").await?;

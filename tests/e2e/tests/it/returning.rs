@@ -3,32 +3,56 @@
 use anyhow::{Result, ensure};
 use operator::Shop;
 use serde_json::json;
-use testkit::eventually;
 
-use crate::shopper::{SETTLED, Shopper, Staff, booked, fresh, gbp, refusal, text};
+use crate::shopper::{Shopper, Staff, booked, fresh, gbp, refusal, text};
 
-pub async fn a_return_is_refunded_and_restocked(shop: &Shop) -> Result<()> {
+pub async fn a_return_is_refunded_and_restocked_when_it_is_received(shop: &Shop) -> Result<()> {
     let (staff, shopper) = (Staff::new(shop).await?, Shopper::new(shop).await?);
     let product = staff.product(10).await?;
     let order = shopper.order(&product, 3).await?;
     let order = shopper.reaches(&order, "confirmed").await?;
-    let id = text(&order, "order_id");
-    let path = format!("/v1/orders/{id}/returns");
-    let items = json!([{ "product_id": product, "quantity": 2 }]);
-    let body = json!({ "return_id": fresh(), "items": items });
+    let id = fresh();
     for _ in 0..2 {
-        let returned = shopper.post(&path, &body).await?;
-        ensure!(returned["lines"][0]["returned"] == 2, "once per id: {returned}");
+        let requested = shopper.send_back(&order, &id, &product, 2).await?;
+        ensure!(requested["lines"][0]["return_requested"] == 2, "once per id: {requested}");
+        ensure!(requested["returns"][0]["state"] == "requested", "{requested}");
+    }
+    let refused = refusal(shopper.send_back(&order, &id, &product, 1).await)?;
+    ensure!(refused == (422, "idempotency_key_reused".into()), "{refused:?}");
+    let refused = refusal(shopper.send_back(&order, &fresh(), &product, 2).await)?;
+    ensure!(refused == (409, "not_returnable".into()), "{refused:?}");
+    staff.stock_is(&product, 7, 0, 3).await;
+    ensure!(booked(shop, &order).await? == (750, 0, 1), "nothing has arrived yet");
+
+    for _ in 0..2 {
+        let received = staff.receive(&order, &id, &product, 2).await?;
+        ensure!(received["items"][0]["received"] == 2, "{received}");
     }
     staff.stock_is(&product, 9, 0, 1).await;
-    eventually("refunded", SETTLED, async || {
-        let order = shopper.get(&format!("/v1/orders/{id}")).await.ok()?;
-        (order["refunded"] == gbp(500)).then_some(())
-    })
-    .await;
+    shopper.is_refunded(&order, 500).await;
     ensure!(booked(shop, &order).await? == (750, 500, 1));
-    let too_many = json!({ "return_id": fresh(), "items": items });
-    let refused = refusal(shopper.post(&path, &too_many).await)?;
-    ensure!(refused == (422, "not_returnable".into()), "{refused:?}");
+    let seen = shopper.get(&format!("/v1/orders/{}", text(&order, "order_id"))).await?;
+    ensure!(seen["returns"][0]["state"] == "refunded", "{seen}");
+    ensure!(seen["lines"][0]["returned"] == 2, "{seen}");
+    Ok(())
+}
+
+pub async fn a_refused_return_costs_and_restocks_nothing(shop: &Shop) -> Result<()> {
+    let (staff, shopper) = (Staff::new(shop).await?, Shopper::new(shop).await?);
+    let product = staff.product(10).await?;
+    let order = shopper.order(&product, 1).await?;
+    let order = shopper.reaches(&order, "confirmed").await?;
+    let (id, order_id) = (fresh(), text(&order, "order_id"));
+    shopper.send_back(&order, &id, &product, 1).await?;
+    let path = format!("/v1/staff/orders/{order_id}/returns/{id}/refuse");
+    let body = json!({ "reason": "not ours" });
+    let as_customer = refusal(shopper.post(&path, &body).await)?;
+    ensure!(as_customer == (403, "staff_only".into()), "{as_customer:?}");
+    staff.api.post(&path, Some(&staff.token), &body).await?;
+    let late = refusal(staff.receive(&order, &id, &product, 1).await)?;
+    ensure!(late == (409, "return_already_refused".into()), "{late:?}");
+    let seen = shopper.get(&format!("/v1/orders/{order_id}")).await?;
+    ensure!(seen["returns"][0]["reason"] == "not ours" && seen["refunded"] == gbp(0), "{seen}");
+    staff.stock_is(&product, 9, 0, 1).await;
     Ok(())
 }

@@ -83,15 +83,10 @@ async fn record(shop: &Shop) -> Result<()> {
     let order: Value = customer.checkout(&key).await?.json()?;
     customer.reaches(&order, "confirmed").await?;
     customer.cart_is_empty().await;
-    let id = text(&order, "order_id");
-    let items = json!([{ "product_id": product, "quantity": 1 }]);
-    let body = json!({ "return_id": fresh(), "items": items });
-    customer.post(&format!("/v1/orders/{id}/returns"), &body).await?;
-    eventually("refunded", SETTLED, async || {
-        let order = customer.get(&format!("/v1/orders/{id}")).await.ok()?;
-        (order["refunded"] == gbp(250)).then_some(())
-    })
-    .await;
+    let (id, back) = (text(&order, "order_id"), fresh());
+    customer.send_back(&order, &back, &product, 1).await?;
+    staff.receive(&order, &back, &product, 1).await?;
+    customer.is_refunded(&order, 250).await;
     staff.stock_is(&product, 8, 0, 2).await;
     customer.put_in_cart(&product, 2).await?;
     let places = audit::Places::of(shop);

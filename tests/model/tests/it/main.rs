@@ -56,7 +56,7 @@ fn three_orders_for_two_pieces_as_far_as_it_goes() {
 }
 
 /// Each mistake with the claim that it breaks. A model in which it stays unseen proves nothing.
-const MISTAKES: [(Bug, &str); 8] = [
+const MISTAKES: [(Bug, &str); 10] = [
     (Bug::BlindRetry, "nobody is charged twice"),
     (Bug::NoTombstoneInStock, "nothing is held at the end"),
     (Bug::NoTombstoneInPayment, "at the end the books agree"),
@@ -65,6 +65,8 @@ const MISTAKES: [(Bug, &str); 8] = [
     (Bug::PaidIsConfirmed, "at the end the books agree"),
     (Bug::ForgottenLease, "at the end the books agree"),
     (Bug::AckBeforeCommit, "nothing is held at the end"),
+    (Bug::ReturnsUnseen, "returns follow receipt"),
+    (Bug::RefundUnheard, "every received return is refunded"),
 ];
 
 #[test]

@@ -1,0 +1,100 @@
+//! Returns: requested by customers, received or refused by staff.
+
+use futures_util::future::try_join_all;
+use identity::Caller;
+use kernel::{OrderId, ReturnId, UserId};
+
+use super::{App, Error, owned};
+use crate::domain::returns::{self, Pieces};
+use crate::domain::{Order, Rejection, Return};
+use crate::store::returns::Place;
+use crate::{events, store};
+
+/// What a customer wants to send back.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub order: OrderId,
+    pub id: ReturnId,
+    pub pieces: Pieces,
+}
+
+/// What staff says about a return: what has arrived, and why not everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Inspection {
+    pub order: OrderId,
+    pub id: ReturnId,
+    /// Nothing: the return is refused.
+    pub received: Pieces,
+    pub reason: String,
+}
+
+impl App {
+    /// Puts items of a confirmed order on their way back, once per return id.
+    pub(crate) async fn return_items(
+        &self,
+        user: UserId,
+        request: Request,
+    ) -> Result<Order, Error> {
+        let app = self.clone();
+        let work = async move {
+            let id = request.order;
+            let mut tx = app.database.begin(id.shard()).await?;
+            owned(store::lock(&mut tx, &[id]).await?.pop(), user)?;
+            let mut order = owned(store::order(&mut tx, id).await?, user)?;
+            if let Some(new) = returns::request(&order, request.id, request.pieces)? {
+                store::returns::insert(&mut tx, id, &new).await?;
+                order = owned(store::order(&mut tx, id).await?, user)?;
+            }
+            tx.commit().await?;
+            app.watch.changed(id);
+            Ok(order)
+        };
+        self.database.unit_of_work(work).await
+    }
+
+    /// The returns that are on their way back, of all shards, oldest first.
+    pub(crate) async fn returns_on_their_way(
+        &self,
+        after: Option<Place>,
+        limit: i64,
+    ) -> Result<Vec<(OrderId, Return)>, Error> {
+        let pools = self.database.pools().iter();
+        let of_shards = pools.map(|pool| store::returns::on_their_way(pool, after, limit));
+        let mut all = try_join_all(of_shards).await?.concat();
+        all.sort_by_key(|(order, found)| (found.requested_at, *order, found.id));
+        all.truncate(usize::try_from(limit).unwrap_or_default());
+        Ok(all)
+    }
+
+    /// Takes back what has arrived of a return, or nothing of it; the same again changes nothing.
+    /// The publication of what has arrived is what refunds it and puts it on the shelf.
+    pub(crate) async fn inspect(
+        &self,
+        staff: &Caller,
+        inspection: Inspection,
+    ) -> Result<(OrderId, Return), Error> {
+        let (app, by) = (self.clone(), staff.user);
+        let work = async move {
+            let Inspection { order: id, id: return_id, received, reason } = inspection;
+            let mut tx = app.database.begin(id.shard()).await?;
+            store::lock(&mut tx, &[id]).await?;
+            let mut order = existing(store::order(&mut tx, id).await?)?;
+            if let Some(decided) = returns::decide(&order, return_id, received, reason)? {
+                store::returns::decide(&mut tx, id, &decided, by).await?;
+                if !decided.received.is_empty() {
+                    app.outbox.publish(&mut tx, &[events::returned(id, &decided)]).await?;
+                }
+                order = existing(store::order(&mut tx, id).await?)?;
+            }
+            tx.commit().await?;
+            app.watch.changed(id);
+            let found = order.returns.into_iter().find(|found| found.id == return_id);
+            Ok((id, found.ok_or(Rejection::ReturnNotFound)?))
+        };
+        self.database.unit_of_work(work).await
+    }
+}
+
+fn existing(order: Option<Order>) -> Result<Order, Error> {
+    order.ok_or(Error::Rejected(Rejection::OrderNotFound))
+}
