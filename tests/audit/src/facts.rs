@@ -1,9 +1,9 @@
 //! What the records say, each context in its own words, nothing yet concluded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kernel::{OrderId, ProductId};
+use kernel::{OrderId, ProductId, ReturnId};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,6 +14,12 @@ pub struct Facts {
     pub orders: BTreeMap<OrderId, Order>,
     /// What was in each of them.
     pub baskets: BTreeMap<OrderId, Basket>,
+    /// The returns, from the order context.
+    pub returns: BTreeMap<ReturnKey, Return>,
+    /// Returns that are on the shelf again, from the product context.
+    pub restocked: BTreeSet<ReturnKey>,
+    /// Refunds of returns, from the payment context.
+    pub refunds: BTreeMap<ReturnKey, Refund>,
     /// The stock, from the product context; what was sold of it, from the order context.
     pub shelves: BTreeMap<ProductId, Shelf>,
     /// Orders that hold stock now, from the product context.
@@ -83,6 +89,31 @@ pub struct Basket {
     pub unsold: bool,
     /// Product and pieces.
     pub lines: Vec<(ProductId, i64)>,
+}
+
+/// Which return of which order.
+pub type ReturnKey = (OrderId, ReturnId);
+
+/// How a return stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    /// Nobody has received it, or it was refused.
+    NotReceived,
+    /// It was received, and its refund is under way.
+    Received,
+    /// The order knows that the money is back.
+    Refunded,
+}
+
+/// How the refund of a return stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refund {
+    /// The provider is asked for it.
+    UnderWay,
+    /// The provider refused it: staff has to decide.
+    WaitsForStaff,
+    /// The money is back.
+    Given,
 }
 
 /// Pieces of one product, each as one record has it.

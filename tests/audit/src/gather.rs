@@ -11,7 +11,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::facts::{
-    Balance, Basket, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished,
+    Balance, Basket, DeadLetter, Facts, Order, Refund, Repeated, Return, Sent, Shelf, State,
+    Unpublished,
 };
 use crate::{Places, provider};
 
@@ -59,6 +60,7 @@ async fn read(
         "order" => {
             orders(database, facts).await?;
             baskets(database, facts).await?;
+            returns(database, facts).await?;
         }
         "cart" => carts(database, facts).await?,
         "product" => stock(database, facts).await?,
@@ -107,6 +109,23 @@ async fn orders(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
     .await?;
     for (product, pieces) in sold {
         shelf(facts, product).sold += pieces; // of every shard
+    }
+    Ok(())
+}
+
+async fn returns(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
+    let returns: Vec<(Uuid, Uuid, bool, bool)> = rows(
+        database,
+        "select order_id, return_id, state = 'received', refunded_at is not null from returns",
+    )
+    .await?;
+    for (order, id, received, refunded) in returns {
+        let state = match (received, refunded) {
+            (true, true) => Return::Refunded,
+            (true, false) => Return::Received,
+            (false, _) => Return::NotReceived,
+        };
+        facts.returns.insert((order.into(), id.into()), state);
     }
     Ok(())
 }
@@ -185,6 +204,9 @@ async fn stock(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
     for (product, pieces) in returned {
         shelf(facts, product).returned = pieces;
     }
+    let restocked: Vec<(Uuid, Uuid)> =
+        rows(database, "select order_id, return_id from returns").await?;
+    facts.restocked.extend(restocked.into_iter().map(|(order, id)| (order.into(), id.into())));
     let holding: Vec<(Uuid,)> =
         rows(database, "select order_id from reservations where state = 'held'").await?;
     facts.holding.extend(holding.into_iter().map(|(order,)| kernel::OrderId::from(order)));
@@ -221,6 +243,21 @@ async fn payments(database: &mut PgConnection, facts: &mut Facts) -> Result<()> 
     .await?;
     let sent = sent.into_iter();
     facts.sent.extend(sent.map(|(order, late)| Sent { order: order.into(), after_pay_by: late }));
+    let refunds: Vec<(Uuid, String, bool, bool)> = rows(
+        database,
+        "select order_id, refund_id, refunded_at is not null, refused_at is not null from refunds
+         where refund_id <> 'cancellation'",
+    )
+    .await?;
+    for (order, id, given, refused) in refunds {
+        let id = id.parse().with_context(|| format!("the refund {id:?} is of no return"))?;
+        let refund = match (given, refused) {
+            (true, _) => Refund::Given,
+            (false, true) => Refund::WaitsForStaff,
+            (false, false) => Refund::UnderWay,
+        };
+        facts.refunds.insert((order.into(), id), refund);
+    }
     let balances: Vec<(String, String, i64)> =
         rows(database, "select account, currency, balance_minor::bigint from balances").await?;
     let balance = |(account, currency, minor)| Balance { account, currency, minor };

@@ -2,6 +2,7 @@
 //! or we and the provider, the two are compared; a record that only agrees with itself proves little.
 
 mod money;
+mod returns;
 mod stock;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,8 @@ pub fn judge(facts: &Facts, acknowledged: &[OrderId]) -> Verdict {
         money::ledger_sums_to_zero(facts),
         money::ledger_agrees_with_the_provider(facts),
         money::nothing_is_captured_after_its_pay_by(facts),
+        returns::returns_follow_receipt(facts),
+        returns::refunds_end(facts),
         acknowledged_orders_exist(facts, acknowledged),
         orders_have_ended(facts),
         ended_orders_hold_nothing(facts),

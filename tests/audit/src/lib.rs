@@ -18,7 +18,8 @@ mod judge;
 mod verdict;
 
 pub use facts::{
-    Balance, Basket, Booked, DeadLetter, Facts, Order, Repeated, Sent, Shelf, State, Unpublished,
+    Balance, Basket, Booked, DeadLetter, Facts, Order, Refund, Repeated, Return, ReturnKey, Sent,
+    Shelf, State, Unpublished,
 };
 pub use gather::gather;
 pub use judge::judge;

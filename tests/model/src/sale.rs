@@ -195,12 +195,12 @@ impl Sale {
                 Effect::Captured { .. } => drop(self.published.insert(News::PaymentCaptured)),
                 Effect::Declined(_) => drop(self.published.insert(News::PaymentDeclined)),
                 Effect::Expired => drop(self.published.insert(News::PaymentExpired)),
-                // The intent is a row of the payment.
-                Effect::RefundAsked(_) | Effect::Settled(_) => {}
-                Effect::Refunded { refund, .. } if refund.id != RefundId::Cancellation => {
-                    self.published.insert(News::PaymentRefunded);
+                Effect::RefundAsked(_) => {} // the intent is a row of the payment
+                Effect::Refunded { refund, .. } | Effect::Settled(refund) => {
+                    if refund.id != RefundId::Cancellation {
+                        self.published.insert(News::PaymentRefunded);
+                    }
                 }
-                Effect::Refunded { .. } => {}
             }
         }
     }

@@ -82,7 +82,10 @@ impl Books {
         self.sql("order 1", &order(cancelled, "cancelled", "'customer'", 250, 0));
         self.sql("order 0", &format!(
             "insert into order_lines (shard, order_id, line_no, product_id, sku, name, quantity, \
-             unit_price_minor, returned) values (0, '{sold}', 1, '{product}', 's', 'n', 3, 250, 1);"
+             unit_price_minor, returned) values (0, '{sold}', 1, '{product}', 's', 'n', 3, 250, 1); \
+             insert into returns (shard, order_id, return_id, items, refund_minor, state, received, \
+             decided_by, decided_at, reason, refunded_at) values (0, '{sold}', '{sold}', '[]', 250, \
+             'received', '[]', '{sold}', now(), '', now());"
         ));
         self.sql(
             "product",
@@ -101,7 +104,9 @@ impl Books {
             &format!(
                 "insert into payments (order_id, state, user_id, payment_method_id, currency, \
              amount_minor, capture_id, pay_by, called_at) values ('{sold}', 'captured', '{sold}', \
-             '{sold}', 'GBP', 750, 'c-{sold}', now(), now() - interval '1 s');"
+             '{sold}', 'GBP', 750, 'c-{sold}', now(), now() - interval '1 s'); \
+             insert into refunds (order_id, refund_id, currency, amount_minor, transfer_id, \
+             refunded_at) values ('{sold}', '{sold}', 'GBP', 250, 'r-{sold}', now());"
             ),
         );
         for (order, taken, given_back) in [(sold, 750, 250), (cancelled, 250, 250)] {

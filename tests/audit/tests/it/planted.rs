@@ -51,6 +51,29 @@ fn defects(books: &Books) -> Vec<Defect> {
         ),
         (
             "order 0",
+            set(
+                "returns",
+                "state = 'requested', refunded_at = null, received = null, decided_by = null, \
+                decided_at = null, reason = null",
+                sold,
+            ),
+            set("returns", "state = 'received', refunded_at = now()", sold),
+            &["returns_follow_receipt"],
+        ),
+        (
+            "order 0",
+            set("returns", "refunded_at = null", sold),
+            set("returns", "refunded_at = now()", sold),
+            &["refunds_end"],
+        ),
+        (
+            "payment",
+            set("refunds", "refunded_at = null, transfer_id = null", sold),
+            set("refunds", "refunded_at = now(), transfer_id = 'r'", sold),
+            &["refunds_end"],
+        ),
+        (
+            "order 0",
             set("orders", "total_minor = 751", sold),
             set("orders", "total_minor = 750", sold),
             &["confirmed_orders_cost_their_total"],

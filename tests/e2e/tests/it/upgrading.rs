@@ -13,9 +13,8 @@ use serde_json::{Value, json};
 use sqlx::migrate::Migrator;
 use sqlx::{Connection as _, PgConnection};
 use stores::{Home, Psql, Tools};
-use testkit::eventually;
 
-use crate::shopper::{PASSWORD, SETTLED, Shopper, Staff, fresh, gbp, text};
+use crate::shopper::{PASSWORD, SETTLED, Shopper, Staff, fresh, text};
 
 /// Set, it makes the test write the rows before it reads them: at a release.
 const WRITE: &str = "SOUK_WRITE_BASELINE";
