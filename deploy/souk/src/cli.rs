@@ -5,7 +5,7 @@ mod chaos;
 mod external;
 mod load;
 
-pub use bench::{Bench, Measured, Orders};
+pub use bench::{Bench, Measured, Orders, Provider};
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;
 pub use load::{Class, Load, Scenario, Slo, Steps};

@@ -11,6 +11,7 @@ mod customers;
 mod sender;
 mod rush;
 mod steady;
+mod slow;
 mod books;
 mod yardstick;
 mod bench;
@@ -32,6 +33,7 @@ use tokio::task::spawn_blocking;
 
 pub use bench::measure;
 pub use report::Report;
+pub use slow::{Slow, measure as measure_slow};
 
 #[derive(Debug, clap::Parser)]
 #[command(name = "bench", about = "Measure the shop against a yardstick of this machine", version)]
@@ -43,16 +45,16 @@ struct Program {
 /// The whole program. 0: measured, and the books are right (targets that are missed are only said);
 /// 1: they are not, or nothing could be measured; 64: the command line makes no sense.
 pub fn main() -> ExitCode {
-    let Measured::Orders(options) = match Program::try_parse() {
+    let what = match Program::try_parse() {
         Ok(Program { bench }) => bench.what,
         Err(error) => {
             let _ = error.print(); // if it cannot be printed, nobody looks
             return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    match verb(&options) {
-        Ok(report) if report.audit.is_clean() => ExitCode::SUCCESS,
-        Ok(_) => {
+    match verb(&what) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
             eprintln!("{} the books are not right: see the audit", red("error:"));
             ExitCode::FAILURE
         }
@@ -63,23 +65,40 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn verb(options: &Orders) -> Result<Report> {
+/// Whether the books are right.
+fn verb(what: &Measured) -> Result<bool> {
     let home = Home::find()?;
+    let folder = home.path().join("bench/shop");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(in_a_shop_of_its_own(options, &home.path().join("bench/shop")));
+    let right = match what.clone() {
+        Measured::Orders(options) => {
+            let asked = options.clone();
+            let measured = move |layout: &Layout| measure(&asked, layout);
+            let report = runtime.block_on(in_a_shop_of_its_own(measured, &folder));
+            report.and_then(|report| {
+                write(&options, &home, &report).map(|()| report.audit.is_clean())
+            })
+        }
+        Measured::Provider(options) => {
+            let measured = move |layout: &Layout| measure_slow(&options, layout);
+            let slow = runtime.block_on(in_a_shop_of_its_own(measured, &folder));
+            slow.map(|slow| slow.is_right())
+        }
+    };
     runtime.shutdown_background(); // a measurement that was broken off is not waited for
-    let report = report?;
-    write(options, &home, &report)?;
-    Ok(report)
+    right
 }
 
 /// Opens a shop in a folder, measures it, and leaves nothing there.
-async fn in_a_shop_of_its_own(options: &Orders, folder: &Path) -> Result<Report> {
+async fn in_a_shop_of_its_own<R: Send + 'static>(
+    measure: impl FnOnce(&Layout) -> Result<R> + Send + 'static,
+    folder: &Path,
+) -> Result<R> {
     let mut signals = Signals::catch()?;
     let shop = open(folder).await.context("starting the shop")?;
-    let (options, layout) = (options.clone(), Layout::at(&folder.join("run")));
+    let layout = Layout::at(&folder.join("run"));
     let measured = tokio::select! {
-        measured = spawn_blocking(move || measure(&options, &layout)) => measured?,
+        measured = spawn_blocking(move || measure(&layout)) => measured?,
         name = signals.next() => Err(anyhow!("stopped by {name}")),
     };
     let stopped = shop.stop().await;

@@ -25,6 +25,26 @@ pub enum Measured {
     /// single rows with 32 clients; customers check out as fast as the shop settles their orders; other
     /// customers check out at half of that rate; pgbench commits again; the books are audited.
     Orders(Orders),
+    /// What becomes of orders under a payment provider that is slower than the shop
+    ///
+    /// A shop of its own, as for `orders`, whose provider takes --delay for each charge. Customers check out
+    /// --rate times a second. When all has ended it is counted how many orders were paid in time, and for how
+    /// many a charge was sent although they were cancelled already: there must be none.
+    Provider(Provider),
+}
+
+/// Options of `bench provider`.
+#[derive(Debug, Clone, Args)]
+pub struct Provider {
+    /// Checkouts a second
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub rate: u32,
+    /// How long customers check out
+    #[arg(long, value_name = "D", default_value = "1m", value_parser = duration)]
+    pub duration: Duration,
+    /// How long the provider takes for a charge
+    #[arg(long, value_name = "D", default_value = "1s", value_parser = duration)]
+    pub delay: Duration,
 }
 
 /// Options of `bench orders`.

@@ -17,6 +17,7 @@ type Moment = OffsetDateTime;
 /// Connections to the databases of the shop.
 pub(super) struct Books {
     orders: Vec<PgConnection>,
+    payments: Vec<PgConnection>,
     all: Vec<PgConnection>,
 }
 
@@ -30,6 +31,13 @@ pub(super) struct Settled {
     pub(super) ended: Moment,
     /// When the bus had acknowledged that it is confirmed: certainly after the commit.
     pub(super) told: Moment,
+}
+
+/// How an order ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) confirmed: bool,
+    pub(super) at: Moment,
 }
 
 /// What makes a commit of this PostgreSQL durable.
@@ -46,16 +54,53 @@ pub struct Durability {
 impl Books {
     /// Of this shop.
     pub(super) async fn open(places: &Places) -> Result<Self> {
-        let (mut orders, mut all) = (Vec::new(), Vec::new());
+        let (mut orders, mut payments, mut all) = (Vec::new(), Vec::new(), Vec::new());
         for (context, urls) in &places.databases {
             for url in urls {
                 all.push(PgConnection::connect(url).await?);
-                if context == "order" {
-                    orders.push(PgConnection::connect(url).await?);
+                match context.as_str() {
+                    "order" => orders.push(PgConnection::connect(url).await?),
+                    "payment" => payments.push(PgConnection::connect(url).await?),
+                    _ => {}
                 }
             }
         }
-        Ok(Self { orders, all })
+        Ok(Self { orders, payments, all })
+    }
+
+    /// The orders that ended between these moments, and how.
+    pub(super) async fn ended(
+        &mut self,
+        from: Moment,
+        to: Moment,
+    ) -> Result<Vec<(OrderId, Ended)>> {
+        let query = "select order_id, state = 'confirmed', ended_at from orders
+             where ended_at >= $1 and ended_at < $2";
+        let mut ended = Vec::new();
+        for database in &mut self.orders {
+            let rows: Vec<(Uuid, bool, Moment)> = rows(database, query, (from, to)).await?;
+            ended.extend(
+                rows.into_iter()
+                    .map(|(id, confirmed, at)| (OrderId::from(id), Ended { confirmed, at })),
+            );
+        }
+        Ok(ended)
+    }
+
+    /// The orders whose charge was sent between these moments, and when.
+    pub(super) async fn charged(
+        &mut self,
+        from: Moment,
+        to: Moment,
+    ) -> Result<Vec<(OrderId, Moment)>> {
+        let query = "select order_id, called_at from payments
+             where capture_id is not null and called_at >= $1 and called_at < $2";
+        let mut charged = Vec::new();
+        for database in &mut self.payments {
+            let rows: Vec<(Uuid, Moment)> = rows(database, query, (from, to)).await?;
+            charged.extend(rows.into_iter().map(|(id, at)| (OrderId::from(id), at)));
+        }
+        Ok(charged)
     }
 
     /// How many orders are placed and not settled now.

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use clap::Parser as _;
 use e2e::shops;
-use load::orders::{Report, measure};
+use load::orders::{Report, Slow, measure, measure_slow};
 use operator::layout::Layout;
 use souk::cli::{Bench, Measured};
 use stores::Home;
@@ -13,9 +15,13 @@ struct Options {
     bench: Bench,
 }
 
+fn parsed(line: &str) -> Measured {
+    Options::try_parse_from(line.split(' ')).unwrap().bench.what
+}
+
 fn run() -> Report {
     let small = "bench orders --carts 900 --under-way 2 --duration 1s --yardstick 1s";
-    let Measured::Orders(options) = Options::try_parse_from(small.split(' ')).unwrap().bench.what;
+    let Measured::Orders(options) = parsed(small) else { panic!("{small}") };
     let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
     measure(&options, &Layout::at(&folder)).unwrap()
 }
@@ -54,4 +60,32 @@ async fn settled_orders_are_measured_against_the_same_servers_commits() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["full_load"]["settled"], report.full_load.settled);
     assert_eq!(json["under_way"], 2, "the setting is on the first level");
+}
+
+const SLOW_SHOP: &str = "slow-provider";
+
+/// Twice as many orders as two calls of 200 ms can pay for.
+fn run_slow() -> Slow {
+    let small = "bench provider --rate 20 --delay 200ms --duration 5s";
+    let Measured::Provider(options) = parsed(small) else { panic!("{small}") };
+    let folder = Home::find().unwrap().path().join("e2e").join(SLOW_SHOP).join("run");
+    measure_slow(&options, &Layout::at(&folder)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_a_slow_provider_orders_are_paid_in_time_or_not_charged() {
+    let calls = ("payment".into(), "SOUK_PSP_CONCURRENCY".into(), "2".into());
+    let shop = shops::open(SLOW_SHOP, |options| {
+        options.environment.push(calls);
+        options.checkout_deadline = Some(Duration::from_secs(5));
+    });
+    let shop = shop.await.unwrap();
+    let measured = tokio::task::spawn_blocking(run_slow).await;
+    if measured.is_err() {
+        shops::print_logs(&shop);
+    }
+    shops::close(SLOW_SHOP, shop).await.unwrap();
+    let slow = measured.unwrap();
+    assert!(slow.is_right(), "{slow}");
+    assert!(slow.confirmed > 0 && slow.confirmed < slow.accepted, "{slow}");
 }
