@@ -122,6 +122,8 @@ impl App {
                 self.resolve_soon(user.into(), id).await;
                 Ok(reply)
             }
+            // A database that is away or overloaded is not asked at once what became of it.
+            Err(error @ Error::Database(_)) => Err(error),
             Err(error) => {
                 self.resolve_soon(user.into(), id).await;
                 Err(error)
@@ -129,11 +131,13 @@ impl App {
         }
     }
 
-    /// What cannot be resolved at once is resolved later ([`Self::resolve_checkouts`]).
-    async fn resolve_soon(&self, cart: CartId, id: OrderId) {
-        if let Err(error) = self.resolve(cart, id).await {
+    /// What cannot be resolved at once is resolved later ([`Self::resolve_checkouts`]). Answers whether it was.
+    async fn resolve_soon(&self, cart: CartId, id: OrderId) -> bool {
+        let resolved = self.resolve(cart, id).await;
+        if let Err(error) = &resolved {
             tracing::warn!(%error, order_id = %id, "a checkout is resolved later");
         }
+        resolved.is_ok()
     }
 
     /// Tells cart what became of an order whose lines it has given away. One that is not written will
@@ -162,16 +166,25 @@ impl App {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-            match self.peers.unresolved_checkouts(UNRESOLVED_MAX).await {
-                Ok(checkouts) => {
-                    for (cart, id) in checkouts {
-                        self.resolve_soon(cart, id).await;
-                    }
-                }
-                Err(error) => tracing::debug!(%error, "unresolved checkouts have to wait"),
+            if let Err(error) = self.resolve_all(&stop).await {
+                tracing::debug!(%error, "unresolved checkouts have to wait");
             }
         }
         Ok(())
+    }
+
+    async fn resolve_all(&self, stop: &CancellationToken) -> Result<(), Error> {
+        loop {
+            let checkouts = self.peers.unresolved_checkouts(UNRESOLVED_MAX).await?;
+            let mut more = checkouts.len() == UNRESOLVED_MAX as usize;
+            for (cart, id) in checkouts {
+                // One whose database is away holds up no other, and has to wait for the next time.
+                more &= self.resolve_soon(cart, id).await;
+            }
+            if !more || stop.is_cancelled() {
+                return Ok(());
+            }
+        }
     }
 
     async fn kept(&self, user: UserId, checkout: &Checkout) -> Result<Option<Vec<u8>>, Error> {
