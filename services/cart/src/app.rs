@@ -74,7 +74,7 @@ impl App {
     }
 
     /// Takes every line out of the user's cart for an order, if the cart has this version. Again for
-    /// the same order: what it has got.
+    /// the same order: the same checkout.
     pub(crate) async fn begin_checkout(
         &self,
         user: UserId,

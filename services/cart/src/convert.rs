@@ -23,9 +23,9 @@ fn item(product: ProductId, quantity: i64) -> pb::Item {
     pb::Item { product_id: product.to_string(), quantity }
 }
 
-/// What an order has got.
+/// What an order may be written of.
 pub(crate) fn begun(checkout: &Checkout) -> pb::BeginCheckoutResponse {
-    let items = checkout.lines.iter().map(|(product, quantity)| item(*product, *quantity));
+    let items = checkout.unchanged().map(|(product, quantity)| item(product, quantity));
     pb::BeginCheckoutResponse { cart_version: checkout.cart_version, items: items.collect() }
 }
 

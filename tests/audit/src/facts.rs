@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kernel::{OrderId, ProductId, ReturnId};
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Everything that is judged.
@@ -83,8 +82,6 @@ pub struct Order {
 pub struct Basket {
     /// Who ordered.
     pub user: Uuid,
-    /// By the clock of the order's database.
-    pub placed_at: OffsetDateTime,
     /// It was cancelled, and not because the customer wanted that.
     pub unsold: bool,
     /// Product and pieces.

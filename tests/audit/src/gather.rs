@@ -130,22 +130,22 @@ async fn returns(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
     Ok(())
 }
 
-type BasketRow = (Uuid, Uuid, OffsetDateTime, bool, Vec<Uuid>, Vec<i64>);
+type BasketRow = (Uuid, Uuid, bool, Vec<Uuid>, Vec<i64>);
 
 async fn baskets(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
     let baskets: Vec<BasketRow> = rows(
         database,
-        "select order_id, user_id, placed_at,
+        "select order_id, user_id,
              coalesce(state = 'cancelled' and cancel_reason <> 'customer', false),
              array_agg(product_id order by line_no), array_agg(quantity order by line_no)
          from orders join order_lines using (shard, order_id)
          group by shard, order_id",
     )
     .await?;
-    for (id, user, placed_at, unsold, products, quantities) in baskets {
+    for (id, user, unsold, products, quantities) in baskets {
         let products = products.into_iter().map(ProductId::from);
         let lines = products.zip(quantities).collect();
-        facts.baskets.insert(id.into(), Basket { user, placed_at, unsold, lines });
+        facts.baskets.insert(id.into(), Basket { user, unsold, lines });
     }
     Ok(())
 }

@@ -156,12 +156,11 @@ fn hasty(facts: &Facts, calls: &[Call]) -> Vec<Hasty> {
 }
 
 impl Hasty {
-    /// Their orders, first to last.
-    fn orders<'a>(&self, facts: &'a Facts) -> Vec<(OrderId, &'a Basket)> {
+    /// Their orders, in the order in which they took the lines out of the cart: an id, which begins
+    /// with the time, is minted between looking into the cart and taking its lines.
+    fn orders<'a>(&self, facts: &'a Facts) -> impl Iterator<Item = (OrderId, &'a Basket)> {
         let mine = facts.baskets.iter().filter(|(_, basket)| basket.user == self.user);
-        let mut mine: Vec<_> = mine.map(|(id, basket)| (*id, basket)).collect();
-        mine.sort_by_key(|(_, basket)| basket.placed_at);
-        mine
+        mine.map(|(id, basket)| (*id, basket))
     }
 }
 
@@ -184,21 +183,20 @@ fn nothing_is_bought_twice(facts: &Facts, calls: &[Call]) -> Check {
     Check::of("nothing_is_bought_twice", "P31", things)
 }
 
-/// A product of which no order was sold is in the cart, once: whichever came last gave it back. (Of others nobody
-/// can tell from the records which order had the piece that was put in last.)
+/// A product whose last order was not sold is in the cart, once.
 fn unsold_goods_are_in_the_cart(facts: &Facts, calls: &[Call]) -> Check {
     let things = hasty(facts, calls).into_iter().flat_map(|hasty| {
-        let mut ordered = BTreeMap::<ProductId, bool>::new();
-        for (_, basket) in hasty.orders(facts) {
-            for (product, _) in &basket.lines {
-                *ordered.entry(*product).or_insert(true) &= basket.unsold;
-            }
+        let mut last = BTreeMap::new();
+        for (id, basket) in hasty.orders(facts) {
+            last.extend(basket.lines.iter().map(|(product, _)| (*product, (id, basket.unsold))));
         }
         let user = hasty.user;
-        ordered.into_iter().filter(|(_, unsold)| *unsold).map(move |(product, _)| {
+        last.into_iter().filter(|(_, (_, unsold))| *unsold).map(move |(product, (id, _))| {
             let there = facts.carts.get(&user).and_then(|cart| cart.get(&product)).copied();
             (there != Some(1)).then(|| {
-                format!("no order of {product} was sold, and the cart of {user} has {there:?}")
+                format!(
+                    "order {id} was not sold, and {product} is in the cart of {user}: {there:?}"
+                )
             })
         })
     });
@@ -209,7 +207,6 @@ fn unsold_goods_are_in_the_cart(facts: &Facts, calls: &[Call]) -> Check {
 mod tests {
     use super::*;
     use audit::Order;
-    use time::OffsetDateTime;
 
     fn order() -> OrderId {
         OrderId::mint()
@@ -305,13 +302,12 @@ mod tests {
         ];
         let found = |second: &[ProductId], end: State, cart: Option<i64>| {
             let mut facts = facts(&[(a, State::Confirmed, 0), (b, end, 0)]);
-            let basket = |second, products: &[ProductId], unsold| {
+            let basket = |products: &[ProductId], unsold| {
                 let lines = products.iter().map(|product| (*product, 1)).collect();
-                let placed_at = OffsetDateTime::UNIX_EPOCH + Duration::from_secs(second);
-                Basket { user, placed_at, unsold, lines }
+                Basket { user, unsold, lines }
             };
-            facts.baskets.insert(a, basket(1, &[cup], false));
-            facts.baskets.insert(b, basket(2, second, end == State::Cancelled));
+            facts.baskets.insert(a, basket(&[cup], false));
+            facts.baskets.insert(b, basket(second, end == State::Cancelled));
             facts.carts.entry(user).or_default().extend(cart.map(|pieces| (bowl, pieces)));
             broken(&facts, &calls, SOON)
         };

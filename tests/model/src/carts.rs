@@ -38,6 +38,8 @@ pub enum Mistake {
     AnyVersion,
     /// What was not sold goes back whatever the customer has done since.
     ChangesForgotten,
+    /// A checkout that was cut off is taken up with all that it has ever had.
+    TakesUpAll,
 }
 
 /// What a request has done so far.
@@ -84,6 +86,10 @@ pub struct Shop {
     pub given_up: BTreeMap<ProductId, i64>,
     /// Pieces whose checkout ended with a sale.
     pub sold: BTreeMap<ProductId, i64>,
+    /// Lines of checkouts on which the customer has decided anew.
+    decided_anew: BTreeSet<(OrderId, ProductId)>,
+    /// One of them was taken up all the same.
+    pub unwanted: bool,
     changes: usize,
 }
 
@@ -148,8 +154,11 @@ impl Shop {
         self.cart.version = version;
         let Touched::Product(product) = command.touches() else { return };
         for checkout in self.checkouts.values_mut() {
-            let has = checkout.lines.iter().any(|(line, _)| *line == product);
-            if has && bug != Some(Mistake::ChangesForgotten) {
+            if checkout.lines.iter().all(|(line, _)| *line != product) {
+                continue;
+            }
+            self.decided_anew.insert((checkout.order, product));
+            if bug != Some(Mistake::ChangesForgotten) {
                 checkout.changed.push(product);
             }
         }
@@ -175,8 +184,7 @@ impl Shop {
         let id = order(request);
         self.requests[request] = if seen.is_empty() {
             // An empty cart: whatever was cut off is taken up.
-            let cut_off = self.checkouts.values().find(|it| !self.orders.contains_key(&it.order));
-            cut_off.map_or(Request::Over, |it| Request::Begun(it.order, it.lines.clone()))
+            self.take_up(bug)
         } else if self.cart.version == version || bug == Some(Mistake::AnyVersion) {
             let taken = lines(&self.cart);
             if bug != Some(Mistake::LinesLeaveLater) && !taken.is_empty() {
@@ -189,6 +197,19 @@ impl Shop {
         } else {
             Request::Over // reads again: another request
         };
+    }
+
+    fn take_up(&mut self, bug: Option<Mistake>) -> Request {
+        let mut cut_off = self.checkouts.values().rev();
+        let cut_off = cut_off.find(|it| !self.orders.contains_key(&it.order));
+        let Some(checkout) = cut_off else { return Request::Over };
+        let lines: Vec<_> = match bug {
+            Some(Mistake::TakesUpAll) => checkout.lines.clone(),
+            _ => checkout.unchanged().collect(),
+        };
+        let id = checkout.order;
+        self.unwanted |= lines.iter().any(|(line, _)| self.decided_anew.contains(&(id, *line)));
+        if lines.is_empty() { Request::Over } else { Request::Begun(id, lines) }
     }
 
     fn write(&mut self, request: usize) {
@@ -211,13 +232,19 @@ impl Shop {
 
     fn tell(&mut self, id: OrderId, told: Told) {
         let Some(checkout) = self.checkouts.remove(&id) else { return };
-        if told == Told::Closed {
-            add(&mut self.sold, &checkout.lines);
-            return;
-        }
-        let anew = checkout.lines.iter().filter(|(line, _)| checkout.changed.contains(line));
+        let sold = match (told, self.orders.get(&id)) {
+            (Told::Closed, Some(order)) => order.lines.clone(),
+            _ => Vec::new(),
+        };
+        let anew = checkout
+            .lines
+            .iter()
+            .filter(|line| checkout.changed.contains(&line.0) && !sold.contains(line));
         add(&mut self.given_up, &anew.copied().collect::<Vec<_>>());
-        self.change(&checkout.give_back(), None);
+        add(&mut self.sold, &sold);
+        if told == Told::Returned {
+            self.change(&checkout.give_back(), None);
+        }
     }
 
     /// Of one product, what is in the cart, in checkouts, and in orders that may be or were sold.
@@ -352,8 +379,15 @@ impl Model for Carts {
             }),
             Property::always("an order has what left the cart for it", |_, shop: &Shop| {
                 shop.checkouts.values().all(|checkout| {
-                    shop.orders.get(&checkout.order).is_none_or(|it| it.lines == checkout.lines)
+                    let Some(order) = shop.orders.get(&checkout.order) else { return true };
+                    let left =
+                        |line| order.lines.contains(line) || checkout.changed.contains(&line.0);
+                    order.lines.iter().all(|line| checkout.lines.contains(line))
+                        && checkout.lines.iter().all(left)
                 })
+            }),
+            Property::always("what the customer took back is not taken up", |_, shop: &Shop| {
+                !shop.unwanted
             }),
         ]
     }

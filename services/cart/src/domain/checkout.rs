@@ -41,10 +41,17 @@ pub enum Touched {
 }
 
 impl Checkout {
-    /// Puts back what was not sold, but for the lines on which the user has decided anew.
+    /// The lines on which the user has not decided anew: only they may still be ordered, and only they
+    /// come back.
+    pub fn unchanged(&self) -> impl Iterator<Item = (ProductId, i64)> {
+        let lines = self.lines.iter().copied();
+        lines.filter(|(product, _)| !self.changed.contains(product))
+    }
+
+    /// Puts back what was not sold.
     pub fn give_back(&self) -> Command {
-        let untouched = self.lines.iter().filter(|(product, _)| !self.changed.contains(product));
-        let lines = untouched.map(|&(product, quantity)| Line { product, quantity, position: 0 });
+        let lines = self.unchanged();
+        let lines = lines.map(|(product, quantity)| Line { product, quantity, position: 0 });
         Command::TakeIn(lines.collect())
     }
 }

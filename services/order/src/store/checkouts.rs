@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Result, Row, home};
 use crate::domain::checkout::State;
 
-/// The first of these orders, all of one user, that was not written.
+/// The newest of these orders, all of one user, that was not written.
 pub(crate) async fn unplaced(
     pool: &Pool,
     user: UserId,
@@ -19,7 +19,7 @@ pub(crate) async fn unplaced(
         r#"select k.order_id as "order_id!" from unnest($2::uuid[]) k(order_id)
            where not exists (
                select from orders o where o.shard = $1 and o.order_id = k.order_id)
-           order by k.order_id limit 1"#,
+           order by k.order_id desc limit 1"#,
         home(user).column(),
         &ids
     )

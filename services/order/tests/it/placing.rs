@@ -103,7 +103,7 @@ async fn cut_off(shop: &Shop, customer: &Customer, key: &str) -> String {
     *shop.neighbours.answers_lost.lock().unwrap() = 1;
     let refused = shop.place(customer, key).await.unwrap_err();
     assert_eq!(refused.code(), Code::Internal);
-    shop.neighbours.cart(customer).checkout_order_ids[0].clone()
+    shop.neighbours.cart(customer).checkout_order_ids.pop().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -137,6 +137,24 @@ async fn a_checkout_that_was_cut_off_is_taken_up_by_the_next_one() {
         assert_eq!((&order.order_id, order.lines[0].quantity), (&cut_off, 2));
     }
     assert_eq!(shop.rows("orders"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_checkout_that_was_cut_off_is_taken_up_and_never_what_was_taken_back() {
+    let shop = Shop::open().await;
+    let customer = shop.customer(9, 1);
+    cut_off(&shop, &customer, "older").await;
+    shop.put(&customer, 3);
+    let newer = cut_off(&shop, &customer, "newer").await;
+    shop.put(&customer, 2);
+    let taken_back = cut_off(&shop, &customer, "taken-back").await;
+    shop.neighbours.checkouts.lock().unwrap().get_mut(&taken_back).unwrap().items.clear();
+    assert_eq!(reason(shop.place(&customer, "taken-back").await), "cart_empty");
+    let outcome = (taken_back, CheckoutOutcome::Returned);
+    assert_eq!(*shop.neighbours.outcomes.lock().unwrap(), [outcome]);
+    let order = shop.place(&customer, "newer").await.unwrap();
+    assert_eq!((&order.order_id, order.lines[0].quantity), (&newer, 3));
+    assert_eq!(shop.rows("orders"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

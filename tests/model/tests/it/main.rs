@@ -115,11 +115,12 @@ fn ten_thousand_random_interleavings_buy_nothing_twice() {
     assert!(orders > 5_000, "too few to say anything: {orders}");
 }
 
-const CART_MISTAKES: [(Mistake, &str); 4] = [
+const CART_MISTAKES: [(Mistake, &str); 5] = [
     (Mistake::LinesLeaveLater, "what was put in once is bought once at most"),
     (Mistake::NoFence, "what was put in once is bought once at most"),
     (Mistake::AnyVersion, "an order has what left the cart for it"),
     (Mistake::ChangesForgotten, "the customer's last word on a line stands"),
+    (Mistake::TakesUpAll, "what the customer took back is not taken up"),
 ];
 
 #[test]
