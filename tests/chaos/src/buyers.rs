@@ -169,6 +169,7 @@ impl Buyer {
         let goods = &self.goods;
         match self.habit {
             Habit::Hot => goods.hot.clone(),
+            Habit::Hasty => goods.many[self.rounds as usize % goods.many.len()].clone(),
             _ => goods.ordinary.choose(&mut self.random).unwrap_or(&goods.hot).clone(),
         }
     }

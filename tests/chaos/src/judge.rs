@@ -156,8 +156,8 @@ fn hasty(facts: &Facts, calls: &[Call]) -> Vec<Hasty> {
 }
 
 impl Hasty {
-    /// Their orders, in the order in which they took the lines out of the cart: an id, which begins
-    /// with the time, is minted between looking into the cart and taking its lines.
+    /// Their orders, in the order in which they took the lines out of the cart: an id is minted between
+    /// looking into the cart and taking its lines, and begins with the time of this one machine.
     fn orders<'a>(&self, facts: &'a Facts) -> impl Iterator<Item = (OrderId, &'a Basket)> {
         let mine = facts.baskets.iter().filter(|(_, basket)| basket.user == self.user);
         mine.map(|(id, basket)| (*id, basket))
@@ -183,20 +183,23 @@ fn nothing_is_bought_twice(facts: &Facts, calls: &[Call]) -> Check {
     Check::of("nothing_is_bought_twice", "P31", things)
 }
 
-/// A product whose last order was not sold is in the cart, once.
+/// Of the products of which something was not sold: if it was the last order, there is a piece in the
+/// cart. (After an earlier one it was in the cart again, or put in anew, or it would not have been ordered.)
 fn unsold_goods_are_in_the_cart(facts: &Facts, calls: &[Call]) -> Check {
     let things = hasty(facts, calls).into_iter().flat_map(|hasty| {
-        let mut last = BTreeMap::new();
+        let mut ends = BTreeMap::<ProductId, Vec<(OrderId, bool)>>::new();
         for (id, basket) in hasty.orders(facts) {
-            last.extend(basket.lines.iter().map(|(product, _)| (*product, (id, basket.unsold))));
+            for (product, _) in &basket.lines {
+                ends.entry(*product).or_default().push((id, basket.unsold));
+            }
         }
+        ends.retain(|_, ends| ends.iter().any(|(_, unsold)| *unsold));
         let user = hasty.user;
-        last.into_iter().filter(|(_, (_, unsold))| *unsold).map(move |(product, (id, _))| {
+        ends.into_iter().map(move |(product, ends)| {
+            let (id, _) = ends.last().filter(|(_, unsold)| *unsold)?;
             let there = facts.carts.get(&user).and_then(|cart| cart.get(&product)).copied();
             (there != Some(1)).then(|| {
-                format!(
-                    "order {id} was not sold, and {product} is in the cart of {user}: {there:?}"
-                )
+                format!("{id} was not sold, and {product} is in the cart of {user}: {there:?}")
             })
         })
     });

@@ -18,6 +18,8 @@ const ORDINARY: i64 = 12;
 const PLENTY: i64 = 1_000_000;
 /// Everybody does.
 const FEW: i64 = 40;
+/// So many that nobody puts one in more than a few times.
+const MANY: i64 = 30;
 
 /// What can be bought.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Goods {
     pub(crate) ordinary: Vec<Product>,
     /// Of which there are few, and which many want.
     pub(crate) hot: Product,
+    /// What the hasty put in, one after the other.
+    pub(crate) many: Vec<Product>,
 }
 
 #[derive(Deserialize)]
@@ -33,17 +37,24 @@ struct Added {
     product_id: String,
 }
 
-/// Brings the products. `minutes` of a run want so many times the few.
+/// Brings the products. `minutes` of a run want so many times the few, and the many.
 pub(crate) async fn goods(shop: &Shop, minutes: u32) -> Result<Goods> {
     let api = api(shop)?;
     let token = api.sign_in(STAFF_EMAIL, &shop.staff_password()?).await.context("staff")?;
-    let mut ordinary = Vec::new();
-    for number in 0..ORDINARY {
-        ordinary
-            .push(product(&api, &token, &format!("PLAIN-{number}"), 100 + number, PLENTY).await?);
+    let minutes = i64::from(minutes);
+    let ordinary = products(&api, &token, "PLAIN", ORDINARY).await?;
+    let many = products(&api, &token, "SMALL", MANY * minutes).await?;
+    let hot = product(&api, &token, "HOT", 999, FEW * minutes).await?;
+    Ok(Goods { ordinary, hot, many })
+}
+
+async fn products(api: &Api, token: &str, name: &str, count: i64) -> Result<Vec<Product>> {
+    let mut products = Vec::new();
+    for number in 0..count {
+        let (sku, price) = (format!("{name}-{number}"), 100 + number);
+        products.push(product(api, token, &sku, price, PLENTY).await?);
     }
-    let hot = product(&api, &token, "HOT", 999, FEW * i64::from(minutes)).await?;
-    Ok(Goods { ordinary, hot })
+    Ok(products)
 }
 
 async fn product(api: &Api, token: &str, sku: &str, price: i64, stock: i64) -> Result<Product> {
