@@ -350,6 +350,7 @@ mod tests {
             (vec!["chaos", "--minutes", "0"], "'0' for '--minutes <M>'"),
             (vec!["chaos", "--faults", "kill,flood"], "'flood' for '--faults <LIST>'"),
             (vec!["bench", "carts"], "'carts'"),
+            (vec!["bench", "provider", "--delay", "2s"], "less than 2s"),
             (vec!["bench", "orders", "--carts", "3"], "'3' for '--carts <N>'"),
             (vec!["bench", "orders", "--duration", "5"], "such as 500ms"),
             (vec!["chaos", "--faults", "kill,nats-leader"], "nats-leader needs --nats 3"),

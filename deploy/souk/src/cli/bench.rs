@@ -42,8 +42,8 @@ pub struct Provider {
     /// How long customers check out
     #[arg(long, value_name = "D", default_value = "1m", value_parser = duration)]
     pub duration: Duration,
-    /// How long the provider takes for a charge
-    #[arg(long, value_name = "D", default_value = "1s", value_parser = duration)]
+    /// How long the provider takes for a charge, less than the 2s that payment waits for an answer
+    #[arg(long, value_name = "D", default_value = "1s", value_parser = delay)]
     pub delay: Duration,
 }
 
@@ -65,4 +65,13 @@ pub struct Orders {
     /// Folder for report.txt and report.json [default: a new one in .souk/bench]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// A provider that never answers in time leaves every payment open for ever.
+fn delay(text: &str) -> Result<Duration, String> {
+    const ANSWER_MAX: Duration = Duration::from_secs(2);
+    match duration(text)? {
+        short if short < ANSWER_MAX => Ok(short),
+        _ => Err("expected less than 2s: payment waits no longer for an answer".to_owned()),
+    }
 }
