@@ -1,16 +1,18 @@
-//! PostgreSQL as every context uses it: pools that cannot be poisoned, one unit of work per
-//! effect, logical shards over one or many databases, and migrations that several copies may
+//! PostgreSQL as every context uses it: reads and transactions that cannot leave a connection in the middle of
+//! something, logical shards over one or many databases, and migrations that several copies may
 //! start at once.
 
+mod access;
 mod config;
-mod connections;
+mod database;
 mod error;
+mod metrics;
 mod migrate;
 mod pool;
 mod tx;
 
+pub use access::{Freshness, Position};
 pub use config::Options;
-pub use connections::{Lent, Pool};
+pub use database::{ConnectError, Database, SOLE};
 pub use error::{constraint, is_transient};
-pub use pool::{ConnectError, Database};
 pub use tx::Tx;

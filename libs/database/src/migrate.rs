@@ -23,9 +23,9 @@ impl Database {
     /// (a copy that is not replaced yet, or a rollback) runs against it.
     pub async fn migrate(&self, mut migrator: Migrator) -> anyhow::Result<()> {
         migrator.set_locking(false); // ours is below
-        for (index, pool) in self.pools().iter().enumerate() {
+        for (index, session) in self.sessions().enumerate() {
             // Of its own: a pool gives up sooner than a start may, on a machine that starts everything.
-            let mut connection = PgConnection::connect_with(pool.session()).await?;
+            let mut connection = PgConnection::connect_with(session).await?;
             let done = locked(&mut connection, &mut migrator).await;
             done.with_context(|| format!("migrating database {index}"))?;
             connection.close().await?; // the session ends, and with it the lock

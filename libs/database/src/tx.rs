@@ -4,23 +4,40 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crash::Point;
-use sqlx::PgConnection;
+use sqlx::{Error, PgConnection};
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
-use crate::Lent;
+use crate::access::late;
+use crate::is_transient;
+use crate::pool::Lent;
 
-/// A transaction on one database. Dropped without [`Tx::commit`], it rolls back.
-/// Only [`crate::Database::begin`] makes one, and only inside a unit of work.
+/// A transaction on one database, as [`crate::Database::transaction`] lends it.
 pub struct Tx {
     lent: Lent,
     database: usize,
     wake: Option<Arc<Notify>>,
-    after_commit: Option<Box<dyn FnOnce() + Send>>,
+    after_commit: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 impl Tx {
-    pub(crate) fn new(lent: Lent, database: usize) -> Self {
-        Self { lent, database, wake: None, after_commit: None }
+    /// A connection that was lost while nobody used it is no error: nothing had begun on it, and another
+    /// takes its place.
+    pub(crate) async fn begin(
+        mut lent: Lent,
+        database: usize,
+        until: Instant,
+    ) -> Result<Self, Error> {
+        loop {
+            let begin = sqlx::raw_sql("begin").execute(&mut *lent);
+            match timeout_at(until, begin).await.map_err(|_| late())? {
+                Ok(_) => return Ok(Self { lent, database, wake: None, after_commit: Vec::new() }),
+                Err(error) if lent.was_used() && is_transient(&error) => {
+                    lent = lent.replace(until).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Which of the context's databases this is: an index into its URLs.
@@ -36,22 +53,26 @@ impl Tx {
     /// Does something once the transaction has been committed, and drops it if it never is. A
     /// process that dies in between does not do it.
     pub fn after_commit(&mut self, act: impl FnOnce() + Send + 'static) {
-        self.after_commit = Some(Box::new(act));
+        self.after_commit.push(Box::new(act));
     }
 
     /// Makes it durable. After an error the outcome is unknown.
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+    pub(crate) async fn commit(mut self, until: Instant) -> Result<(), Error> {
         crash::point(Point::CommitBefore);
-        sqlx::raw_sql("commit").execute(&mut *self.lent).await?;
+        let commit = sqlx::raw_sql("commit").execute(&mut *self.lent);
+        timeout_at(until, commit).await.unwrap_or_else(|_| Err(late()))?;
         crash::point(Point::CommitAfter);
         self.lent.release();
         if let Some(waiter) = self.wake {
             waiter.notify_one();
         }
-        if let Some(act) = self.after_commit {
-            act();
-        }
+        self.after_commit.into_iter().for_each(|act| act());
         Ok(())
+    }
+
+    /// Takes everything back; nobody waits for it.
+    pub(crate) fn roll_back(self) {
+        self.lent.mend();
     }
 }
 

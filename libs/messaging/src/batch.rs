@@ -1,11 +1,14 @@
 //! One batch of events becomes one transaction: inbox, effect and outgoing events together.
 //! That single fsync per batch is where the throughput comes from.
 
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use database::{Database, Tx, is_transient};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use kernel::Shard;
 use thiserror::Error;
 
 use crate::{Delivered, store};
@@ -69,78 +72,83 @@ pub(crate) enum Outcome {
 
 /// The handler with the name under which the inbox knows it.
 pub(crate) struct Processor<'a> {
-    pub consumer: &'a str,
+    pub consumer: &'a Arc<str>,
     pub database: &'a Database,
-    pub handler: &'a dyn Handler,
+    pub handler: &'a Arc<dyn Handler>,
 }
 
 impl Processor<'_> {
-    /// Applies events that all live in one database. A batch that fails is split until the
-    /// culprit stands alone, so that one bad event never holds up the others.
+    /// Applies a part of a batch whose events all live in the database of `home`. One that fails is split
+    /// until the culprit stands alone, so that one bad event never holds up the others.
     pub fn process<'a>(
         &'a self,
-        database: usize,
-        events: &'a [Delivered],
+        home: Shard,
+        batch: &'a Arc<[Delivered]>,
+        part: Range<usize>,
     ) -> BoxFuture<'a, Vec<Outcome>> {
         Box::pin(async move {
+            let events = &batch[part.clone()];
             if events.is_empty() {
                 return Vec::new();
             }
-            let attempt = AssertUnwindSafe(self.apply(database, events)).catch_unwind().await;
-            let error = match attempt {
+            let attempt = self.apply(home, Arc::clone(batch), part.clone());
+            let error = match AssertUnwindSafe(attempt).catch_unwind().await {
                 Ok(Ok(())) => return vec![Outcome::Done; events.len()],
                 Ok(Err(HandlerError::Transient(error))) => {
-                    tracing::warn!(consumer = self.consumer, error = format!("{error:#}"), "later");
+                    let consumer = &**self.consumer;
+                    tracing::warn!(consumer, error = format!("{error:#}"), "later");
                     return vec![Outcome::Again; events.len()];
                 }
                 Ok(Err(HandlerError::Poison(error))) => error,
                 Err(_) => "the handler panicked".to_owned(),
             };
             if let [culprit] = events {
-                return vec![self.failed(database, culprit, &error).await];
+                return vec![self.failed(home, culprit, &error).await];
             }
-            let (left, right) = events.split_at(events.len() / 2);
-            let mut outcomes = self.process(database, left).await;
-            outcomes.extend(self.process(database, right).await);
+            let middle = part.start + part.len() / 2;
+            let mut outcomes = self.process(home, batch, part.start..middle).await;
+            outcomes.extend(self.process(home, batch, middle..part.end).await);
             outcomes
         })
     }
 
-    async fn apply(&self, database: usize, events: &[Delivered]) -> Result<(), HandlerError> {
-        let mut tx = self.database.begin_at(database).await?;
-        let mut sorted: Vec<&Delivered> = events.iter().collect();
-        sorted.sort_unstable_by_key(|event| event.event_id);
-        sorted.dedup_by_key(|event| event.event_id);
-        let mut fresh = store::claim(&mut tx, self.consumer, &sorted).await?;
-        if fresh.is_empty() {
-            return Ok(());
+    async fn apply(
+        &self,
+        home: Shard,
+        batch: Arc<[Delivered]>,
+        part: Range<usize>,
+    ) -> Result<(), HandlerError> {
+        let (consumer, handler) = (Arc::clone(self.consumer), Arc::clone(self.handler));
+        let applied = self.database.transaction(home, move |tx| {
+            let apply = async move {
+                let fresh = fresh(tx, &consumer, &batch[part]).await?;
+                if !fresh.is_empty() {
+                    handler.handle(tx, &fresh).await?;
+                }
+                Ok::<_, HandlerError>(fresh)
+            };
+            apply.boxed()
+        });
+        let applied = applied.await?;
+        if !applied.is_empty() {
+            self.handler.committed(&applied);
         }
-        fresh.sort_unstable();
-        let mut seen = vec![false; fresh.len()];
-        let events: Vec<Delivered> = events
-            .iter()
-            .filter(|event| match fresh.binary_search(&event.event_id) {
-                Ok(at) => !std::mem::replace(&mut seen[at], true),
-                Err(_) => false,
-            })
-            .cloned()
-            .collect();
-        self.handler.handle(&mut tx, &events).await?;
-        tx.commit().await?;
-        self.handler.committed(&events);
         Ok(())
     }
 
-    async fn failed(&self, database: usize, event: &Delivered, error: &str) -> Outcome {
-        let pool = &self.database.pools()[database];
-        let counted = store::count_failure(pool, self.consumer, event, error).await;
-        let (consumer, id) = (self.consumer, event.event_id);
+    async fn failed(&self, home: Shard, event: &Delivered, error: &str) -> Outcome {
+        let (consumer, told, reason) = (Arc::clone(self.consumer), event.clone(), error.to_owned());
+        let count = self.database.write(home, move |db| {
+            async move { store::count_failure(db, &consumer, &told, &reason).await }.boxed()
+        });
+        let counted = count.await;
+        let (consumer, id) = (&**self.consumer, event.event_id);
         match counted {
             Ok(tries) if tries < TRIES => {
                 tracing::warn!(consumer, %id, kind = event.kind, tries, error, "event failed");
                 Outcome::Again
             }
-            Ok(tries) => match self.park(database, event, tries, error).await {
+            Ok(tries) => match self.park(home, event.clone(), tries, error).await {
                 Ok(()) => {
                     tracing::error!(consumer, %id, kind = event.kind, tries, error, "event parked");
                     crate::metrics::parked(consumer);
@@ -152,15 +160,37 @@ impl Processor<'_> {
         }
     }
 
-    async fn park(
+    /// Gives up on an event.
+    pub async fn park(
         &self,
-        database: usize,
-        event: &Delivered,
+        home: Shard,
+        event: Delivered,
         tries: i32,
         error: &str,
     ) -> Result<(), sqlx::Error> {
-        let mut tx = self.database.begin_at(database).await?;
-        store::park(&mut tx, self.consumer, event, tries, error).await?;
-        tx.commit().await
+        let (consumer, error) = (Arc::clone(self.consumer), error.to_owned());
+        let park = self.database.transaction(home, move |tx| {
+            async move { store::park(tx, &consumer, &event, tries, &error).await }.boxed()
+        });
+        park.await
     }
+}
+
+/// Claims the events that the consumer has not seen yet: those, in their order.
+async fn fresh(
+    tx: &mut Tx,
+    consumer: &str,
+    events: &[Delivered],
+) -> Result<Vec<Delivered>, sqlx::Error> {
+    let mut sorted: Vec<&Delivered> = events.iter().collect();
+    sorted.sort_unstable_by_key(|event| event.event_id);
+    sorted.dedup_by_key(|event| event.event_id);
+    let mut claimed = store::claim(tx, consumer, &sorted).await?;
+    claimed.sort_unstable();
+    let mut seen = vec![false; claimed.len()];
+    let is_fresh = |event: &&Delivered| match claimed.binary_search(&event.event_id) {
+        Ok(at) => !std::mem::replace(&mut seen[at], true),
+        Err(_) => false,
+    };
+    Ok(events.iter().filter(is_fresh).cloned().collect())
 }

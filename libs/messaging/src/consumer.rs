@@ -1,12 +1,15 @@
 //! Pulls batches from a stream and acknowledges what was committed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use crash::Point;
-use database::Database;
+use database::{Database, Freshness};
+use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
+use kernel::Shard;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
@@ -50,17 +53,17 @@ impl<H: Handler> Consumer<H> {
         database: Database,
         stop: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
-        let name = format!("{}-from-{}", self.context, self.source);
+        let name = format!("{}-from-{}", self.context, self.source).into();
         let worker =
-            Worker { name, source: self.source, handler: Box::new(self.handler), bus, database };
+            Worker { name, source: self.source, handler: Arc::new(self.handler), bus, database };
         Box::pin(worker.run(stop))
     }
 }
 
 struct Worker {
-    name: String,
+    name: Arc<str>,
     source: &'static str,
-    handler: Box<dyn Handler>,
+    handler: Arc<dyn Handler>,
     bus: Bus,
     database: Database,
 }
@@ -75,7 +78,7 @@ impl Worker {
     async fn consume_for_ever(&self, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             if let Err(error) = self.consume(stop).await {
-                let consumer = &self.name;
+                let consumer = &*self.name;
                 tracing::warn!(consumer, error = format!("{error:#}"), "consuming again");
                 let _stopped = timeout(RECONNECT, stop.cancelled()).await;
             }
@@ -85,20 +88,24 @@ impl Worker {
     /// Tries dead letters again that somebody has asked for.
     async fn redrive_for_ever(&self, stop: &CancellationToken) {
         while timeout(LETTERS, stop.cancelled()).await.is_err() {
-            for index in 0..self.database.pools().len() {
-                if let Err(error) = self.redrive(index).await {
-                    tracing::warn!(consumer = self.name, %error, "letters: will try again");
+            for home in self.database.homes() {
+                if let Err(error) = self.redrive(home).await {
+                    tracing::warn!(consumer = &*self.name, %error, "letters: will try again");
                 }
             }
         }
     }
 
-    async fn redrive(&self, database: usize) -> Result<(), sqlx::Error> {
-        let pool = &self.database.pools()[database];
+    async fn redrive(&self, home: Shard) -> Result<(), sqlx::Error> {
         let known = known_kinds();
         let wanted: Vec<_> = known.iter().copied().filter(|it| self.handler.wants(it)).collect();
-        let limit = BATCH_EVENTS as i64;
-        let letters = store::redriven(pool, &self.name, &wanted, (&known, STRANGER), limit).await?;
+        let name = Arc::clone(&self.name);
+        let letters = self.database.read(home, Freshness::Primary, move |db| {
+            let limit = BATCH_EVENTS as i64;
+            async move { store::redriven(db, &name, &wanted, (&known, STRANGER), limit).await }
+                .boxed()
+        });
+        let letters = letters.await?;
         if letters.is_empty() {
             return Ok(());
         }
@@ -109,10 +116,14 @@ impl Worker {
         let mut done: Vec<_> = unwanted.iter().map(told).collect();
         let tried: Vec<_> = letters.iter().map(told).collect();
         let events = letters.into_iter().map(Delivered::from).collect();
-        let outcomes = self.processed(database, events).await;
+        let outcomes = self.processed(home, events).await;
         let dealt_with = tried.into_iter().zip(outcomes);
         done.extend(dealt_with.filter(|(_, done)| *done == Outcome::Done).map(|(it, _)| it));
-        store::forget_redriven(pool, &self.name, &done).await
+        let name = Arc::clone(&self.name);
+        let forget = self.database.write(home, move |db| {
+            async move { store::forget_redriven(db, &name, &done).await }.boxed()
+        });
+        forget.await
     }
 
     /// Pulls until something is wrong with the consumer. When nothing has come for a while it looks
@@ -150,7 +161,7 @@ impl Worker {
     async fn durable(&self) -> anyhow::Result<PullConsumer> {
         let stream = self.bus.stream(self.source).await?;
         let config = pull::Config {
-            durable_name: Some(self.name.clone()),
+            durable_name: Some(self.name.to_string()),
             // One wildcard: nats-server 2.9 ignores all but one of several filters.
             filter_subject: format!("souk.{}.v1.>", self.source),
             deliver_policy: DeliverPolicy::All,
@@ -201,13 +212,13 @@ impl Worker {
 
     async fn process(&self, messages: Vec<Message>) {
         metrics::delivered(&self.name, &messages);
-        let mut groups: Vec<Group> =
-            self.database.pools().iter().map(|_| Group::default()).collect();
+        let mut groups: Vec<(Shard, Group)> =
+            self.database.homes().map(|home| (home, Group::default())).collect();
         let (mut done, mut strangers) = (Vec::new(), Vec::new());
         for message in messages {
             match delivered(&message) {
                 Ok(event) if self.handler.wants(&event.kind) => {
-                    groups[self.database.index_of(event.shard())].push(event, message);
+                    groups[self.database.index_of(event.shard())].1.push(event, message);
                 }
                 Ok(event) if event.is_known() => done.push(message),
                 Ok(event) => strangers.push((message, event, STRANGER.to_owned())),
@@ -218,18 +229,18 @@ impl Worker {
             }
         }
         acknowledge(done, AckKind::Ack).await;
-        let applied = groups.into_iter().enumerate().map(|(at, group)| self.apply(at, group));
+        let applied = groups.into_iter().map(|(home, group)| self.apply(home, group));
         join_all(applied).await;
         for (message, event, reason) in strangers {
             self.park(message, event, &reason).await; // they hold up nobody
         }
     }
 
-    async fn apply(&self, database: usize, group: Group) {
+    async fn apply(&self, home: Shard, group: Group) {
         if group.events.is_empty() {
             return;
         }
-        let outcomes = self.processed(database, group.events).await;
+        let outcomes = self.processed(home, group.events).await;
         let (mut done, mut again) = (Vec::new(), Vec::new());
         for (message, outcome) in group.messages.into_iter().zip(outcomes) {
             match outcome {
@@ -243,24 +254,22 @@ impl Worker {
         acknowledge(again, AckKind::Nak(Some(AGAIN))).await;
     }
 
-    async fn processed(&self, database: usize, events: Vec<Delivered>) -> Vec<Outcome> {
-        let batch = info_span!("consume", consumer = self.name, events = events.len());
-        let events = trace(&batch, &self.name, events); // the spans end with the commit
-        let processor =
-            Processor { consumer: &self.name, database: &self.database, handler: &*self.handler };
+    async fn processed(&self, home: Shard, events: Vec<Delivered>) -> Vec<Outcome> {
+        let batch = info_span!("consume", consumer = &*self.name, events = events.len());
+        // The spans end with the commit.
+        let events: Arc<[Delivered]> = trace(&batch, &self.name, events).into();
         metrics::batch(&self.name, events.len());
-        processor.process(database, &events).instrument(batch).await
+        self.processor().process(home, &events, 0..events.len()).instrument(batch).await
+    }
+
+    fn processor(&self) -> Processor<'_> {
+        Processor { consumer: &self.name, database: &self.database, handler: &self.handler }
     }
 
     async fn park(&self, message: Message, event: Delivered, reason: &str) {
-        let parked = async {
-            let mut tx = self.database.begin(event.shard()).await?;
-            store::park(&mut tx, &self.name, &event, 1, reason).await?;
-            tx.commit().await
-        };
-        match parked.await {
+        match self.processor().park(event.shard(), event.clone(), 1, reason).await {
             Ok(()) => {
-                let (consumer, kind) = (&self.name, &event.kind);
+                let (consumer, kind) = (&*self.name, &event.kind);
                 tracing::error!(consumer, kind, subject = event.subject, reason, "parked");
                 metrics::parked(&self.name);
                 acknowledge(vec![message], AckKind::Ack).await;

@@ -5,7 +5,8 @@
 //! the bus, so that an event older than the stream can still be handled; a letter is deleted when
 //! it has had its effect, and is a dead letter again when it fails again.
 
-use database::Database;
+use database::{Database, Freshness};
+use futures_util::FutureExt as _;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -50,8 +51,10 @@ pub struct Letter {
 /// When a database does not answer.
 pub async fn list(database: &Database, event: Option<Uuid>) -> Result<Vec<Letter>, sqlx::Error> {
     let mut letters = Vec::new();
-    for pool in database.pools() {
-        letters.extend(store::letters(pool, event, LIST_MAX).await?);
+    for home in database.homes() {
+        let read = database
+            .read(home, Freshness::Primary, move |db| store::letters(db, event, LIST_MAX).boxed());
+        letters.extend(read.await?);
     }
     letters.sort_by_key(|letter| std::cmp::Reverse(letter.parked_at));
     letters.truncate(LIST_MAX as usize);
@@ -64,12 +67,12 @@ pub async fn list(database: &Database, event: Option<Uuid>) -> Result<Vec<Letter
 /// # Errors
 /// When a database does not answer; the letters of the others are redriven.
 pub async fn redrive(database: &Database, event: Option<Uuid>) -> Result<u64, sqlx::Error> {
-    let kinds = known_kinds();
     let mut redriven = 0;
-    for index in 0..database.pools().len() {
-        let mut tx = database.begin_at(index).await?;
-        redriven += store::redrive(&mut tx, event, &kinds).await?;
-        tx.commit().await?;
+    for home in database.homes() {
+        let redrive = database.transaction(home, move |tx| {
+            async move { store::redrive(tx, event, &known_kinds()).await }.boxed()
+        });
+        redriven += redrive.await?;
     }
     Ok(redriven)
 }

@@ -5,8 +5,7 @@ use std::sync::LazyLock;
 use async_nats::jetstream::Message;
 use telemetry::metrics::prometheus::{Histogram, HistogramVec, IntCounterVec, IntGaugeVec};
 use telemetry::metrics::{counter_vec, gauge_vec, histogram_vec, histogram_vec_with};
-
-use crate::event::Stored;
+use time::OffsetDateTime;
 
 static DEPTH: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     gauge_vec("souk_outbox_events", "Events that are not published yet", &["context", "database"])
@@ -49,10 +48,10 @@ pub(crate) fn letters(context: &str, database: usize, parked: i64) {
     LETTERS.with_label_values(&[context, &database.to_string()]).set(parked);
 }
 
-pub(crate) fn published<'a>(context: &str, events: impl Iterator<Item = &'a Stored>) {
+pub(crate) fn published(context: &str, times: impl Iterator<Item = OffsetDateTime>) {
     let lag: Histogram = PUBLISH_LAG.with_label_values(&[context]);
     let now = kernel::clock::now();
-    events.for_each(|event| lag.observe((now - event.occurred_at).as_seconds_f64().max(0.0)));
+    times.for_each(|at| lag.observe((now - at).as_seconds_f64().max(0.0)));
 }
 
 /// A consumer begins: what it counts is there from the start, or the first of a kind would be no

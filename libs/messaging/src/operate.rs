@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::num::NonZeroU32;
 
 use clap::{Args, Subcommand};
 use database::Database;
@@ -70,17 +69,13 @@ fn time(text: &str) -> Result<OffsetDateTime, String> {
         .map_err(|_| "not a time as RFC 3339 has it, for example 2026-01-31T12:00:00Z".into())
 }
 
-/// For a connection: an operator comes when there is trouble, and has more time than a request.
-const PATIENCE_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(14_999);
-
 /// The verb as a process of the context does it: in its databases, answered on standard output.
 ///
 /// # Errors
 /// As [`Verb::run`], and when a database cannot be reached.
 pub async fn operate(context: &str, options: database::Options, verb: Verb) -> anyhow::Result<()> {
-    let patient = options.database_acquire_ms.max(PATIENCE_MS);
-    let options = database::Options { database_acquire_ms: patient, ..options };
-    let database = Database::connect(&options, &format!("{context} operator")).await?;
+    let name = format!("{context} operator");
+    let database = Database::connect_patiently(&options, &name).await?;
     let said = verb.run(context, &database).await?;
     database.close().await;
     std::io::stdout().write_all(said.as_bytes())?;

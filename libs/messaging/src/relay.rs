@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crash::Point;
-use database::{Database, Pool};
+use database::{Database, Freshness};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
-use kernel::EventId;
+use kernel::{EventId, Shard};
+use sqlx::PgConnection;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -60,8 +61,8 @@ impl Relay {
     /// Relays until asked to stop, then sends what is left (bounded) and gives up its leases.
     pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            let databases = 0..self.database.pools().len();
-            join_all(databases.map(|index| One::new(&self, index).run(stop.clone()))).await;
+            let databases = self.database.homes().enumerate();
+            join_all(databases.map(|at| One::new(&self, at).run(stop.clone()))).await;
             Ok(())
         })
     }
@@ -73,7 +74,9 @@ struct One {
     bus: Bus,
     woken: Arc<Notify>,
     index: usize,
-    pool: Pool,
+    /// A shard of its database.
+    home: Shard,
+    database: Database,
     holder: Uuid,
     held_until: Instant,
     starting: bool,
@@ -87,13 +90,14 @@ struct One {
 }
 
 impl One {
-    fn new(relay: &Relay, index: usize) -> Self {
+    fn new(relay: &Relay, (index, home): (usize, Shard)) -> Self {
         Self {
             context: relay.context,
             bus: relay.bus.clone(),
             woken: Arc::clone(relay.outbox.wake(index)),
             index,
-            pool: relay.database.pools()[index].clone(),
+            home,
+            database: relay.database.clone(),
             holder: EventId::mint().uuid(),
             held_until: Instant::now(),
             starting: true,
@@ -120,7 +124,10 @@ impl One {
                     note(self.check_and_sweep(holds).await);
                 }
                 _ = upkeep.tick() => {
-                    note(store::upkeep(&self.pool, OUTBOX_DAYS, INBOX_DAYS).await);
+                    let upkeep = self.database.transaction(self.home, |tx| {
+                        store::upkeep(tx, OUTBOX_DAYS, INBOX_DAYS).boxed()
+                    });
+                    note(upkeep.await);
                 }
                 Some(()) = pokes.next() => {
                     while pokes.next().now_or_never().flatten().is_some() {} // one look answers all
@@ -134,7 +141,8 @@ impl One {
         }
         if self.held_until > Instant::now() {
             note(timeout(ACK_TIMEOUT, self.drain(self.floor)).await.unwrap_or(Ok(())));
-            note(store::drop_lease(&self.pool, self.holder).await);
+            let holder = self.holder;
+            note(self.write(move |db| store::drop_lease(db, holder).boxed()).await);
         }
     }
 
@@ -169,8 +177,10 @@ impl One {
         if self.held_until > now + LEASE / 2 {
             return Ok(true);
         }
-        let (seconds, seize) = (LEASE.as_secs_f64(), self.starting);
-        let held = store::hold_lease(&self.pool, self.holder, seconds, seize).await?;
+        let (holder, seize) = (self.holder, self.starting);
+        let hold =
+            self.write(move |db| store::hold_lease(db, holder, LEASE.as_secs_f64(), seize).boxed());
+        let held = hold.await?;
         self.starting = false;
         if held {
             self.held_until = now + LEASE;
@@ -203,8 +213,10 @@ impl One {
 
     /// In every copy, and first of all: what waits is to be seen above all while nothing can be sent.
     async fn measure(&self) -> Result<(), sqlx::Error> {
-        metrics::outbox(self.context, self.index, store::depth(&self.pool).await?);
-        metrics::letters(self.context, self.index, store::parked(&self.pool).await?);
+        let depth = self.read(|db| store::depth(db).boxed()).await?;
+        metrics::outbox(self.context, self.index, depth);
+        let parked = self.read(|db| store::parked(db).boxed()).await?;
+        metrics::letters(self.context, self.index, parked);
         Ok(())
     }
 
@@ -223,7 +235,7 @@ impl One {
         if self.checked != Some(connection) {
             self.check_identity().await?;
         }
-        let events = store::unpublished(&self.pool, floor, BATCH).await?;
+        let events = self.read(move |db| store::unpublished(db, floor, BATCH).boxed()).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
         crash::point(Point::RelayFetched);
         let mut sends = Vec::with_capacity(events.len());
@@ -240,7 +252,7 @@ impl One {
             match ack {
                 // Later events of an aggregate go again after the one that failed.
                 Ok(_) if held_back.contains(&event.aggregate_id) => {}
-                Ok(sequence) => acknowledged.push(Acknowledged { event, sequence }),
+                Ok(sequence) => acknowledged.push(Acknowledged::new(event, sequence)),
                 Err(error) => {
                     held_back.insert(event.aggregate_id);
                     tracing::warn!(error = %error, "not published, will be sent again");
@@ -248,11 +260,14 @@ impl One {
             }
         }
         crash::point(Point::RelayPublished);
-        if !store::mark_published(&self.pool, self.holder, &acknowledged).await? {
+        let (holder, acks) = (self.holder, acknowledged.clone());
+        let mark = self
+            .write(move |db| async move { store::mark_published(db, holder, &acks).await }.boxed());
+        if !mark.await? {
             return self.give_way();
         }
         crash::point(Point::RelayMarked);
-        metrics::published(self.context, acknowledged.iter().map(|ack| ack.event));
+        metrics::published(self.context, acknowledged.iter().map(|ack| ack.occurred_at));
         anyhow::ensure!(held_back.is_empty(), "some events could not be published");
         self.floor = newest - FLOOR_DEPTH;
         Ok(events.len())
@@ -269,6 +284,26 @@ impl One {
         // time yet (nats-server #5827).
         anyhow::ensure!(ack.sequence > 0, "not stored yet");
         Ok(i64::try_from(ack.sequence)?)
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, sqlx::Error>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Send
+            + 'static,
+        T: Send + 'static,
+    {
+        self.database.read(self.home, Freshness::Primary, read).await
+    }
+
+    async fn write<T, F>(&self, write: F) -> Result<T, sqlx::Error>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Send
+            + 'static,
+        T: Send + 'static,
+    {
+        self.database.write(self.home, write).await
     }
 
     /// Whoever holds the lease by now does it, or does it again.

@@ -1,6 +1,7 @@
 //! What an operator can do about an outbox: look at it, and let it be sent again.
 
-use database::Database;
+use database::{Database, Freshness};
+use futures_util::FutureExt as _;
 use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -45,9 +46,15 @@ pub enum ReplayError {
 /// When a database does not answer.
 pub async fn outboxes(database: &Database) -> Result<Vec<OutboxStatus>, sqlx::Error> {
     let mut all = Vec::new();
-    for (index, pool) in database.pools().iter().enumerate() {
-        let (waiting, oldest_seconds) = store::depth(pool).await?;
-        let acknowledged = store::known(pool).await?.last;
+    for (index, home) in database.homes().enumerate() {
+        let read = database.read(home, Freshness::Primary, |db| {
+            let read = async move {
+                Ok::<_, sqlx::Error>((store::depth(db).await?, store::known(db).await?))
+            };
+            read.boxed()
+        });
+        let ((waiting, oldest_seconds), known) = read.await?;
+        let acknowledged = known.last;
         all.push(OutboxStatus { database: index, waiting, oldest_seconds, acknowledged });
     }
     Ok(all)
@@ -64,10 +71,9 @@ pub async fn replay(database: &Database, since: OffsetDateTime) -> Result<u64, R
         return Err(ReplayError::TooOld { since, kept });
     }
     let mut again = 0;
-    for index in 0..database.pools().len() {
-        let mut tx = database.begin_at(index).await?;
-        again += store::send_again_since(&mut tx, since).await?;
-        tx.commit().await?;
+    for home in database.homes() {
+        let send = database.transaction(home, move |tx| store::send_again_since(tx, since).boxed());
+        again += send.await?;
     }
     Ok(again)
 }

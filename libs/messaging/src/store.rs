@@ -1,6 +1,5 @@
 //! Every SQL statement of messaging.
 
-use database::Pool;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -48,7 +47,7 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &[Outgoing]) -
 /// Takes or renews the lease on relaying, by the database's clock; with `seize` even from
 /// another. False: another holds it.
 pub(crate) async fn hold_lease(
-    pool: &Pool,
+    connection: &mut PgConnection,
     holder: Uuid,
     seconds: f64,
     seize: bool,
@@ -60,21 +59,25 @@ pub(crate) async fn hold_lease(
         seconds,
         seize
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(held.rows_affected() == 1)
 }
 
 /// Lets another copy relay at once.
-pub(crate) async fn drop_lease(pool: &Pool, holder: Uuid) -> Result<()> {
+pub(crate) async fn drop_lease(connection: &mut PgConnection, holder: Uuid) -> Result<()> {
     sqlx::query!("update messaging.relay set held_until = '-infinity' where holder = $1", holder)
-        .execute(pool)
+        .execute(connection)
         .await?;
     Ok(())
 }
 
 /// What is not published yet, from `floor` on.
-pub(crate) async fn unpublished(pool: &Pool, floor: i64, limit: i64) -> Result<Vec<Stored>> {
+pub(crate) async fn unpublished(
+    connection: &mut PgConnection,
+    floor: i64,
+    limit: i64,
+) -> Result<Vec<Stored>> {
     sqlx::query_as!(
         Stored,
         r#"select position, event_id, aggregate_id, type as kind, subject, occurred_at,
@@ -85,27 +88,38 @@ pub(crate) async fn unpublished(pool: &Pool, floor: i64, limit: i64) -> Result<V
         floor,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
 }
 
 /// One message that the stream acknowledged.
-pub(crate) struct Acknowledged<'a> {
-    pub event: &'a Stored,
+#[derive(Clone, Copy)]
+pub(crate) struct Acknowledged {
+    pub position: i64,
+    pub event_id: Uuid,
+    pub occurred_at: OffsetDateTime,
+    /// The stream's.
     pub sequence: i64,
+}
+
+impl Acknowledged {
+    pub(crate) fn new(event: &Stored, sequence: i64) -> Self {
+        let Stored { position, event_id, occurred_at, .. } = *event;
+        Self { position, event_id, occurred_at, sequence }
+    }
 }
 
 /// Marks what the stream acknowledged, and remembers the last of it. False, and nothing is marked: another
 /// holds the lease by now. It may have seen that the stream has lost what it acknowledged to us.
 pub(crate) async fn mark_published(
-    pool: &Pool,
+    connection: &mut PgConnection,
     holder: Uuid,
-    acks: &[Acknowledged<'_>],
+    acks: &[Acknowledged],
 ) -> Result<bool> {
     let Some(last) = acks.iter().max_by_key(|ack| ack.sequence) else { return Ok(true) };
-    let positions: Vec<i64> = acks.iter().map(|ack| ack.event.position).collect();
+    let positions: Vec<i64> = acks.iter().map(|ack| ack.position).collect();
     let sequences: Vec<i64> = acks.iter().map(|ack| ack.sequence).collect();
-    let times = acks.iter().map(|ack| ack.event.occurred_at);
+    let times = acks.iter().map(|ack| ack.occurred_at);
     sqlx::query_scalar!(
         r#"with mine as (
              update messaging.relay set last_sequence = greatest(last_sequence, $5),
@@ -125,10 +139,10 @@ pub(crate) async fn mark_published(
         times.clone().min(),
         times.max(),
         last.sequence,
-        last.event.event_id,
+        last.event_id,
         holder,
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }
 
@@ -141,30 +155,37 @@ pub(crate) struct Known {
 }
 
 /// The stream as it was seen last.
-pub(crate) async fn known(pool: &Pool) -> Result<Known> {
+pub(crate) async fn known(connection: &mut PgConnection) -> Result<Known> {
     let row =
         sqlx::query!("select stream_created, last_sequence, last_event_id from messaging.relay")
-            .fetch_one(pool)
+            .fetch_one(connection)
             .await?;
     let last = row.last_event_id.map(|id| (row.last_sequence, id));
     Ok(Known { stream: row.stream_created, last })
 }
 
 /// The highest published event at or below this stream sequence.
-pub(crate) async fn published_below(pool: &Pool, sequence: i64) -> Result<Option<(i64, Uuid)>> {
+pub(crate) async fn published_below(
+    connection: &mut PgConnection,
+    sequence: i64,
+) -> Result<Option<(i64, Uuid)>> {
     let row = sqlx::query!(
         r#"select stream_sequence as "sequence!", event_id from messaging.outbox
            where stream_sequence <= $1 order by stream_sequence desc limit 1"#,
         sequence
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| (row.sequence, row.event_id)))
 }
 
 /// Makes what is above a sequence unpublished again, the latest first and about so many events, none when
 /// nothing is left. (As one range of the index: joined with a list of rows it reads the whole outbox.)
-pub(crate) async fn send_again_above(pool: &Pool, sequence: i64, about: i64) -> Result<u64> {
+pub(crate) async fn send_again_above(
+    connection: &mut PgConnection,
+    sequence: i64,
+    about: i64,
+) -> Result<u64> {
     let again = sqlx::query!(
         "update messaging.outbox set published_at = null, stream_sequence = null
          where stream_sequence >= (
@@ -176,7 +197,7 @@ pub(crate) async fn send_again_above(pool: &Pool, sequence: i64, about: i64) -> 
         sequence,
         about
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(again.rows_affected())
 }
@@ -184,7 +205,7 @@ pub(crate) async fn send_again_above(pool: &Pool, sequence: i64, about: i64) -> 
 /// From now on this is the stream, and this is the last message that it acknowledged. False, and nothing
 /// changes: another holds the lease by now.
 pub(crate) async fn ends_at(
-    pool: &Pool,
+    connection: &mut PgConnection,
     holder: Uuid,
     stream: OffsetDateTime,
     last: Option<(i64, Uuid)>,
@@ -197,25 +218,28 @@ pub(crate) async fn ends_at(
         last.map(|(_, event)| event),
         holder,
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(held.rows_affected() == 1)
 }
 
 /// How many events wait, and for how many seconds the oldest has.
-pub(crate) async fn depth(pool: &Pool) -> Result<(i64, f64)> {
+pub(crate) async fn depth(connection: &mut PgConnection) -> Result<(i64, f64)> {
     let row = sqlx::query!(
         r#"select count(*) as "count!",
                coalesce(extract(epoch from now() - min(occurred_at)), 0)::float8 as "age!"
            from messaging.outbox where published_at is null"#
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await?;
     Ok((row.count, row.age))
 }
 
 /// Who listens to the context's stream: these, and whoever did within the days that a stream keeps its events.
-pub(crate) async fn listeners(pool: &Pool, now: &[String]) -> Result<Vec<String>> {
+pub(crate) async fn listeners(
+    connection: &mut PgConnection,
+    now: &[String],
+) -> Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"with there as (
                insert into messaging.listeners (consumer) select unnest($1::text[])
@@ -227,23 +251,27 @@ pub(crate) async fn listeners(pool: &Pool, now: &[String]) -> Result<Vec<String>
         now,
         OUTBOX_DAYS
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
 }
 
 /// Creates the partitions to come and drops the days that are over for so long, and forgets the failures of
 /// what has succeeded since.
-pub(crate) async fn upkeep(pool: &Pool, outbox_days: i32, inbox_days: i32) -> Result<()> {
+pub(crate) async fn upkeep(
+    connection: &mut PgConnection,
+    outbox_days: i32,
+    inbox_days: i32,
+) -> Result<()> {
     // The day that is just so old is not all so old yet.
     sqlx::query!("select messaging.upkeep($1 + 1, $2)::text", outbox_days, inbox_days)
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await?;
     sqlx::query!(
         "delete from messaging.failures f where exists (
              select from messaging.inbox i where i.consumer = f.consumer and i.event_id = f.event_id
          )"
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }
@@ -274,7 +302,11 @@ pub(crate) async fn claim(
 }
 
 /// Whether the last event below this stream sequence was published less than so many seconds ago.
-pub(crate) async fn is_young_below(pool: &Pool, sequence: i64, seconds: f64) -> Result<bool> {
+pub(crate) async fn is_young_below(
+    connection: &mut PgConnection,
+    sequence: i64,
+    seconds: f64,
+) -> Result<bool> {
     let young = sqlx::query_scalar!(
         r#"select published_at > now() - make_interval(secs => $2) as "young!"
            from messaging.outbox
@@ -282,7 +314,7 @@ pub(crate) async fn is_young_below(pool: &Pool, sequence: i64, seconds: f64) -> 
         sequence,
         seconds
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(young.unwrap_or(false))
 }

@@ -4,17 +4,16 @@
 
 use std::time::Duration;
 
+use context::Current;
 use http::HeaderValue;
 use tokio::time::Instant;
-
-use crate::call::{self, Current};
 
 /// The header that carries what is left of a deadline.
 pub(crate) const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// When the caller of the current call stops waiting; `None` outside of calls.
 pub fn current() -> Option<Instant> {
-    call::deadline()
+    Current::capture().deadline()
 }
 
 /// How long the caller of the current call still waits; zero when it no longer does.

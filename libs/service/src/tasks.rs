@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use context::Current;
 use futures_util::FutureExt as _;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -56,6 +57,7 @@ impl Tasks {
         task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) {
         let shutdown = self.shutdown.clone();
+        let task = Current::background(name).scope(task);
         self.spawn(name, async move {
             task.await?;
             anyhow::ensure!(shutdown.is_requested(), "ended although nobody asked it to");

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
-use database::Database;
-use futures_util::StreamExt as _;
-use kernel::Shard;
+use database::{Database, SOLE};
+use futures_util::{FutureExt as _, StreamExt as _};
 use messaging::{Bus, Outbox, Outgoing, Relay};
 use proto::event::Event;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -40,10 +39,11 @@ impl Publisher {
 
     /// Publishes an event of this aggregate. It is on its way when this returns.
     pub async fn publish<E: Event>(&self, aggregate: impl Into<Uuid>, event: &E) {
-        let mut tx = self.database.begin(Shard(0)).await.expect("a transaction");
-        let outgoing = [Outgoing::new(aggregate, event)];
-        self.outbox.publish(&mut tx, &outgoing).await.expect("a row");
-        tx.commit().await.expect("a commit");
+        let (outbox, outgoing) = (self.outbox.clone(), [Outgoing::new(aggregate, event)]);
+        let publish = self.database.transaction(SOLE, move |tx| {
+            async move { outbox.publish(tx, &outgoing).await }.boxed()
+        });
+        publish.await.expect("a commit");
     }
 }
 

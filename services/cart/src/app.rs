@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crash::Point;
-use database::{Database, Tx};
-use kernel::{CartId, OrderId, UserId};
+use database::{Database, Freshness, Tx};
+use futures_util::FutureExt as _;
+use kernel::{CartId, OrderId, Shard, UserId};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -47,7 +48,7 @@ impl App {
 
     /// The cart as it is. Lines on their way to a user's cart are no longer the guest's.
     pub(crate) async fn get(&self, key: Key) -> Result<Cart> {
-        let mut cart = store::load(self.database.shard(key.shard()), key).await?;
+        let mut cart = self.load(key).await?;
         if let State::Merging(_) = cart.state {
             cart.lines.clear();
         }
@@ -56,8 +57,29 @@ impl App {
 
     /// Changes a cart; answers what it is then.
     pub(crate) async fn change(&self, key: Key, command: Command) -> Result<Cart> {
-        let app = self.clone();
-        self.database.unit_of_work(async move { app.changed(key, &command).await }).await
+        for _ in 0..TRIES_MAX {
+            let mut cart = self.load(key).await?;
+            if let State::Merging(_) = cart.state {
+                self.finish_merge(key).await?;
+                continue;
+            }
+            let change = decide(&cart, &command)?;
+            // A command that changes nothing here may still be the user's word on a line that is in
+            // a checkout.
+            if change.is_empty() && cart.checkouts.is_empty() {
+                return Ok(cart);
+            }
+            let (version, touched, swapped) = (cart.version, command.touches(), change.clone());
+            let swap = self.database.write(key.shard(), move |db| {
+                async move { store::swap(db, key, version, &swapped, touched).await }.boxed()
+            });
+            if let Some(version) = swap.await? {
+                cart.apply(&change);
+                cart.version = version;
+                return Ok(cart);
+            }
+        }
+        Err(Error::Busy)
     }
 
     /// Adds a guest's cart to a user's, in two steps that may be on two databases. After the
@@ -65,12 +87,14 @@ impl App {
     pub(crate) async fn merge(&self, guest: CartId, user: UserId) -> Result<Cart> {
         let (app, guest) = (self.clone(), Key::guest(guest));
         let merge = async move {
-            let pool = app.database.shard(guest.shard());
-            store::close_for_merge(pool, guest, user).await?;
+            let close = app
+                .database
+                .write(guest.shard(), move |db| store::close_for_merge(db, guest, user).boxed());
+            close.await?;
             app.finish_merge(guest).await?;
             app.get(Key::user(user)).await
         };
-        self.database.unit_of_work(merge).await
+        self.database.to_its_end(merge).await
     }
 
     /// Takes every line out of the user's cart for an order, if the cart has this version. Again for
@@ -81,14 +105,12 @@ impl App {
         order: OrderId,
         version: i64,
     ) -> Result<Checkout> {
-        let app = self.clone();
-        let begin = async move {
-            let pool = app.database.shard(user.shard());
-            let begun = store::checkouts::begin(pool, Key::user(user), order, version).await?;
-            crash::point(Point::CheckoutBegun);
-            begun.ok_or(Error::Rejected(Rejection::CartChanged))
-        };
-        self.database.unit_of_work(begin).await
+        let begin = self.database.write(user.shard(), move |db| {
+            store::checkouts::begin(db, Key::user(user), order, version).boxed()
+        });
+        let begun = begin.await?;
+        crash::point(Point::CheckoutBegun);
+        begun.ok_or(Error::Rejected(Rejection::CartChanged))
     }
 
     /// Ends a checkout as order says. One that is not there was ended before.
@@ -98,25 +120,27 @@ impl App {
         order: OrderId,
         outcome: Outcome,
     ) -> Result<()> {
-        let app = self.clone();
-        let resolve = async move {
-            if outcome == Outcome::UnderWay {
-                let pool = app.database.shard(key.shard());
-                return Ok(store::checkouts::resolve_later(pool, key, order).await?);
-            }
-            let mut tx = app.database.begin(key.shard()).await?;
-            settle(&mut tx, BTreeMap::new(), &[(key, order, outcome)]).await?;
-            Ok(tx.commit().await?)
-        };
-        self.database.unit_of_work(resolve).await
+        if outcome == Outcome::UnderWay {
+            let later = self.database.write(key.shard(), move |db| {
+                store::checkouts::resolve_later(db, key, order).boxed()
+            });
+            return Ok(later.await?);
+        }
+        let end = self.database.transaction(key.shard(), move |tx| {
+            async move { settle(tx, BTreeMap::new(), &[(key, order, outcome)]).await }.boxed()
+        });
+        end.await
     }
 
     /// Checkouts of which nothing was heard for too long. What is on a database that does not answer
     /// has to wait for it.
     pub(crate) async fn unresolved_checkouts(&self, limit: i64) -> Result<Vec<(Key, OrderId)>> {
         let mut found = Vec::new();
-        for pool in self.database.pools() {
-            match store::checkouts::unresolved(pool, limit).await {
+        for home in self.database.homes() {
+            let unresolved = self.database.read(home, Freshness::Primary, move |db| {
+                store::checkouts::unresolved(db, limit).boxed()
+            });
+            match unresolved.await {
                 Ok(some) => found.extend(some),
                 Err(error) => tracing::warn!(%error, "unresolved checkouts have to wait"),
             }
@@ -131,44 +155,28 @@ impl App {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-            let app = self.clone();
-            let finished = self.database.unit_of_work(async move { app.unfinished().await }).await;
-            if let Err(error) = finished {
-                tracing::warn!(%error, "unfinished merges have to wait");
+            for home in self.database.homes() {
+                if let Err(error) = self.finish_merges_on(home).await {
+                    tracing::warn!(%error, "unfinished merges have to wait");
+                }
             }
         }
         Ok(())
     }
 
-    async fn changed(&self, key: Key, command: &Command) -> Result<Cart> {
-        let pool = self.database.shard(key.shard());
-        for _ in 0..TRIES_MAX {
-            let mut cart = store::load(pool, key).await?;
-            if let State::Merging(_) = cart.state {
-                self.finish_merge(key).await?;
-                continue;
-            }
-            let change = decide(&cart, command)?;
-            // A command that changes nothing here may still be the user's word on a line that is in
-            // a checkout.
-            if change.is_empty() && cart.checkouts.is_empty() {
-                return Ok(cart);
-            }
-            let swapped = store::swap(pool, key, cart.version, &change, command.touches()).await?;
-            if let Some(version) = swapped {
-                cart.apply(&change);
-                cart.version = version;
-                return Ok(cart);
-            }
-        }
-        Err(Error::Busy)
+    async fn load(&self, key: Key) -> Result<Cart> {
+        let load = self
+            .database
+            .read(key.shard(), Freshness::Primary, move |db| store::load(db, key).boxed());
+        Ok(load.await?)
     }
 
-    async fn unfinished(&self) -> Result<()> {
-        for pool in self.database.pools() {
-            for cart in store::unfinished_merges(pool, UNFINISHED_MAX).await? {
-                self.finish_merge(Key::guest(cart)).await?;
-            }
+    async fn finish_merges_on(&self, home: Shard) -> Result<()> {
+        let unfinished = self.database.read(home, Freshness::Primary, |db| {
+            store::unfinished_merges(db, UNFINISHED_MAX).boxed()
+        });
+        for cart in unfinished.await? {
+            self.finish_merge(Key::guest(cart)).await?;
         }
         Ok(())
     }
@@ -176,33 +184,47 @@ impl App {
     /// The second step, if the first was done: the user's cart takes the lines in, once, and the
     /// guest's is open again. The version at which it was closed tells one merge from the next.
     async fn finish_merge(&self, guest: Key) -> Result<()> {
-        let pool = self.database.shard(guest.shard());
-        let closed = store::load(pool, guest).await?;
-        if let State::Merging(user) = closed.state {
-            self.take_in(Key::user(user), guest.id, &closed).await?;
-            store::reopen(pool, guest, closed.version).await?;
-        }
-        Ok(())
+        let closed = self.load(guest).await?;
+        let State::Merging(user) = closed.state else { return Ok(()) };
+        self.take_in(Key::user(user), guest.id, &closed).await?;
+        let reopen = self
+            .database
+            .write(guest.shard(), move |db| store::reopen(db, guest, closed.version).boxed());
+        Ok(reopen.await?)
     }
 
     async fn take_in(&self, user: Key, guest: CartId, closed: &Cart) -> Result<()> {
-        let command = Command::TakeIn(closed.lines.clone());
         for _ in 0..TRIES_MAX {
-            let mut tx = self.database.begin(user.shard()).await?;
-            if !store::record_merge(&mut tx, user, guest, closed.version).await? {
-                return Ok(());
-            }
-            let cart = store::load(&mut *tx, user).await?;
-            let change = decide(&cart, &command)?;
-            let nothing = Touched::Nothing;
-            if change.is_empty()
-                || store::swap(&mut *tx, user, cart.version, &change, nothing).await?.is_some()
-            {
-                return Ok(tx.commit().await?);
+            let (version, lines) = (closed.version, closed.lines.clone());
+            let taken = self.database.transaction(user.shard(), move |tx| {
+                take_in(tx, user, (guest, version), Command::TakeIn(lines)).boxed()
+            });
+            match taken.await {
+                Err(Error::Busy) => {}
+                done => return done,
             }
         }
         Err(Error::Busy)
     }
+}
+
+/// Busy, and taken back: somebody else changed the cart meanwhile.
+async fn take_in(
+    tx: &mut Tx,
+    user: Key,
+    (guest, version): (CartId, i64),
+    command: Command,
+) -> Result<()> {
+    if !store::record_merge(tx, user, guest, version).await? {
+        return Ok(());
+    }
+    let cart = store::load(tx, user).await?;
+    let change = decide(&cart, &command)?;
+    if change.is_empty() {
+        return Ok(());
+    }
+    let swapped = store::swap(tx, user, cart.version, &change, Touched::Nothing).await?;
+    swapped.map(drop).ok_or(Error::Busy)
 }
 
 /// Applies what orders did to users' carts: commands for each cart, and checkouts that have ended,

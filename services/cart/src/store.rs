@@ -2,9 +2,8 @@
 
 pub(crate) mod checkouts;
 
-use database::Pool;
 use kernel::{CartId, OrderId, UserId};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{Cart, Change, Key, Line, State, Touched};
@@ -12,7 +11,7 @@ use crate::domain::{Cart, Change, Key, Line, State, Touched};
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// A cart with its lines, in one statement and so of one moment. Nobody's cart is empty.
-pub(crate) async fn load(executor: impl PgExecutor<'_>, key: Key) -> Result<Cart> {
+pub(crate) async fn load(connection: &mut PgConnection, key: Key) -> Result<Cart> {
     let rows = sqlx::query!(
         r#"select c.version, c.state, c.merging_into, l.product_id as "product_id?",
                l.quantity as "quantity?", l.position as "position?",
@@ -25,7 +24,7 @@ pub(crate) async fn load(executor: impl PgExecutor<'_>, key: Key) -> Result<Cart
         key.owner.code(),
         key.id.uuid(),
     )
-    .fetch_all(executor)
+    .fetch_all(connection)
     .await?;
     let Some(first) = rows.first() else { return Ok(Cart::default()) };
     let checkouts = first.checkouts.iter().map(|order| OrderId::from(*order)).collect();
@@ -44,7 +43,7 @@ pub(crate) async fn load(executor: impl PgExecutor<'_>, key: Key) -> Result<Cart
 /// checkouts on what the user has decided anew. Answers the new version; none: somebody else was
 /// faster, and nothing was written.
 pub(crate) async fn swap(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     key: Key,
     version: i64,
     change: &Change,
@@ -95,12 +94,16 @@ pub(crate) async fn swap(
         touched,
         everything,
     )
-    .fetch_optional(executor)
+    .fetch_optional(connection)
     .await
 }
 
 /// Closes a guest's cart that has lines: from now on they belong to the user.
-pub(crate) async fn close_for_merge(pool: &Pool, guest: Key, into: UserId) -> Result<()> {
+pub(crate) async fn close_for_merge(
+    connection: &mut PgConnection,
+    guest: Key,
+    into: UserId,
+) -> Result<()> {
     sqlx::query!(
         "update carts c set state = 'merging', merging_into = $3, version = version + 1,
              changed_at = now()
@@ -111,7 +114,7 @@ pub(crate) async fn close_for_merge(pool: &Pool, guest: Key, into: UserId) -> Re
         guest.id.uuid(),
         into.uuid(),
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }
@@ -137,7 +140,11 @@ pub(crate) async fn record_merge(
 }
 
 /// Opens a guest's cart again, empty, once its lines are where they belong.
-pub(crate) async fn reopen(pool: &Pool, guest: Key, closed_at: i64) -> Result<()> {
+pub(crate) async fn reopen(
+    connection: &mut PgConnection,
+    guest: Key,
+    closed_at: i64,
+) -> Result<()> {
     sqlx::query!(
         "with opened as (
              update carts set state = 'open', merging_into = null, version = version + 1,
@@ -152,20 +159,23 @@ pub(crate) async fn reopen(pool: &Pool, guest: Key, closed_at: i64) -> Result<()
         guest.id.uuid(),
         closed_at,
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }
 
 /// Guests' carts that were closed a while ago and not opened again: a merge that was cut off.
-pub(crate) async fn unfinished_merges(pool: &Pool, limit: i64) -> Result<Vec<CartId>> {
+pub(crate) async fn unfinished_merges(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<CartId>> {
     let carts = sqlx::query_scalar!(
         "select cart_id from carts
          where state = 'merging' and owner = 'guest' and changed_at < now() - interval '10 s'
          limit $1",
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(carts.into_iter().map(CartId::from).collect())
 }

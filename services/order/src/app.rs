@@ -1,11 +1,13 @@
-//! One function per command and query: load, decide, store and publish in one unit of work.
+//! One function per command and query: load, decide, store and publish in one transaction.
 
 mod place;
 pub(crate) mod returns;
 
 use std::time::Duration;
 
-use database::Database;
+use database::{Database, Freshness, Tx};
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use kernel::{OrderId, UserId};
 use messaging::Outbox;
 use thiserror::Error;
@@ -72,8 +74,10 @@ impl App {
 
     /// One order of the user.
     pub(crate) async fn order(&self, user: UserId, id: OrderId) -> Result<Order, Error> {
-        let mut connection = self.database.shard(id.shard()).acquire().await?;
-        owned(store::order(&mut connection, id).await?, user)
+        let read = self
+            .database
+            .read(id.shard(), Freshness::Primary, move |db| store::order(db, id).boxed());
+        owned(read.await?, user)
     }
 
     /// The user's orders below `before`, newest first.
@@ -83,26 +87,29 @@ impl App {
         before: Option<OrderId>,
         limit: i64,
     ) -> Result<Vec<Order>, Error> {
-        Ok(store::list(self.database.shard(store::home(user)), user, before, limit).await?)
+        let read = self.database.read(store::home(user), Freshness::Primary, move |db| {
+            store::list(db, user, before, limit).boxed()
+        });
+        Ok(read.await?)
     }
 
     /// Ends the checkout, if it can still be ended.
     pub(crate) async fn cancel(&self, user: UserId, id: OrderId) -> Result<Order, Error> {
         let app = self.clone();
-        let work = async move {
-            let mut tx = app.database.begin(id.shard()).await?;
-            let order = owned(store::lock(&mut tx, &[id]).await?.pop(), user)?;
-            if let Some(event) = checkout::decide(order.state, Signal::CancelRequested)? {
-                let time_left = store::advance(&mut tx, &[(id, event)]).await?;
-                let published = events::published(&order, event, &time_left);
-                app.outbox.publish(&mut tx, &[published]).await?;
-            }
-            let order = owned(store::order(&mut tx, id).await?, user)?;
-            tx.commit().await?;
-            app.watch.changed(id);
-            Ok(order)
-        };
-        self.database.unit_of_work(work).await
+        let work = self.database.transaction(id.shard(), move |tx| {
+            let work = async move {
+                let order = owned(store::lock(tx, &[id]).await?.pop(), user)?;
+                if let Some(event) = checkout::decide(order.state, Signal::CancelRequested)? {
+                    let time_left = store::advance(tx, &[(id, event)]).await?;
+                    let published = events::published(&order, event, &time_left);
+                    app.outbox.publish(tx, &[published]).await?;
+                }
+                app.watch.changed_by(tx, [id]);
+                owned(store::order(tx, id).await?, user)
+            };
+            work.boxed()
+        });
+        work.await
     }
 
     /// Cancels orders whose deadline is over, and forgets old keys, until asked to stop.
@@ -115,28 +122,34 @@ impl App {
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut old_keys = interval(Duration::from_secs(3600));
         loop {
-            let done = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = due.tick() => self.cancel_due(&stop).await,
                 _ = old_keys.tick() => self.forget_old_keys().await,
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "deadlines: will try again");
             }
         }
     }
 
-    async fn cancel_due(&self, stop: &CancellationToken) -> Result<(), Error> {
-        for index in 0..self.database.pools().len() {
-            while self.cancel_some_due(index).await? && !stop.is_cancelled() {}
-        }
-        Ok(())
+    /// A database that is away holds up no other.
+    async fn cancel_due(&self, stop: &CancellationToken) {
+        let databases = self.database.homes().map(async |home| {
+            let mut more = Ok(true);
+            while matches!(more, Ok(true)) && !stop.is_cancelled() {
+                let app = self.clone();
+                let cancel =
+                    self.database.transaction(home, move |tx| app.cancel_some_due(tx).boxed());
+                more = cancel.await;
+            }
+            if let Err(error) = more {
+                tracing::warn!(%error, "deadlines: will try again");
+            }
+        });
+        join_all(databases).await;
     }
 
     /// Answers whether there may be more.
-    async fn cancel_some_due(&self, index: usize) -> Result<bool, Error> {
-        let mut tx = self.database.begin_at(index).await?;
-        let orders = store::lock_due(&mut tx, DUE_MAX).await?;
+    async fn cancel_some_due(self, tx: &mut Tx) -> Result<bool, Error> {
+        let orders = store::lock_due(tx, DUE_MAX).await?;
         let (mut steps, mut due) = (Vec::new(), Vec::new());
         for order in &orders {
             if let Some(event) = checkout::decide(order.state, Signal::DeadlinePassed)? {
@@ -147,21 +160,23 @@ impl App {
         if steps.is_empty() {
             return Ok(false);
         }
-        let time_left = store::advance(&mut tx, &steps).await?;
+        let time_left = store::advance(tx, &steps).await?;
         let published = |(order, event)| events::published(order, event, &time_left);
         let outgoing: Vec<_> = due.into_iter().map(published).collect();
-        self.outbox.publish(&mut tx, &outgoing).await?;
-        tx.commit().await?;
-        steps.iter().for_each(|(id, _)| self.watch.changed(*id));
+        self.outbox.publish(tx, &outgoing).await?;
+        self.watch.changed_by(tx, steps.iter().map(|(id, _)| *id));
         Ok(steps.len() as i64 == DUE_MAX)
     }
 
-    async fn forget_old_keys(&self) -> Result<(), Error> {
-        for pool in self.database.pools() {
-            store::forget_old_keys(pool).await?;
-            store::checkouts::forget_abandoned(pool).await?;
+    async fn forget_old_keys(&self) {
+        for home in self.database.homes() {
+            let keys = self.database.write(home, |db| store::forget_old_keys(db).boxed()).await;
+            let abandoned =
+                self.database.write(home, |db| store::checkouts::forget_abandoned(db).boxed());
+            if let Err(error) = keys.and(abandoned.await) {
+                tracing::warn!(%error, "old keys: will try again");
+            }
         }
-        Ok(())
     }
 }
 

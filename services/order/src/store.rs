@@ -6,7 +6,6 @@ pub(crate) mod returns;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use database::Pool;
 use kernel::{Currency, Money, OrderId, Shard, UserId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -32,7 +31,11 @@ pub(crate) struct KeptReply {
 }
 
 /// Looks for the answer that an idempotency key has already.
-pub(crate) async fn kept_reply(pool: &Pool, user: UserId, key: &str) -> Result<Option<KeptReply>> {
+pub(crate) async fn kept_reply(
+    connection: &mut PgConnection,
+    user: UserId,
+    key: &str,
+) -> Result<Option<KeptReply>> {
     sqlx::query_as!(
         KeptReply,
         "select fingerprint, reply from idempotency_keys
@@ -41,7 +44,7 @@ pub(crate) async fn kept_reply(pool: &Pool, user: UserId, key: &str) -> Result<O
         user.uuid(),
         key
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await
 }
 
@@ -326,7 +329,7 @@ async fn lines(connection: &mut PgConnection, order: &Order) -> Result<Vec<Line>
 
 /// A user's orders below `before` (the last id of the page before), newest first, without lines.
 pub(crate) async fn list(
-    pool: &Pool,
+    connection: &mut PgConnection,
     user: UserId,
     before: Option<OrderId>,
     limit: i64,
@@ -343,7 +346,7 @@ pub(crate) async fn list(
         before.map(OrderId::uuid),
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?
     .into_iter()
     .map(Row::order)
@@ -367,9 +370,9 @@ pub(crate) async fn anonymise(tx: &mut PgConnection, users: &[UserId]) -> Result
 }
 
 /// Forgets keys that are older than two days; callers are promised one.
-pub(crate) async fn forget_old_keys(pool: &Pool) -> Result<()> {
+pub(crate) async fn forget_old_keys(connection: &mut PgConnection) -> Result<()> {
     sqlx::query!("delete from idempotency_keys where created_at < now() - interval '48 hours'")
-        .execute(pool)
+        .execute(connection)
         .await?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use database::Tx;
 use futures_util::stream::{BoxStream, Stream};
 use futures_util::{StreamExt as _, stream};
 use identity::{Caller, Refused};
@@ -44,6 +45,12 @@ impl Watch {
                 tracing::debug!(%error, "watchers will poll");
             }
         });
+    }
+
+    /// As [`Watch::changed`], once the transaction has been committed.
+    pub(crate) fn changed_by(&self, tx: &mut Tx, orders: impl IntoIterator<Item = OrderId>) {
+        let (watch, orders) = (self.clone(), Vec::from_iter(orders));
+        tx.after_commit(move || orders.into_iter().for_each(|order| watch.changed(order)));
     }
 
     /// One item per wake-up. Silent for ever when NATS cannot be asked.

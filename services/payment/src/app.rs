@@ -1,15 +1,19 @@
-//! One function per command and query: load, decide, store and publish in one unit of work.
+//! One function per command and query: load, decide, store and publish in one transaction.
 
 mod staff;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crash::Point;
-use database::Database;
-use kernel::{Money, OrderId, PaymentMethodId, UserId};
+use database::{Database, Freshness, SOLE, Tx};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use kernel::{Money, OrderId, UserId};
 use messaging::{Outbox, Outgoing};
+use sqlx::PgConnection;
 use telemetry::metrics::prometheus::{IntCounter, IntGaugeVec};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -79,24 +83,23 @@ impl App {
         card: CardToken,
         label: Label,
     ) -> Result<store::Method, Error> {
-        let database = self.database.clone();
-        let work = async move {
+        let text = label.text().to_owned();
+        let add = self.write(move |db| {
             let at_most = METHODS_MAX as i64;
-            let id = store::add_method(database.sole(), user, &card, &label, at_most).await?;
-            let id: PaymentMethodId = id.ok_or(Rejection::TooManyMethods { max: METHODS_MAX })?;
-            Ok(store::Method { id, label: label.text().to_owned() })
-        };
-        self.database.unit_of_work(work).await
+            async move { store::add_method(db, user, &card, &label, at_most).await }.boxed()
+        });
+        let id = add.await?.ok_or(Rejection::TooManyMethods { max: METHODS_MAX })?;
+        Ok(store::Method { id, label: text })
     }
 
     /// The user's cards, newest first.
     pub(crate) async fn methods(&self, user: UserId) -> Result<Vec<store::Method>, Error> {
-        Ok(store::methods(self.database.sole(), user).await?)
+        Ok(self.read(move |db| store::methods(db, user).boxed()).await?)
     }
 
     /// The payment of one of the user's orders.
     pub(crate) async fn payment(&self, user: UserId, order: OrderId) -> Result<Payment, Error> {
-        let payment = store::payment(self.database.sole(), order).await?;
+        let payment = self.read(move |db| store::payment(db, order).boxed()).await?;
         let owned = payment.filter(|payment| payment.wish.is_some_and(|wish| wish.user == user));
         owned.ok_or(Error::Rejected(Rejection::PaymentNotFound))
     }
@@ -108,17 +111,35 @@ impl App {
             tracing::warn!("a signed notice of the provider says nothing known");
             return Ok(());
         };
-        let app = self.clone();
-        let work = async move {
-            let pool = app.database.sole();
-            let hinted = store::hint(pool, &notice.id, notice.order).await?;
-            crash::point(Point::WebhookNoted);
-            if hinted {
-                app.work.due();
-            }
-            Ok(())
-        };
-        self.database.unit_of_work(work).await
+        let hint = self.database.write(SOLE, move |db| {
+            async move { store::hint(db, &notice.id, notice.order).await }.boxed()
+        });
+        let hinted = hint.await?;
+        crash::point(Point::WebhookNoted);
+        if hinted {
+            self.work.due();
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, sqlx::Error>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Send
+            + 'static,
+        T: Send + 'static,
+    {
+        self.database.read(SOLE, Freshness::Primary, read).await
+    }
+
+    pub(crate) async fn write<T, F>(&self, write: F) -> Result<T, sqlx::Error>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>
+            + Send
+            + 'static,
+        T: Send + 'static,
+    {
+        self.database.write(SOLE, write).await
     }
 
     /// Writes results until the last caller is gone: whatever is ready, in one transaction. A
@@ -138,38 +159,50 @@ impl App {
                     _ => break, // late, or the last one
                 }
             }
-            self.settle_surely(&batch, stop).await;
-            batch.clear();
+            let batch: Arc<[Finished]> = batch.drain(..).collect();
+            self.settle_surely(&batch, 0..batch.len(), stop).await;
         }
     }
 
     /// Tries for ever while the database is away. A result that cannot be written must not hold
     /// up the others: alone, it is left to its lease.
-    async fn settle_surely(&self, batch: &[Finished], stop: &CancellationToken) {
-        while let Err(error) = self.settle(batch).await {
+    async fn settle_surely(
+        &self,
+        batch: &Arc<[Finished]>,
+        part: Range<usize>,
+        stop: &CancellationToken,
+    ) {
+        while let Err(error) = self.settle(batch, part.clone()).await {
             if database::is_transient(&error) && !stop.is_cancelled() {
                 tracing::warn!(%error, "results will be written again");
                 sleep(SETTLE_AGAIN).await;
-            } else if let [one] = batch {
+            } else if let [one] = &batch[part.clone()] {
                 tracing::error!(order_id = %one.task.order(), %error, "a result was not written");
                 return;
             } else {
-                let (left, right) = batch.split_at(batch.len() / 2);
-                Box::pin(self.settle_surely(left, stop)).await;
-                return Box::pin(self.settle_surely(right, stop)).await;
+                let middle = part.start + part.len() / 2;
+                Box::pin(self.settle_surely(batch, part.start..middle, stop)).await;
+                return Box::pin(self.settle_surely(batch, middle..part.end, stop)).await;
             }
         }
     }
 
     /// Ends what waits for its first call although its pay-by has passed.
     pub(crate) async fn expire_missed(&self) -> Result<(), sqlx::Error> {
-        while self.expire_some_missed().await? == MISSED_MAX {}
-        Ok(())
+        loop {
+            let app = self.clone();
+            let expire =
+                self.database.transaction(SOLE, move |tx| app.expire_some_missed(tx).boxed());
+            let expired = expire.await?;
+            EXPIRED.inc_by(expired.unsigned_abs());
+            if expired < MISSED_MAX {
+                return Ok(());
+            }
+        }
     }
 
-    async fn expire_some_missed(&self) -> Result<i64, sqlx::Error> {
-        let mut tx = self.database.begin(store::HOME).await?;
-        let mut missed = store::lock_missed(&mut tx, MISSED_MAX).await?;
+    async fn expire_some_missed(self, tx: &mut Tx) -> Result<i64, sqlx::Error> {
+        let mut missed = store::lock_missed(tx, MISSED_MAX).await?;
         let mut outgoing = Vec::new();
         for Missed { payment, traceparent } in &mut missed {
             let span = worker::span("expire payment", payment.order, traceparent.as_deref());
@@ -185,21 +218,26 @@ impl App {
             decline_reason: Some(events::EXPIRED.to_owned()),
             ..Heard::of(payment)
         });
-        store::update(&mut tx, &ended.collect::<Vec<_>>()).await?;
-        self.outbox.publish(&mut tx, &outgoing).await?;
-        tx.commit().await?;
-        EXPIRED.inc_by(missed.len() as u64);
+        store::update(tx, &ended.collect::<Vec<_>>()).await?;
+        self.outbox.publish(tx, &outgoing).await?;
         Ok(missed.len() as i64)
     }
 
     /// Writes what a batch of calls to the provider came to, in one transaction.
-    async fn settle(&self, finished: &[Finished]) -> Result<(), sqlx::Error> {
+    async fn settle(&self, batch: &Arc<[Finished]>, part: Range<usize>) -> Result<(), sqlx::Error> {
+        let (app, batch) = (self.clone(), Arc::clone(batch));
+        let settle = self.database.transaction(SOLE, move |tx| {
+            async move { app.settle_in(tx, &batch[part]).await }.boxed()
+        });
+        settle.await
+    }
+
+    async fn settle_in(&self, tx: &mut Tx, finished: &[Finished]) -> Result<(), sqlx::Error> {
         let orders: BTreeSet<OrderId> = finished.iter().map(|done| done.task.order()).collect();
         let orders: Vec<OrderId> = orders.into_iter().collect();
-        let mut tx = self.database.begin(store::HOME).await?;
-        let mut payments = store::lock(&mut tx, &orders).await?;
+        let mut payments = store::lock(tx, &orders).await?;
         if payments.values().any(|payment| payment.state != State::Pending) {
-            store::load_refunds(&mut tx, &mut payments).await?;
+            store::load_refunds(tx, &mut payments).await?;
         }
         let mut changes = Changes::default();
         for done in finished {
@@ -211,21 +249,25 @@ impl App {
         let called: Vec<Called> = called.into_values().collect();
         let repaid: Vec<Repaid> = repaid.into_values().collect();
         if !called.is_empty() || !transfers.is_empty() {
-            store::settle(&mut tx, &called, &transfers).await?;
+            store::settle(tx, &called, &transfers).await?;
         }
         if !repaid.is_empty() {
-            store::settle_refunds(&mut tx, &repaid).await?;
+            store::settle_refunds(tx, &repaid).await?;
         }
         if !refunds.is_empty() {
-            store::insert_refunds(&mut tx, &refunds).await?;
+            store::insert_refunds(tx, &refunds).await?;
         }
-        self.outbox.publish(&mut tx, &outgoing).await?;
-        tx.commit().await?;
+        self.outbox.publish(tx, &outgoing).await?;
         let expired = |called: &&Called| called.decline_reason.as_deref() == Some(events::EXPIRED);
-        EXPIRED.inc_by(called.iter().filter(expired).count() as u64);
-        if !refunds.is_empty() || called.iter().any(|called| called.state == State::Cancelling) {
-            self.work.due();
-        }
+        let expired = called.iter().filter(expired).count() as u64;
+        let due = !refunds.is_empty() || called.iter().any(|it| it.state == State::Cancelling);
+        let work = self.work.clone();
+        tx.after_commit(move || {
+            EXPIRED.inc_by(expired);
+            if due {
+                work.due();
+            }
+        });
         Ok(())
     }
 }
@@ -240,7 +282,7 @@ impl App {
             let done = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 _ = count.tick() => self.count_waiting().await,
-                _ = forget.tick() => store::forget_old_webhooks(self.database.sole()).await,
+                _ = forget.tick() => self.write(|db| store::forget_old_webhooks(db).boxed()).await,
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "upkeep: will try again");
@@ -249,7 +291,7 @@ impl App {
     }
 
     async fn count_waiting(&self) -> Result<(), sqlx::Error> {
-        let waiting = store::waiting(self.database.sole()).await?;
+        let waiting = self.read(|db| store::waiting(db).boxed()).await?;
         WAITING.with_label_values(&["payment"]).set(waiting.payments);
         WAITING.with_label_values(&["refund"]).set(waiting.refunds);
         WAITING.with_label_values(&["decision"]).set(waiting.decisions);

@@ -73,7 +73,7 @@ impl PaymentService for Grpc {
     ) -> Answer<ListRefundsResponse> {
         self.verifier.staff(request.metadata())?;
         let page = convert::refunds_page(request.get_ref())?;
-        let refunds = self.app.refunds(&page).await?;
+        let refunds = self.app.refunds(page).await?;
         Ok(Response::new(convert::refunds(&refunds, &page)))
     }
 

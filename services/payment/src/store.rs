@@ -6,8 +6,7 @@ mod work;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use database::Pool;
-use kernel::{Currency, Money, OrderId, PaymentMethodId, Shard, UserId};
+use kernel::{Currency, Money, OrderId, PaymentMethodId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -27,7 +26,6 @@ pub(crate) use work::{
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// Payments live in one database.
-pub(crate) const HOME: Shard = Shard(0);
 
 fn decode(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(what.to_owned().into())
@@ -46,7 +44,7 @@ pub(crate) struct Method {
 
 /// Keeps a card, or renames it when the user has it already. `None`: the user has too many.
 pub(crate) async fn add_method(
-    pool: &Pool,
+    connection: &mut PgConnection,
     user: UserId,
     card: &CardToken,
     label: &Label,
@@ -64,19 +62,19 @@ pub(crate) async fn add_method(
         label.text(),
         at_most
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(id.map(PaymentMethodId::from))
 }
 
 /// The user's cards, newest first.
-pub(crate) async fn methods(pool: &Pool, user: UserId) -> Result<Vec<Method>> {
+pub(crate) async fn methods(connection: &mut PgConnection, user: UserId) -> Result<Vec<Method>> {
     let rows = sqlx::query!(
         "select payment_method_id, label from payment_methods
          where user_id = $1 order by created_at desc, payment_method_id",
         user.uuid()
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(rows
         .into_iter()
@@ -186,8 +184,10 @@ fn refund_state(refused: bool, ended: bool, by_hand: bool) -> refund::State {
 }
 
 /// One payment with its refunds, if it exists.
-pub(crate) async fn payment(pool: &Pool, order: OrderId) -> Result<Option<Payment>> {
-    let mut connection = pool.acquire().await?;
+pub(crate) async fn payment(
+    connection: &mut PgConnection,
+    order: OrderId,
+) -> Result<Option<Payment>> {
     let row = sqlx::query_as!(
         Row,
         r#"select order_id, state, user_id, payment_method_id, currency, amount_minor,
@@ -199,7 +199,7 @@ pub(crate) async fn payment(pool: &Pool, order: OrderId) -> Result<Option<Paymen
     .await?;
     let Some(row) = row else { return Ok(None) };
     let mut payments = Payments::from([(order, row.payment()?)]);
-    load_refunds(&mut connection, &mut payments).await?;
+    load_refunds(connection, &mut payments).await?;
     Ok(payments.remove(&order))
 }
 
@@ -331,7 +331,11 @@ pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<
 
 /// Makes what waits for its next try due now, unless this notice did so before. Answers whether
 /// anything waited: usually the answer was here before the notice, and nothing is written.
-pub(crate) async fn hint(pool: &Pool, webhook: &str, order: OrderId) -> Result<bool> {
+pub(crate) async fn hint(
+    connection: &mut PgConnection,
+    webhook: &str,
+    order: OrderId,
+) -> Result<bool> {
     sqlx::query_scalar!(
         r#"with payment as (
                update payments set leased_until = now()
@@ -354,14 +358,14 @@ pub(crate) async fn hint(pool: &Pool, webhook: &str, order: OrderId) -> Result<b
         webhook,
         order.uuid()
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }
 
 /// Forgets old notices; what they could hint at is long decided.
-pub(crate) async fn forget_old_webhooks(pool: &Pool) -> Result<()> {
+pub(crate) async fn forget_old_webhooks(connection: &mut PgConnection) -> Result<()> {
     sqlx::query!("delete from webhooks where received_at < now() - interval '7 days'")
-        .execute(pool)
+        .execute(connection)
         .await?;
     Ok(())
 }
@@ -377,7 +381,7 @@ pub(crate) struct Waiting {
 }
 
 /// Counts what waits.
-pub(crate) async fn waiting(pool: &Pool) -> Result<Waiting> {
+pub(crate) async fn waiting(connection: &mut PgConnection) -> Result<Waiting> {
     sqlx::query_as!(
         Waiting,
         r#"select (select count(*) from payments where state in ('pending', 'cancelling'))
@@ -387,6 +391,6 @@ pub(crate) async fn waiting(pool: &Pool) -> Result<Waiting> {
                (select count(*) from refunds where refunded_at is null and refused_at is not null)
                    as "decisions!""#
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use std::{future, iter};
 
 use crash::Point;
+use futures_util::FutureExt as _;
 use kernel::{EventId, OrderId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -232,7 +233,8 @@ impl Worker {
             self.call_all(finished, &stop),
             app.settle_all(results, || places.are_taken(), &stop)
         );
-        if let Err(error) = store::release(app.database.sole(), app.work.lease.holder).await {
+        let holder = app.work.lease.holder;
+        if let Err(error) = app.write(move |db| store::release(db, holder).boxed()).await {
             tracing::warn!(%error, "leases run out by themselves");
         }
         Ok(())
@@ -272,7 +274,10 @@ impl Worker {
     ) -> Result<(), sqlx::Error> {
         let (orders, places): (Vec<OrderId>, Vec<Place>) = handed.drain(..).unzip();
         let holder = self.app.work.lease.holder;
-        let open = store::handed(self.app.database.sole(), &orders, holder).await?;
+        let open = self
+            .app
+            .read(move |db| async move { store::handed(db, &orders, holder).await }.boxed());
+        let open = open.await?;
         for (open, place) in open.into_iter().zip(places) {
             self.start(Task::First(open), place, finished);
         }
@@ -298,8 +303,9 @@ impl Worker {
             return Ok(());
         }
         app.work.waiting.store(false, Ordering::Relaxed); // before looking: who waits from now on says so
-        let (pool, count) = (app.database.sole(), places.len());
-        let open = store::claim_waiting(pool, app.work.lease, count as i64).await?;
+        let (lease, count) = (app.work.lease, places.len());
+        let claim = app.write(move |db| store::claim_waiting(db, lease, count as i64).boxed());
+        let open = claim.await?;
         if open.len() == count {
             app.work.waiting.store(true, Ordering::Relaxed);
         }
@@ -322,11 +328,11 @@ impl Worker {
         self.fill_places(finished).await?;
         let (app, lease) = (self.app.clone(), self.app.work.lease);
         let free = self.places.again.available_permits() as i64;
-        let open = store::claim(app.database.sole(), lease, free).await?;
+        let open = app.write(move |db| store::claim(db, lease, free).boxed()).await?;
         let all_taken = open.len() as i64 == free;
         self.start_again(open.into_iter().map(Task::Again), finished);
         let free = self.places.again.available_permits() as i64;
-        let owed = store::claim_refunds(app.database.sole(), lease, free).await?;
+        let owed = app.write(move |db| store::claim_refunds(db, lease, free).boxed()).await?;
         self.more_is_due = all_taken || owed.len() as i64 == free;
         self.start_again(owed.into_iter().map(Task::Refund), finished);
         Ok(())

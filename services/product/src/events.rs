@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use database::{Database, Tx};
+use database::{Database, Freshness, SOLE, Tx};
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{Money, OrderId, ProductId, ReturnId};
 use messaging::{Delivered, Handler, HandlerError, Outbox, Outgoing};
@@ -232,7 +233,9 @@ pub(crate) async fn count_overdue(
     let (mut look, mut since) = (interval(Duration::from_secs(60)), None);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
-        match stock::overdue(database.sole(), since).await {
+        let overdue =
+            database.read(SOLE, Freshness::Primary, move |db| stock::overdue(db, since).boxed());
+        match overdue.await {
             Ok((held, until)) => {
                 OVERDUE.inc_by(held.unsigned_abs());
                 since = Some(until);

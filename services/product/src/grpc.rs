@@ -36,7 +36,7 @@ impl ProductService for Grpc {
         request: Request<ListProductsRequest>,
     ) -> Answer<ListProductsResponse> {
         let (filter, after, limit) = convert::page(request.into_inner())?;
-        let page = self.app.list(&filter, &after, limit).await?;
+        let page = self.app.list(filter, after, limit).await?;
         let next_page_token = convert::next_page_token(&page, limit);
         Ok(Response::new(ListProductsResponse {
             products: convert::products(page),
@@ -49,7 +49,7 @@ impl ProductService for Grpc {
         request: Request<SearchProductsRequest>,
     ) -> Answer<SearchProductsResponse> {
         let (query, limit) = convert::search(request.get_ref())?;
-        let products = convert::products(self.app.search(query, limit).await?);
+        let products = convert::products(self.app.search(query.to_owned(), limit).await?);
         Ok(Response::new(SearchProductsResponse { products }))
     }
 
@@ -64,7 +64,7 @@ impl ProductService for Grpc {
         request: Request<BatchGetProductsRequest>,
     ) -> Answer<BatchGetProductsResponse> {
         let ids = convert::product_ids(&request.get_ref().product_ids)?;
-        let products = convert::products(self.app.products(&ids).await?);
+        let products = convert::products(self.app.products(ids).await?);
         Ok(Response::new(BatchGetProductsResponse { products }))
     }
 

@@ -52,6 +52,8 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
+    let stored = database.clone();
+    health.check("PostgreSQL", move || stored.clone().check());
     health.ready(true);
     rpc::serve(listener, identity, routes, options, stop).await?;
     tasks.finish().await?;

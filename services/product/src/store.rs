@@ -5,7 +5,6 @@
 
 pub(crate) mod stock;
 
-use database::Pool;
 use kernel::{Currency, Money, ProductId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -80,14 +79,20 @@ fn all(rows: Vec<Row>) -> Result<Vec<Offered>> {
 }
 
 /// These products, retired ones included; unknown ids are left out.
-pub(crate) async fn products(pool: &Pool, ids: &[ProductId]) -> Result<Vec<Offered>> {
+pub(crate) async fn products(
+    connection: &mut PgConnection,
+    ids: &[ProductId],
+) -> Result<Vec<Offered>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    all(products!("where p.product_id = any($1)", &ids).fetch_all(pool).await?)
+    all(products!("where p.product_id = any($1)", &ids).fetch_all(connection).await?)
 }
 
 /// One product.
-pub(crate) async fn product(pool: &Pool, id: ProductId) -> Result<Option<Offered>> {
-    let row = products!("where p.product_id = $1", id.uuid()).fetch_optional(pool).await?;
+pub(crate) async fn product(
+    connection: &mut PgConnection,
+    id: ProductId,
+) -> Result<Option<Offered>> {
+    let row = products!("where p.product_id = $1", id.uuid()).fetch_optional(connection).await?;
     row.map(Row::offered).transpose()
 }
 
@@ -108,7 +113,11 @@ pub(crate) async fn lock_by_sku(tx: &mut PgConnection, skus: &[&str]) -> Result<
 pub(crate) type Place = (String, Uuid);
 
 /// Products on sale after `place`, by name.
-pub(crate) async fn list(pool: &Pool, place: &Place, limit: i64) -> Result<Vec<Offered>> {
+pub(crate) async fn list(
+    connection: &mut PgConnection,
+    place: &Place,
+    limit: i64,
+) -> Result<Vec<Offered>> {
     let rows = products!(
         "where p.retired_at is null and (p.name, p.product_id) > ($1, $2)
          order by p.name, p.product_id limit $3",
@@ -116,12 +125,12 @@ pub(crate) async fn list(pool: &Pool, place: &Place, limit: i64) -> Result<Vec<O
         place.1,
         limit
     );
-    all(rows.fetch_all(pool).await?)
+    all(rows.fetch_all(connection).await?)
 }
 
 /// The same, of one category.
 pub(crate) async fn list_category(
-    pool: &Pool,
+    connection: &mut PgConnection,
     category: &str,
     place: &Place,
     limit: i64,
@@ -134,17 +143,21 @@ pub(crate) async fn list_category(
         place.1,
         limit
     );
-    all(rows.fetch_all(pool).await?)
+    all(rows.fetch_all(connection).await?)
 }
 
 /// The product on sale with this SKU.
-pub(crate) async fn by_sku(pool: &Pool, sku: &str) -> Result<Vec<Offered>> {
+pub(crate) async fn by_sku(connection: &mut PgConnection, sku: &str) -> Result<Vec<Offered>> {
     let rows = products!("where p.retired_at is null and p.sku = $1", sku);
-    all(rows.fetch_all(pool).await?)
+    all(rows.fetch_all(connection).await?)
 }
 
 /// Products on sale that match, best first. Stock is read for the page only.
-pub(crate) async fn search(pool: &Pool, query: &str, limit: i64) -> Result<Vec<Offered>> {
+pub(crate) async fn search(
+    connection: &mut PgConnection,
+    query: &str,
+    limit: i64,
+) -> Result<Vec<Offered>> {
     let rows = sqlx::query_as!(
         Row,
         r#"select p.product_id, p.sku, p.name, p.description, p.category, p.price_minor,
@@ -160,7 +173,7 @@ pub(crate) async fn search(pool: &Pool, query: &str, limit: i64) -> Result<Vec<O
         query,
         limit
     );
-    all(rows.fetch_all(pool).await?)
+    all(rows.fetch_all(connection).await?)
 }
 
 /// Writes new products, each with an empty shelf.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use database::Database;
+use database::{Database, Freshness, SOLE, Tx};
 use kernel::{AddressId, FamilyId, UserId};
 use messaging::Outbox;
 use thiserror::Error;
@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::events::outgoing;
 use crate::passwords::{self, Passwords};
-use crate::store::{self, NewUser};
+use crate::store::{self, Credentials, NewUser, Presented};
 use crate::tokens::{RefreshToken, Session, Tokens};
 
 /// The commands and queries of accounts. Cheap to clone.
@@ -61,7 +61,7 @@ impl App {
     /// Opens a staff account, unless there is an account with its e-mail. Nobody's role is
     /// changed: whoever had the e-mail first keeps what they have.
     pub(crate) async fn seed_staff(&self, registration: Registration) -> Result<()> {
-        let known = store::credentials(self.0.database.sole(), &registration.email).await?;
+        let known = self.credentials(registration.email.clone()).await?;
         let role = match known {
             Some(known) => known.role,
             None => match self.open(registration, Role::Staff).await {
@@ -83,9 +83,8 @@ impl App {
         password: Option<Password>,
     ) -> Result<Session> {
         let turn = self.0.passwords.turn().await?;
-        let database = &self.0.database;
-        let known = match &email {
-            Some(email) => store::credentials(database.sole(), email).await?,
+        let known = match email {
+            Some(email) => self.credentials(email).await?,
             None => None,
         };
         let hash = known.as_ref().map(|known| known.password_hash.clone());
@@ -95,9 +94,9 @@ impl App {
         };
         let (family, token) = (FamilyId::mint(), RefreshToken::mint()?);
         let hash = token.hash();
-        let app = self.clone();
-        let started = database.unit_of_work(async move {
-            store::start_family(app.0.database.sole(), known.user, family, &hash).await
+        let user = known.user;
+        let started = self.0.database.write(SOLE, move |db| {
+            Box::pin(async move { store::start_family(db, user, family, &hash).await })
         });
         if !started.await? {
             return Err(Rejection::BadCredentials.into());
@@ -107,48 +106,38 @@ impl App {
 
     /// Swaps a refresh token for a new session of its family.
     pub(crate) async fn refresh(&self, presented: RefreshToken) -> Result<Session> {
-        let app = self.clone();
-        self.0.database.unit_of_work(async move { app.refreshed(&presented.hash()).await }).await
-    }
-
-    async fn refreshed(&self, presented: &[u8]) -> Result<Session> {
-        let mut tx = self.0.database.begin(kernel::Shard(0)).await?;
-        let found = store::lock_token(&mut tx, presented).await?;
-        let found = found.ok_or(Rejection::SessionEnded)?;
-        match refresh::decide(&found.token, found.now)? {
-            Refreshed::Rotated => {
-                let next = RefreshToken::mint()?;
-                store::rotate(&mut tx, found.family, presented, &next.hash()).await?;
-                tx.commit().await?;
-                Ok(self.0.tokens.session(found.user, found.role, found.family, next)?)
-            }
-            Refreshed::FamilyEnded => {
-                store::end_family(&mut *tx, found.family).await?;
-                tx.commit().await?;
-                tracing::warn!(family = %found.family, "a refresh token came twice");
-                Err(Rejection::SessionEnded.into())
-            }
-        }
+        let presented = presented.hash();
+        let refreshed = self
+            .0
+            .database
+            .transaction(SOLE, move |tx| Box::pin(async move { refreshed(tx, &presented).await }));
+        let (found, next) = refreshed.await?;
+        let next = next.ok_or(Rejection::SessionEnded)?;
+        Ok(self.0.tokens.session(found.user, found.role, found.family, next)?)
     }
 
     /// Ends a family of refresh tokens.
     pub(crate) async fn sign_out(&self, family: FamilyId) -> Result<()> {
-        let app = self.clone();
-        let end = async move { store::end_family(app.0.database.sole(), family).await };
-        Ok(self.0.database.unit_of_work(end).await?)
+        let end = self.0.database.write(SOLE, move |db| Box::pin(store::end_family(db, family)));
+        Ok(end.await?)
     }
 
     /// The account.
     pub(crate) async fn user(&self, user: UserId) -> Result<User> {
-        let user = store::user(self.0.database.sole(), user).await?;
-        Ok(user.ok_or(Rejection::UserNotFound)?)
+        let found = self
+            .0
+            .database
+            .read(SOLE, Freshness::Primary, move |db| Box::pin(store::user(db, user)));
+        Ok(found.await?.ok_or(Rejection::UserNotFound)?)
     }
 
     /// Changes the name.
     pub(crate) async fn rename(&self, user: UserId, name: String) -> Result<User> {
-        let app = self.clone();
-        let rename = async move { store::rename(app.0.database.sole(), user, &name).await };
-        if !self.0.database.unit_of_work(rename).await? {
+        let rename = self
+            .0
+            .database
+            .write(SOLE, move |db| Box::pin(async move { store::rename(db, user, &name).await }));
+        if !rename.await? {
             return Err(Rejection::UserNotFound.into());
         }
         self.user(user).await
@@ -156,23 +145,27 @@ impl App {
 
     /// Adds an address behind the others.
     pub(crate) async fn add_address(&self, user: UserId, address: Address) -> Result<Address> {
-        let app = self.clone();
-        let add = async move {
-            let mut tx = app.0.database.begin(user.shard()).await?;
-            match store::lock_and_count_addresses(&mut tx, user).await? {
-                None => return Err(Rejection::UserNotFound.into()),
-                Some(ADDRESSES_MAX..) => return Err(Rejection::TooManyAddresses.into()),
-                Some(_) => store::insert_address(&mut tx, user, &address).await?,
-            }
-            tx.commit().await?;
-            Ok(address)
-        };
-        self.0.database.unit_of_work(add).await
+        let add = self.0.database.transaction(SOLE, move |tx| {
+            Box::pin(async move {
+                match store::lock_and_count_addresses(tx, user).await? {
+                    None => Err(Rejection::UserNotFound.into()),
+                    Some(ADDRESSES_MAX..) => Err(Rejection::TooManyAddresses.into()),
+                    Some(_) => {
+                        Ok(store::insert_address(tx, user, &address).await.map(|()| address)?)
+                    }
+                }
+            })
+        });
+        add.await
     }
 
     /// One address, or the default.
     pub(crate) async fn address(&self, user: UserId, id: Option<AddressId>) -> Result<Address> {
-        let address = store::address(self.0.database.sole(), user, id).await?;
+        let found = self
+            .0
+            .database
+            .read(SOLE, Freshness::Primary, move |db| Box::pin(store::address(db, user, id)));
+        let address = found.await?;
         let missing =
             if id.is_some() { Rejection::AddressNotFound } else { Rejection::AddressMissing };
         Ok(address.ok_or(missing)?)
@@ -180,33 +173,61 @@ impl App {
 
     /// Erases what is personal. Again: no change.
     pub(crate) async fn erase(&self, user: UserId) -> Result<()> {
-        let app = self.clone();
-        let erase = async move {
-            let mut tx = app.0.database.begin(user.shard()).await?;
-            if store::erase(&mut tx, user).await? {
-                app.0.outbox.publish(&mut tx, &[outgoing(Event::Erased(user))]).await?;
-                tx.commit().await?;
-            }
-            Ok(())
-        };
-        self.0.database.unit_of_work(erase).await
+        let outbox = self.0.outbox.clone();
+        let erase = self.0.database.transaction(SOLE, move |tx| {
+            Box::pin(async move {
+                if store::erase(tx, user).await? {
+                    outbox.publish(tx, &[outgoing(Event::Erased(user))]).await?;
+                }
+                Ok(())
+            })
+        });
+        erase.await
     }
 
     async fn open(&self, registration: Registration, role: Role) -> Result<User> {
         let Registration { email, password, name } = registration;
         let password_hash = self.0.passwords.turn().await?.hash(password).await?;
-        let (app, id) = (self.clone(), UserId::mint());
-        let open = async move {
-            let new =
-                NewUser { id, email: &email, name: &name, role, password_hash: &password_hash };
-            let mut tx = app.0.database.begin(id.shard()).await?;
-            if !store::insert(&mut tx, &new).await? {
-                return Err(Rejection::EmailTaken.into());
-            }
-            app.0.outbox.publish(&mut tx, &[outgoing(Event::Registered(id))]).await?;
-            tx.commit().await?;
-            Ok(User { id, email, name, role, addresses: Vec::new() })
-        };
-        self.0.database.unit_of_work(open).await
+        let (outbox, id) = (self.0.outbox.clone(), UserId::mint());
+        let open = self.0.database.transaction(SOLE, move |tx| {
+            Box::pin(async move {
+                let new =
+                    NewUser { id, email: &email, name: &name, role, password_hash: &password_hash };
+                if !store::insert(tx, &new).await? {
+                    return Err(Rejection::EmailTaken.into());
+                }
+                outbox.publish(tx, &[outgoing(Event::Registered(id))]).await?;
+                Ok(User { id, email, name, role, addresses: Vec::new() })
+            })
+        });
+        open.await
     }
+
+    async fn credentials(&self, email: Email) -> Result<Option<Credentials>> {
+        let found = self.0.database.read(SOLE, Freshness::Primary, move |db| {
+            Box::pin(async move { store::credentials(db, &email).await })
+        });
+        Ok(found.await?)
+    }
+}
+
+/// The presented token with its successor; none, when it came twice and its family was ended.
+async fn refreshed(tx: &mut Tx, presented: &[u8]) -> Result<(Presented, Option<RefreshToken>)> {
+    let found = store::lock_token(tx, presented).await?;
+    let found = found.ok_or(Rejection::SessionEnded)?;
+    let next = match refresh::decide(&found.token, found.now)? {
+        Refreshed::Rotated => {
+            let next = RefreshToken::mint()?;
+            store::rotate(tx, found.family, presented, &next.hash()).await?;
+            Some(next)
+        }
+        Refreshed::FamilyEnded => {
+            store::end_family(tx, found.family).await?;
+            tx.after_commit(move || {
+                tracing::warn!(family = %found.family, "a refresh token came twice");
+            });
+            None
+        }
+    };
+    Ok((found, next))
 }

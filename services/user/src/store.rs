@@ -1,9 +1,9 @@
 //! Every SQL statement of accounts.
 
-use database::{Pool, constraint};
+use database::constraint;
 use kernel::{AddressId, FamilyId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::domain::refresh::{self, Token};
@@ -47,12 +47,15 @@ pub(crate) struct Credentials {
 }
 
 /// The account with this e-mail.
-pub(crate) async fn credentials(pool: &Pool, email: &Email) -> Result<Option<Credentials>> {
+pub(crate) async fn credentials(
+    connection: &mut PgConnection,
+    email: &Email,
+) -> Result<Option<Credentials>> {
     let row = sqlx::query!(
         r#"select user_id, role, password_hash as "password_hash!" from users where email = $1"#,
         email.expose()
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     row.map(|row| {
         let password_hash = row.password_hash.into();
@@ -62,28 +65,28 @@ pub(crate) async fn credentials(pool: &Pool, email: &Email) -> Result<Option<Cre
 }
 
 /// An account that is not erased, with its addresses in the order in which they were added.
-pub(crate) async fn user(pool: &Pool, id: UserId) -> Result<Option<User>> {
+pub(crate) async fn user(connection: &mut PgConnection, id: UserId) -> Result<Option<User>> {
     let row = sqlx::query!(
         r#"select email as "email!", name as "name!", role from users
            where user_id = $1 and erased_at is null"#,
         id.uuid()
     )
-    .fetch_optional(pool)
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let addresses = addresses(pool, id).await?;
+    let addresses = addresses(connection, id).await?;
     let (email, role) = (Email::stored(row.email), role(&row.role)?);
     Ok(Some(User { id, email, name: row.name, role, addresses }))
 }
 
 /// Changes the name of an account. False: there is none, or it was erased.
-pub(crate) async fn rename(executor: impl PgExecutor<'_>, id: UserId, name: &str) -> Result<bool> {
+pub(crate) async fn rename(connection: &mut PgConnection, id: UserId, name: &str) -> Result<bool> {
     let renamed = sqlx::query!(
         "update users set name = $2 where user_id = $1 and erased_at is null",
         id.uuid(),
         name
     )
-    .execute(executor)
+    .execute(connection)
     .await?;
     Ok(renamed.rows_affected() == 1)
 }
@@ -112,21 +115,21 @@ impl From<AddressRow> for Address {
     }
 }
 
-async fn addresses(pool: &Pool, user: UserId) -> Result<Vec<Address>> {
+async fn addresses(connection: &mut PgConnection, user: UserId) -> Result<Vec<Address>> {
     let rows = sqlx::query_as!(
         AddressRow,
         "select address_id, recipient, line1, line2, city, postcode, country from addresses
          where user_id = $1 order by position",
         user.uuid()
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(Address::from).collect())
 }
 
 /// One address of a user, or without an id the first.
 pub(crate) async fn address(
-    pool: &Pool,
+    connection: &mut PgConnection,
     user: UserId,
     id: Option<AddressId>,
 ) -> Result<Option<Address>> {
@@ -138,7 +141,7 @@ pub(crate) async fn address(
         user.uuid(),
         id.map(AddressId::uuid)
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(Address::from))
 }
@@ -187,7 +190,7 @@ pub(crate) async fn insert_address(
 /// Starts a family with its first token, and forgets those of the user that have run out.
 /// False: the account was erased meanwhile.
 pub(crate) async fn start_family(
-    executor: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     user: UserId,
     family: FamilyId,
     token_hash: &[u8],
@@ -209,7 +212,7 @@ pub(crate) async fn start_family(
         token_hash,
         refresh::VALID.as_secs_f64(),
     )
-    .execute(executor)
+    .execute(connection)
     .await?;
     Ok(started.rows_affected() == 1)
 }
@@ -276,12 +279,12 @@ pub(crate) async fn rotate(
 }
 
 /// Ends a family; its tokens are good for nothing from now on.
-pub(crate) async fn end_family(executor: impl PgExecutor<'_>, family: FamilyId) -> Result<()> {
+pub(crate) async fn end_family(connection: &mut PgConnection, family: FamilyId) -> Result<()> {
     sqlx::query!(
         "update families set revoked_at = now() where family_id = $1 and revoked_at is null",
         family.uuid()
     )
-    .execute(executor)
+    .execute(connection)
     .await?;
     Ok(())
 }

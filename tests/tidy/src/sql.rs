@@ -59,28 +59,18 @@ pub fn is_in_lower_case(tree: &Tree) -> Complaints {
     complaints
 }
 
-/// A transaction begins in a unit of work and nowhere else: a future that a request drops would
-/// leave its connection inside the transaction.
-pub fn transactions_begin_in_units_of_work(tree: &Tree) -> Complaints {
+/// A transaction is a use case's, a handler's or a worker's: what it spans is decided there.
+pub fn transactions_begin_in_use_cases(tree: &Tree) -> Complaints {
     let mut complaints = Vec::new();
     for source in tree.sources() {
         let Some(file) = file_in_src(&source) else { continue };
-        let begins = |call: &str| {
-            let lines = source.shipped.lines().enumerate();
-            lines.filter(|(_, line)| line.contains(call)).map(|(at, _)| at + 1).collect::<Vec<_>>()
-        };
-        let in_requests = begins(".begin(");
-        if !in_requests.is_empty() && !source.shipped.contains("unit_of_work") {
-            complaints.push(format!(
-                "{}:{}: begin inside `database.unit_of_work(async move {{ … }})`, which a dropped \
-                 request cannot drop",
-                source.path, in_requests[0]
-            ));
+        if BEGIN.contains(&file) || file.starts_with("app/") {
+            continue;
         }
-        let all = in_requests.into_iter().chain(begins(".begin_at("));
-        let may_begin = BEGIN.contains(&file) || file.starts_with("app/");
-        complaints.extend(all.filter(|_| !may_begin).map(|line| {
-            format!("{}:{line}: transactions begin in {}", source.path, BEGIN.join(", "))
+        let lines = source.shipped.lines().enumerate();
+        let begins = lines.filter(|(_, line)| line.contains(".transaction("));
+        complaints.extend(begins.map(|(at, _)| {
+            format!("{}:{}: transactions begin in {}", source.path, at + 1, BEGIN.join(", "))
         }));
     }
     complaints
@@ -110,14 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_that_a_request_can_drop_is_found() {
-        let at = |path, code| transactions_begin_in_units_of_work(&Tree::of([(path, code)])).len();
-        let good = "database.unit_of_work(async move { database.begin(shard) })";
-        assert_eq!(at("services/cart/src/app.rs", good), 0);
-        assert_eq!(at("services/cart/src/app.rs", "database.begin(shard)"), 1);
-        assert_eq!(at("services/order/src/app/place.rs", good), 0);
-        assert_eq!(at("services/cart/src/grpc.rs", good), 1);
-        assert_eq!(at("services/cart/src/store.rs", "database.begin_at(0)"), 1);
-        assert_eq!(at("services/cart/src/app.rs", "database.begin_at(0)"), 0);
+    fn a_transaction_outside_of_use_cases_is_found() {
+        let code = "self.database.transaction(shard, |tx| work(tx).boxed())";
+        let at = |path| transactions_begin_in_use_cases(&Tree::of([(path, code)])).len();
+        assert_eq!(at("services/cart/src/app.rs"), 0);
+        assert_eq!(at("services/order/src/app/place.rs"), 0);
+        assert_eq!(at("services/cart/src/grpc.rs"), 1);
+        assert_eq!(at("services/cart/src/store.rs"), 1);
     }
 }

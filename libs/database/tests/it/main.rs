@@ -1,19 +1,27 @@
-//! Pools, units of work and migrations on a real PostgreSQL.
+//! Reads, writes, transactions and migrations on a real PostgreSQL.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use database::{Database, Options};
+use context::Current;
+use database::{Database, Freshness, Options, SOLE};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use kernel::Shard;
-use sqlx::Row as _;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::Error;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use testkit::{World, eventually};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -26,86 +34,236 @@ async fn connect(urls: &[String], connections: u32) -> Database {
     Database::connect(&options, "database test").await.unwrap()
 }
 
-async fn backend(database: &Database) -> i32 {
-    let mut tx = database.begin(Shard(0)).await.unwrap();
-    let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(&mut *tx).await.unwrap();
-    tx.commit().await.unwrap();
-    row.get(0)
+/// The id of the server's process, which names a connection.
+async fn reader(database: &Database) -> Result<i32, Error> {
+    let ask = database.read(SOLE, Freshness::Primary, |db| {
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(db).boxed()
+    });
+    ask.await
 }
 
-#[tokio::test]
-async fn a_connection_that_was_used_well_is_used_again() {
-    let world = World::new();
-    let database = connect(&world.databases("database", 1), 1).await;
-    let first = backend(&database).await;
-    for _ in 0..20 {
-        database.begin(Shard(0)).await.unwrap().commit().await.unwrap();
-        drop(database.begin(Shard(0)).await.unwrap()); // rolls back
-        assert_eq!(backend(&database).await, first);
+async fn writer(database: &Database) -> Result<i32, Error> {
+    let ask = database.transaction(SOLE, |tx| {
+        sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut **tx).boxed()
+    });
+    ask.await
+}
+
+async fn run(db: &mut PgConnection, sql: &'static str) -> Result<(), Error> {
+    sqlx::raw_sql(sql).execute(db).await.map(drop)
+}
+
+/// Polls so often, then drops it: as a request's future is, in the middle of anything.
+async fn drop_after<F: Future>(polls: i32, future: F) {
+    let mut future = Box::pin(future);
+    for _ in 0..polls {
+        let polled = poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_ready()));
+        if polled.await {
+            break;
+        }
+        tokio::time::sleep(Duration::from_micros(50)).await; // the fault itself
     }
 }
 
 #[tokio::test]
-async fn a_cancelled_begin_poisons_nobody() {
+async fn a_connection_serves_one_after_the_other_whatever_came_of_it() {
+    let world = World::new();
+    let database = connect(&world.databases("database", 1), 1).await;
+    let (reads, writes) = (reader(&database).await.unwrap(), writer(&database).await.unwrap());
+    for _ in 0..10 {
+        let bad = database.read(SOLE, Freshness::Primary, |db| run(db, "select 1 / 0").boxed());
+        bad.await.unwrap_err();
+        database.write(SOLE, |db| run(db, "select 1 / 0").boxed()).await.unwrap_err();
+        database.transaction(SOLE, |tx| run(tx, "select 1 / 0").boxed()).await.unwrap_err();
+        let refused: Result<(), Error> =
+            database.transaction(SOLE, |_| async { Err(Error::RowNotFound) }.boxed()).await;
+        refused.unwrap_err();
+        assert_eq!(reader(&database).await.unwrap(), reads);
+        assert_eq!(writer(&database).await.unwrap(), writes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_begun_comes_to_its_end_when_nobody_waits_for_it() {
     let world = World::new();
     let urls = world.databases("database", 1);
     world.sql(&urls[0], "create table t (n int)");
     let database = connect(&urls, 1).await;
+    let (reads, writes) = (reader(&database).await.unwrap(), writer(&database).await.unwrap());
+    let begun = Arc::new(AtomicI64::new(0));
     for n in 0..100 {
-        // Dropped at its n-th wait: in the middle of BEGIN, as a request's future may be.
-        let mut begin = Box::pin(database.begin(Shard(0)));
-        for _ in 0..n % 20 {
-            let polled = poll_fn(|context| Poll::Ready(begin.as_mut().poll(context).is_ready()));
-            if polled.await {
-                break;
-            }
-            tokio::time::sleep(Duration::from_micros(20)).await; // the fault itself
-        }
-        drop(begin);
-        let mut tx = database.begin(Shard(0)).await.unwrap();
-        sqlx::raw_sql("insert into t values (1)").execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
+        let rows = database.read(SOLE, Freshness::Primary, |db| {
+            sqlx::query("select -1 from generate_series(1, 5000)").fetch_all(db).boxed()
+        });
+        drop_after(n % 20, rows).await;
+        assert_eq!(reader(&database).await.unwrap(), reads, "the answer is to this question");
+        let begins = Arc::clone(&begun);
+        let write = database.transaction(SOLE, move |tx| {
+            begins.fetch_add(1, Ordering::Relaxed);
+            let insert = "insert into t values (1)";
+            async move { run(tx, insert).await }.boxed()
+        });
+        drop_after(n % 20, write).await;
+        assert_eq!(writer(&database).await.unwrap(), writes);
     }
     database.close().await;
-    let count = world.sql(&urls[0], "select 'rows', count(*) from t");
-    assert!(count.contains("100"), "what was acknowledged is there: {count}");
+    let count = world.sql(&urls[0], "select count(*) from t");
+    let begun = begun.load(Ordering::Relaxed);
+    assert!(begun > 10, "{begun} have begun");
+    assert_eq!(count.trim(), begun.to_string());
 }
 
 #[tokio::test]
-async fn a_cancelled_read_leaves_nothing_for_the_next_one() {
+async fn work_that_goes_on_keeps_its_place_among_the_calls() {
     let world = World::new();
     let database = connect(&world.databases("database", 1), 1).await;
-    for n in 0..100_i32 {
-        // Dropped at its n-th wait: before its answer, in the middle of it, or after it.
-        let mut read = Box::pin(async {
-            let rows = sqlx::raw_sql("select -1 from generate_series(1, 5000)");
-            rows.fetch_all(database.sole()).await.map(drop)
-        });
-        for _ in 0..n % 20 {
-            let polled = poll_fn(|context| Poll::Ready(read.as_mut().poll(context).is_ready()));
-            if polled.await {
-                break;
+    let place = Arc::new(());
+    let call = Current::call("test", None, Arc::clone(&place));
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    let (end, ends) = oneshot::channel::<()>();
+    let work = database.transaction(SOLE, move |_| {
+        let work = async move {
+            begun.send(Current::capture().name()).unwrap();
+            ends.await.map_err(|_| Error::RowNotFound)
+        };
+        work.boxed()
+    });
+    let mut work = Box::pin(call.scope(work));
+    let name = tokio::select! {
+        _ = &mut work => unreachable!("it waits"),
+        name = begins.recv() => name,
+    };
+    drop(work);
+    assert_eq!((name, Arc::strong_count(&place)), (Some("test"), 2));
+    end.send(()).unwrap();
+    eventually("the place is free", SOON, async || (Arc::strong_count(&place) == 1).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_connection_longer_than_the_call_has() {
+    let world = World::new();
+    let database = connect(&world.databases("database", 1), 1).await;
+    let other = database.clone();
+    let (end, ends) = oneshot::channel::<()>();
+    let holder = tokio::spawn(async move {
+        let hold = async move { ends.await.map_err(|_| Error::RowNotFound) };
+        other.transaction(SOLE, move |_| hold.boxed()).await
+    });
+    eventually("it is in use", SOON, async || {
+        let call = Current::background("test").with_deadline(Instant::now());
+        let refused = call.scope(writer(&database)).await;
+        matches!(refused, Err(Error::PoolTimedOut)).then_some(())
+    })
+    .await;
+    end.send(()).unwrap();
+    holder.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_falls_silent_costs_the_connections_in_use_and_no_other() {
+    let world = World::new();
+    let way = Way::to(&world.databases("database", 1)[0]).await;
+    let database = connect(&[way.url.clone()], 2).await;
+    // Two readers are open; one of them idles while the other gets no answer.
+    let both = || join_all([reader(&database), reader(&database)]);
+    let open: BTreeSet<i32> = both().await.into_iter().map(Result::unwrap).collect();
+    way.silent.store(true, Ordering::Relaxed);
+    let late = reader(&database).await.unwrap_err(); // in its own time, which is ten seconds
+    assert!(database::is_transient(&late), "the next try may be answered");
+    way.silent.store(false, Ordering::Relaxed);
+    let still = both().await.into_iter().map(Result::unwrap).collect::<BTreeSet<i32>>();
+    assert_eq!(open.intersection(&still).count(), 1, "{open:?} {still:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_refused_at_once_and_found_again() {
+    let world = World::new();
+    let urls = world.databases("database", 2);
+    let mut way = Way::to(&urls[1]).await;
+    let database = connect(&[urls[0].clone(), way.url.clone()], 2).await;
+    assert!(database.clone().check().await.is_ok());
+    way.close();
+    let [here, away] = [Shard(0), Shard(255)];
+    let ask = async |shard| {
+        database.read(shard, Freshness::Primary, |db| run(db, "select 1").boxed()).await
+    };
+    eventually("it is lost", SOON, async || {
+        assert!(ask(here).await.is_ok(), "the other has nothing to do with it");
+        (ask(away).await.is_err() && database.lost() == [1]).then_some(())
+    })
+    .await;
+    // A hundred callers who each waited for a connection would take most of an hour.
+    for _ in 0..100 {
+        assert!(database::is_transient(&ask(away).await.unwrap_err()));
+    }
+    way.open().await;
+    eventually("it is found again", SOON, async || database.lost().is_empty().then_some(())).await;
+    ask(away).await.unwrap();
+}
+
+/// A relay in front of a database.
+struct Way {
+    url: String,
+    port: u16,
+    silent: Arc<AtomicBool>,
+    to: u16,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Way {
+    async fn to(url: &str) -> Self {
+        let to = url.parse::<PgConnectOptions>().unwrap().get_port();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = url.replace(&format!(":{to}"), &format!(":{port}"));
+        let mut way = Self { url, port, silent: Arc::default(), to, serving: None };
+        way.serve(listener);
+        way
+    }
+
+    async fn open(&mut self) {
+        self.serve(TcpListener::bind(("127.0.0.1", self.port)).await.unwrap());
+    }
+
+    fn serve(&mut self, listener: TcpListener) {
+        let (to, silent) = (self.to, Arc::clone(&self.silent));
+        self.serving = Some(tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                connections.spawn(pass(client, to, Arc::clone(&silent)));
             }
-            tokio::time::sleep(Duration::from_micros(50)).await; // the fault itself
-        }
-        drop(read);
-        let row = sqlx::raw_sql("select 7").fetch_one(database.sole()).await.unwrap();
-        assert_eq!(row.get::<i32, _>(0), 7, "the answer is to this question");
+        }));
+    }
+
+    /// Ends every connection, and takes no more.
+    fn close(&mut self) {
+        self.serving.take().unwrap().abort();
     }
 }
 
-#[tokio::test]
-async fn an_error_costs_no_connection() {
-    let world = World::new();
-    let database = connect(&world.databases("database", 1), 1).await;
-    let first = backend(&database).await;
-    for _ in 0..10 {
-        let refused = sqlx::raw_sql("select 1 / 0").fetch_one(database.sole()).await;
-        assert!(refused.is_err());
-        let mut tx = database.begin(Shard(0)).await.unwrap();
-        assert!(sqlx::raw_sql("select 1 / 0").execute(&mut *tx).await.is_err());
-        drop(tx);
-        assert_eq!(backend(&database).await, first);
+/// Passes on what a client says; while it is to be silent it swallows that, for ever.
+async fn pass(mut client: TcpStream, to: u16, silent: Arc<AtomicBool>) {
+    let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+    let (mut asks, mut answers) = ([0; 8192], [0; 8192]);
+    let mut swallowed = false;
+    loop {
+        let passed = tokio::select! {
+            asked = client.read(&mut asks) => match asked {
+                Ok(count) if count > 0 => {
+                    swallowed |= silent.load(Ordering::Relaxed);
+                    if swallowed { Ok(()) } else { server.write_all(&asks[..count]).await }
+                }
+                _ => return,
+            },
+            answered = server.read(&mut answers) => match answered {
+                Ok(count) if count > 0 => client.write_all(&answers[..count]).await,
+                _ => return,
+            },
+        };
+        if passed.is_err() {
+            return;
+        }
     }
 }
 
@@ -114,15 +272,13 @@ async fn sessions_that_the_server_ended_meanwhile_cost_no_transaction() {
     let world = World::new();
     let urls = world.databases("database", 1);
     let database = connect(&urls, 6).await;
-    let six = join_all((0..6).map(|_| database.begin(Shard(0)))).await;
-    for tx in six {
-        tx.unwrap().commit().await.unwrap();
-    }
+    let six = join_all((0..6).map(|_| writer(&database))).await;
+    assert!(six.iter().all(Result::is_ok));
     let end = "select pg_terminate_backend(pid, 10000) from pg_stat_activity \
                where datname = current_database() and pid <> pg_backend_pid()";
     world.sql(&urls[0], end);
     for _ in 0..6 {
-        database.begin(Shard(0)).await.unwrap().commit().await.unwrap();
+        writer(&database).await.unwrap();
     }
 }
 
@@ -136,8 +292,7 @@ async fn a_connection_that_opens_too_slowly_for_its_caller_serves_the_next() {
         database_acquire_ms: 200.try_into().unwrap(),
     };
     let database = Database::connect(&options, "database test").await.unwrap();
-    let begin = async || database.begin(Shard(0)).await.ok();
-    eventually("a transaction", SOON, begin).await.commit().await.unwrap();
+    eventually("a transaction", SOON, async || writer(&database).await.ok()).await;
 }
 
 /// The URL of a relay that lets each new connection wait.
@@ -155,34 +310,6 @@ async fn by_a_slow_way(url: &str) -> String {
         }
     });
     url.replace(&format!(":{port}"), &format!(":{slow}"))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_unit_of_work_outlives_its_caller() {
-    let world = World::new();
-    let urls = world.databases("database", 1);
-    world.sql(&urls[0], "create table t (n int)");
-    let database = connect(&urls, 4).await;
-    for _ in 0..50 {
-        let (mine, own) = (database.clone(), database.clone());
-        let mut work = Box::pin(async move {
-            own.clone()
-                .unit_of_work(async move {
-                    let mut tx = own.begin(Shard(0)).await.unwrap();
-                    sqlx::raw_sql("insert into t values (1)").execute(&mut *tx).await.unwrap();
-                    tx.commit().await.unwrap();
-                })
-                .await;
-        });
-        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready()));
-        begun.await;
-        drop((work, mine));
-    }
-    eventually("all are committed", SOON, async || {
-        let row = sqlx::raw_sql("select count(*) from t").fetch_one(database.sole()).await;
-        (row.unwrap().get::<i64, _>(0) == 50).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,6 +365,8 @@ async fn a_schema_that_is_no_releases_is_refused() {
 async fn shards_are_spread_in_ranges() {
     let world = World::new();
     let database = connect(&world.databases("database", 3), 1).await;
+    let spread = database.homes().map(|home| database.index_of(home));
+    assert_eq!(spread.collect::<Vec<_>>(), [0, 1, 2]);
     let homes: Vec<usize> = (0..=255).map(|shard| database.index_of(Shard(shard))).collect();
     assert!(homes.is_sorted());
     for index in 0..3 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use crash::Point;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -35,7 +35,7 @@ impl One {
             self.bus.delete(&stream).await?;
             stream = self.bus.stream(self.context).await?;
         }
-        let Known { stream: before, last } = store::known(&self.pool).await?;
+        let Known { stream: before, last } = self.read(|db| store::known(db).boxed()).await?;
         let another = before.is_some_and(|before| before != made(&stream));
         let end = last.filter(|_| !another);
         let whole = match end {
@@ -96,7 +96,8 @@ impl One {
     async fn rewind(&mut self, kept: i64) -> anyhow::Result<u64> {
         let mut again = 0;
         loop {
-            let part = store::send_again_above(&self.pool, kept, REWIND).await?;
+            let part = self.write(move |db| store::send_again_above(db, kept, REWIND).boxed());
+            let part = part.await?;
             again += part;
             if part == 0 {
                 return Ok(again);
@@ -112,7 +113,8 @@ impl One {
         stream: &Stream,
         last: Option<(i64, Uuid)>,
     ) -> anyhow::Result<()> {
-        if !store::ends_at(&self.pool, self.holder, made(stream), last).await? {
+        let (holder, made) = (self.holder, made(stream));
+        if !self.write(move |db| store::ends_at(db, holder, made, last).boxed()).await? {
             return self.give_way();
         }
         Ok(())
@@ -124,7 +126,7 @@ impl One {
         let (mut kept, mut lost, mut last) = (0, lost, None);
         while lost - kept > 1 {
             let middle = kept + (lost - kept) / 2;
-            match store::published_below(&self.pool, middle).await? {
+            match self.read(move |db| store::published_below(db, middle).boxed()).await? {
                 Some((sequence, _)) if sequence <= kept => kept = middle,
                 Some((sequence, id)) if holds(stream, sequence, id).await? => {
                     (kept, last) = (middle, Some((sequence, id)));
@@ -146,7 +148,8 @@ impl One {
             return Ok(false);
         }
         let age = config.max_age.saturating_sub(AN_HOUR).as_secs_f64();
-        Ok(store::is_young_below(&self.pool, i64::try_from(first)?, age).await?)
+        let first = i64::try_from(first)?;
+        Ok(self.read(move |db| store::is_young_below(db, first, age).boxed()).await?)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use async_nats::jetstream::consumer::Info as Consumer;
 use async_nats::jetstream::stream::{Info, Stream};
-use futures_util::TryStreamExt as _;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 
 use super::One;
 use crate::store;
@@ -38,7 +38,9 @@ impl One {
         let acknowledged: Vec<(String, u64)> =
             durable.map(|it| (it.name.clone(), it.ack_floor.stream_sequence)).collect();
         let names: Vec<String> = acknowledged.iter().map(|(name, _)| name.clone()).collect();
-        let listeners = store::listeners(&self.pool, &names).await?;
+        let now = names.clone();
+        let note = self.write(move |db| async move { store::listeners(db, &now).await }.boxed());
+        let listeners = note.await?;
         if !is_filled(stream.cached_info(), FILLING) {
             return Ok(());
         }

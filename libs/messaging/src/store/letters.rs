@@ -1,6 +1,5 @@
 //! Failures, and what was given up on.
 
-use database::Pool;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -16,7 +15,7 @@ fn storable(text: &str) -> String {
 
 /// Counts a try that failed. Answers how many there were.
 pub(crate) async fn count_failure(
-    pool: &Pool,
+    connection: &mut PgConnection,
     consumer: &str,
     event: &Delivered,
     error: &str,
@@ -32,7 +31,7 @@ pub(crate) async fn count_failure(
         event.event_id,
         storable(error)
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }
 
@@ -72,7 +71,11 @@ pub(crate) async fn park(
 }
 
 /// Dead letters, the latest first.
-pub(crate) async fn letters(pool: &Pool, event: Option<Uuid>, limit: i64) -> Result<Vec<Letter>> {
+pub(crate) async fn letters(
+    connection: &mut PgConnection,
+    event: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Letter>> {
     sqlx::query_as!(
         Letter,
         "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
@@ -82,7 +85,7 @@ pub(crate) async fn letters(pool: &Pool, event: Option<Uuid>, limit: i64) -> Res
         event,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
 }
 
@@ -114,7 +117,7 @@ pub(crate) async fn redrive(
 /// What this consumer is to try again, the oldest first: letters of the kinds that it wants, and of all known
 /// kinds those that were parked for this reason. Others are for another build to take.
 pub(crate) async fn redriven(
-    pool: &Pool,
+    connection: &mut PgConnection,
     consumer: &str,
     wanted: &[&str],
     (known, parked_for): (&[&str], &str),
@@ -134,14 +137,14 @@ pub(crate) async fn redriven(
         parked_for,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await
 }
 
 /// Forgets letters that were dealt with: each an event and when it was told to be tried again. One that was
 /// parked again stays, even if it was told once more since.
 pub(crate) async fn forget_redriven(
-    pool: &Pool,
+    connection: &mut PgConnection,
     consumer: &str,
     done: &[(Uuid, Option<OffsetDateTime>)],
 ) -> Result<()> {
@@ -154,16 +157,16 @@ pub(crate) async fn forget_redriven(
         &ids,
         &times as &[Option<OffsetDateTime>]
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }
 
 /// How many events are given up on.
-pub(crate) async fn parked(pool: &Pool) -> Result<i64> {
+pub(crate) async fn parked(connection: &mut PgConnection) -> Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from messaging.dead_letters where redriven_at is null"#
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use database::{Database, Tx};
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{OrderId, Shard};
 use messaging::{
@@ -47,11 +48,18 @@ impl Context {
     /// Publishes one `OrderConfirmed` on this shard in a transaction of its own.
     pub async fn confirm(&self, shard: Shard) -> OrderId {
         let id = OrderId::mint_on(shard);
-        let mut tx = self.database.begin(shard).await.unwrap();
         let event = OrderConfirmed { order_id: id.to_string(), ..OrderConfirmed::default() };
-        self.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
-        tx.commit().await.unwrap();
+        self.publish(shard, vec![Outgoing::new(id, &event)]).await.unwrap();
         id
+    }
+
+    /// Publishes events on this shard in a transaction of their own.
+    pub async fn publish(&self, shard: Shard, events: Vec<Outgoing>) -> Result<(), sqlx::Error> {
+        let outbox = self.outbox.clone();
+        let publish = self
+            .database
+            .transaction(shard, move |tx| async move { outbox.publish(tx, &events).await }.boxed());
+        publish.await
     }
 
     pub fn relay(&self, stop: &CancellationToken) -> tokio::task::JoinHandle<anyhow::Result<()>> {

@@ -64,10 +64,8 @@ async fn a_stream_that_was_made_anew_is_told_from_the_one_before() {
     jetstream.create_stream(config).await.unwrap();
     let id = OrderId::mint_on(Shard(3));
     let event = OrderConfirmed { order_id: id.to_string(), ..OrderConfirmed::default() };
-    let many: Vec<_> = (0..20).map(|_| Outgoing::new(id, &event)).collect();
-    let mut tx = context.database.begin(Shard(3)).await.unwrap();
-    context.outbox.publish(&mut tx, &many).await.unwrap();
-    tx.commit().await.unwrap();
+    let many = (0..20).map(|_| Outgoing::new(id, &event)).collect();
+    context.publish(Shard(3), many).await.unwrap();
     context.consume(Effects::default(), &stop);
     context.settled(30).await;
 }

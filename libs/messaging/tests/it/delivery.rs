@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::{OrderId, Shard};
 use messaging::Outgoing;
 use proto::order::v1::OrderConfirmed;
@@ -26,11 +26,17 @@ async fn an_event_exists_if_and_only_if_its_transaction_committed() {
             for step in 0..30u8 {
                 if step % 3 == 0 {
                     let id = OrderId::mint_on(Shard(writer * 31));
-                    let mut tx = context.database.begin(id.shard()).await.unwrap();
                     let event =
                         OrderConfirmed { order_id: id.to_string(), ..OrderConfirmed::default() };
-                    context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
-                    drop(tx);
+                    let (outbox, event) = (context.outbox.clone(), Outgoing::new(id, &event));
+                    let taken_back = context.database.transaction(id.shard(), move |tx| {
+                        let publish = async move {
+                            outbox.publish(tx, &[event]).await?;
+                            Err::<(), _>(sqlx::Error::RowNotFound) // whatever it is: it failed
+                        };
+                        publish.boxed()
+                    });
+                    taken_back.await.unwrap_err();
                 } else {
                     context.confirm(Shard(writer * 31)).await;
                 }

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use database::{Database, SOLE};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use kernel::{OrderId, Shard};
 use messaging::Outgoing;
@@ -27,10 +29,32 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     context.consume(Effects::default(), &stop);
-    let elsewhere = connect_with(&context.world.databases("elsewhere", 1), 1).await;
-    let mut open = elsewhere.begin(Shard(0)).await.unwrap();
-    let writes = "set local idle_in_transaction_session_timeout = 0; create table written ()";
-    sqlx::raw_sql(writes).execute(&mut *open).await.unwrap();
+    let elsewhere = database::Options {
+        database_urls: context
+            .world
+            .databases("elsewhere", 1)
+            .into_iter()
+            .map(Into::into)
+            .collect(),
+        database_connections: 1.try_into().unwrap(),
+        database_acquire_ms: testkit::ACQUIRE_MS.try_into().unwrap(),
+    };
+    let elsewhere = Database::connect_patiently(&elsewhere, "elsewhere").await.unwrap();
+    let over = CancellationToken::new();
+    let until_over = over.clone();
+    let open = tokio::spawn(async move {
+        let open = elsewhere.transaction(SOLE, move |tx| {
+            let open = async move {
+                let writes =
+                    "set local idle_in_transaction_session_timeout = 0; create table written ()";
+                sqlx::raw_sql(writes).execute(&mut **tx).await?;
+                until_over.cancelled().await;
+                Ok::<_, sqlx::Error>(())
+            };
+            open.boxed()
+        });
+        open.await
+    });
 
     let writing = connect_with(&context.urls, WRITERS as u32).await;
     let writers = (0..WRITERS).map(|writer| {
@@ -38,14 +62,19 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
         async move {
             for step in 0..STEPS {
                 let id = OrderId::mint_on(Shard(7));
-                let mut tx = database.begin(id.shard()).await.unwrap();
                 let event =
                     OrderConfirmed { order_id: id.to_string(), ..OrderConfirmed::default() };
-                context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
-                sleep(Duration::from_millis((writer * 97 + step * 211) % 500)).await; // the fault itself
-                if step % 3 > 0 {
-                    tx.commit().await.unwrap();
-                }
+                let (outbox, event) = (context.outbox.clone(), Outgoing::new(id, &event));
+                let written = database.transaction(id.shard(), move |tx| {
+                    let write = async move {
+                        outbox.publish(tx, &[event]).await?;
+                        sleep(Duration::from_millis((writer * 97 + step * 211) % 500)).await; // the fault itself
+                        let commits = step % 3 > 0;
+                        commits.then_some(()).ok_or(sqlx::Error::RowNotFound) // whatever it is: it failed
+                    };
+                    write.boxed()
+                });
+                assert_eq!(written.await.is_ok(), step % 3 > 0);
             }
         }
     });
@@ -64,7 +93,8 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
     let committed = (WRITERS * STEPS * 2 / 3) as usize;
     context.settled(committed).await;
     published(&context, committed).await;
-    open.commit().await.unwrap(); // it was open all the time
+    over.cancel();
+    open.await.unwrap().unwrap(); // it was open all the time
 }
 
 /// Its durable consumer is deleted, then the stream; the connection hangs for ever, without an end;

@@ -102,10 +102,9 @@ async fn what_is_no_event_of_ours_is_parked_with_its_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_is_too_large_is_refused_before_it_is_written() {
     let context = Context::new(1).await;
-    let mut tx = context.database.begin(Shard(3)).await.unwrap();
     let event = OrderConfirmed { order_id: "7".repeat(1 << 20), ..OrderConfirmed::default() };
     let large = Outgoing::new(OrderId::mint_on(Shard(3)), &event);
-    let refused = context.outbox.publish(&mut tx, &[large]).await.unwrap_err().to_string();
+    let refused = context.publish(Shard(3), vec![large]).await.unwrap_err().to_string();
     assert!(refused.contains("OrderConfirmed of 1048580 bytes, at most 1048576"), "{refused}");
 }
 

@@ -59,10 +59,8 @@ async fn what_waits_in_the_outbox_is_seen_while_the_bus_is_away() {
     tokio::spawn(relay.run(stop.clone()));
     for _ in 0..3 {
         let id = UserId::mint_on(Shard(3));
-        let mut tx = context.database.begin(id.shard()).await.unwrap();
         let event = UserErased { user_id: id.to_string() };
-        context.outbox.publish(&mut tx, &[Outgoing::new(id, &event)]).await.unwrap();
-        tx.commit().await.unwrap();
+        context.publish(id.shard(), vec![Outgoing::new(id, &event)]).await.unwrap();
     }
     let waiting = || value("souk_outbox_events", r#"context="user",database="0""#);
     let oldest = || value("souk_outbox_oldest_seconds", r#"context="user",database="0""#);

@@ -9,7 +9,7 @@
 //! 4. **in-flight limit**: no queue, a full server says RESOURCE_EXHAUSTED at once. Before the
 //!    deadline, because shedding has to stay cheap when there is too much of everything.
 //! 5. **deadline**: around the handler alone; the time that the steps above take is nil. It
-//!    drops the handler, so whatever must not be dropped is spawned (see [`crate::call`]).
+//!    drops the handler, so whatever must not be dropped is spawned (see [`context`]).
 //! 6. **panic**: innermost, so that it becomes an ordinary INTERNAL answer with no text, and all
 //!    of the above sees it as one.
 //!
@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use context::Current;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -34,7 +35,7 @@ use tracing::{Instrument as _, Span, field};
 
 use super::stream::Stream;
 use super::{Error, ServerOptions};
-use crate::call::{Current, Limit, Slot};
+use crate::limit::{Limit, Slot};
 use crate::method::{self, Kind};
 use crate::metrics::{self, Latency};
 use crate::status::refusal;
@@ -52,18 +53,19 @@ pub(super) struct Stack {
 }
 
 struct Method {
+    /// Without the slash in front.
+    name: &'static str,
     kind: Kind,
     callers: &'static [&'static str],
     latency: Arc<Latency>,
 }
 
 impl Method {
+    /// Made once for each method, when the process starts, and there until it ends.
     fn new(path: &str, kind: Kind) -> Self {
-        Self {
-            kind,
-            callers: callers::of(path),
-            latency: Arc::new(Latency::new(&metrics::SERVER, path.trim_start_matches('/'))),
-        }
+        let name: &'static str = path.trim_start_matches('/').to_owned().leak();
+        let latency = Arc::new(Latency::new(&metrics::SERVER, name));
+        Self { name, kind, callers: callers::of(path), latency }
     }
 }
 
@@ -105,7 +107,7 @@ impl Stack {
                 Err(refused) => return meter.finish(refused.into_http()),
             };
             let deadline = self.deadline(method, &request);
-            let call = Current::new(deadline, Some(Arc::clone(&slot)));
+            let call = Current::call(method.name, deadline, Arc::clone(&slot));
             let response = self.handle(call, deadline, peer, request).await;
             if method.kind == Kind::Stream && code(&response) == Code::Ok {
                 let stream = |body| Stream::new(body, meter, slot, deadline, &self.shutdown);

@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::stack::Meter;
-use crate::call::Slot;
+use crate::limit::Slot;
 use crate::status::refusal;
 
 pub(super) struct Stream {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rpc::{ServerOptions, call::Current, status};
+use context::Current;
+use rpc::{ServerOptions, status};
 use tokio::sync::{Semaphore, mpsc};
 use tonic::{Code, Request};
 

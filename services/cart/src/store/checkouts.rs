@@ -1,6 +1,5 @@
 //! Lines that have left carts for orders.
 
-use database::Pool;
 use kernel::OrderId;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -32,7 +31,7 @@ impl CheckoutRow {
 /// Moves every line of a user's cart into a checkout, if the cart has this version. Answers the
 /// checkout, also when it was begun before; none: the cart has another version, or no line.
 pub(crate) async fn begin(
-    pool: &Pool,
+    connection: &mut PgConnection,
     key: Key,
     order: OrderId,
     version: i64,
@@ -72,7 +71,7 @@ pub(crate) async fn begin(
         order.uuid(),
         version,
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(CheckoutRow::checkout))
 }
@@ -115,19 +114,26 @@ pub(crate) async fn end(
 }
 
 /// Checkouts of which nothing was heard for too long, oldest first.
-pub(crate) async fn unresolved(pool: &Pool, limit: i64) -> Result<Vec<(Key, OrderId)>> {
+pub(crate) async fn unresolved(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<(Key, OrderId)>> {
     let rows = sqlx::query!(
         "select cart_id, order_id from checkouts where resolve_at < now()
          order by resolve_at limit $1",
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (user_key(row.cart_id), row.order_id.into())).collect())
 }
 
 /// The order is under way: its events will come, but for the worst case.
-pub(crate) async fn resolve_later(pool: &Pool, key: Key, order: OrderId) -> Result<()> {
+pub(crate) async fn resolve_later(
+    connection: &mut PgConnection,
+    key: Key,
+    order: OrderId,
+) -> Result<()> {
     sqlx::query!(
         "update checkouts set resolve_at = now() + interval '10 minutes'
          where shard = $1 and cart_id = $2 and order_id = $3",
@@ -135,7 +141,7 @@ pub(crate) async fn resolve_later(pool: &Pool, key: Key, order: OrderId) -> Resu
         key.id.uuid(),
         order.uuid(),
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use database::{Tx, constraint};
+use database::{Freshness, Tx, constraint};
+use futures_util::FutureExt as _;
 use futures_util::future::try_join;
 use identity::Caller;
 use kernel::{AddressId, CartId, Money, OrderId, PaymentMethodId, UserId};
@@ -96,9 +97,11 @@ impl App {
         if cart.checkouts.is_empty() {
             return Err(Rejection::CartEmpty.into());
         }
-        let pool = self.database.shard(store::home(caller.user));
-        let unplaced = store::checkouts::unplaced(pool, caller.user, &cart.checkouts).await?;
-        let id = unplaced.ok_or(Rejection::CartAlreadyOrdered)?;
+        let (user, checkouts) = (caller.user, cart.checkouts.clone());
+        let unplaced = self.database.read(store::home(user), Freshness::Primary, move |db| {
+            async move { store::checkouts::unplaced(db, user, &checkouts).await }.boxed()
+        });
+        let id = unplaced.await?.ok_or(Rejection::CartAlreadyOrdered)?;
         let begun = self.peers.begin_checkout(caller, id, cart.version).await?;
         match self.price(caller, checkout, begun).await {
             Ok(priced) => self.place_begun(caller.user, id, checkout.clone(), priced).await,
@@ -143,17 +146,17 @@ impl App {
     /// Tells cart what became of an order whose lines it has given away. One that is not written will
     /// never be: whoever still works at it finds it abandoned.
     async fn resolve(&self, cart: CartId, id: OrderId) -> Result<(), Error> {
-        let app = self.clone();
-        let look = async move {
-            let mut tx = app.database.begin(id.shard()).await?;
-            if !store::checkouts::lock(&mut tx, id).await? {
-                return Ok(None); // being placed at this moment
-            }
-            let state = store::checkouts::state_or_abandon(&mut tx, id).await?;
-            tx.commit().await?;
-            Ok::<_, Error>(Some(convert::outcome(state)))
-        };
-        if let Some(outcome) = self.database.unit_of_work(look).await? {
+        let look = self.database.transaction(id.shard(), move |tx| {
+            let look = async move {
+                if !store::checkouts::lock(tx, id).await? {
+                    return Ok(None); // being placed at this moment
+                }
+                let state = store::checkouts::state_or_abandon(tx, id).await?;
+                Ok::<_, Error>(Some(convert::outcome(state)))
+            };
+            look.boxed()
+        });
+        if let Some(outcome) = look.await? {
             self.peers.resolve_checkout(cart, id, outcome).await?;
         }
         Ok(())
@@ -188,9 +191,11 @@ impl App {
     }
 
     async fn kept(&self, user: UserId, checkout: &Checkout) -> Result<Option<Vec<u8>>, Error> {
-        let pool = self.database.shard(store::home(user));
-        let kept = store::kept_reply(pool, user, &checkout.key).await?;
-        kept.map(|kept| same_request(kept, &checkout.fingerprint())).transpose()
+        let key = checkout.key.clone();
+        let kept = self.database.read(store::home(user), Freshness::Primary, move |db| {
+            async move { store::kept_reply(db, user, &key).await }.boxed()
+        });
+        kept.await?.map(|kept| same_request(kept, &checkout.fingerprint())).transpose()
     }
 
     async fn price(
@@ -218,21 +223,21 @@ impl App {
         priced: Priced,
     ) -> Result<Written, Error> {
         let app = self.clone();
-        let work = async move {
-            let mut tx = app.database.begin(store::home(user)).await?;
-            let key = store::take_key(&mut tx, user, &checkout.key, id).await?;
-            if let Some(kept) = key.kept {
-                return same_request(kept, &checkout.fingerprint()).map(Written::Before);
-            }
-            if !key.locked {
-                return Err(Rejection::KeyInFlight.into());
-            }
-            let (order, ship_to) = priced.order(user, id, checkout.payment_method, key.now);
-            let reply = app.insert(&mut tx, &order, &checkout, &ship_to).await?;
-            tx.commit().await?;
-            Ok(Written::New(reply))
-        };
-        self.database.unit_of_work(work).await
+        let work = self.database.transaction(store::home(user), move |tx| {
+            let work = async move {
+                let key = store::take_key(tx, user, &checkout.key, id).await?;
+                if let Some(kept) = key.kept {
+                    return same_request(kept, &checkout.fingerprint()).map(Written::Before);
+                }
+                if !key.locked {
+                    return Err(Rejection::KeyInFlight.into());
+                }
+                let (order, ship_to) = priced.order(user, id, checkout.payment_method, key.now);
+                Ok(Written::New(app.insert(tx, &order, &checkout, &ship_to).await?))
+            };
+            work.boxed()
+        });
+        work.await
     }
 
     async fn insert(

@@ -1,5 +1,7 @@
 //! Returns: requested by customers, received or refused by staff.
 
+use database::Freshness;
+use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use identity::Caller;
 use kernel::{OrderId, ReturnId, UserId};
@@ -35,21 +37,21 @@ impl App {
         user: UserId,
         request: Request,
     ) -> Result<Order, Error> {
-        let app = self.clone();
-        let work = async move {
-            let id = request.order;
-            let mut tx = app.database.begin(id.shard()).await?;
-            owned(store::lock(&mut tx, &[id]).await?.pop(), user)?;
-            let mut order = owned(store::order(&mut tx, id).await?, user)?;
-            if let Some(new) = returns::request(&order, request.id, request.pieces)? {
-                store::returns::insert(&mut tx, id, &new).await?;
-                order = owned(store::order(&mut tx, id).await?, user)?;
-            }
-            tx.commit().await?;
-            app.watch.changed(id);
-            Ok(order)
-        };
-        self.database.unit_of_work(work).await
+        let (watch, id) = (self.watch.clone(), request.order);
+        let work = self.database.transaction(id.shard(), move |tx| {
+            let work = async move {
+                owned(store::lock(tx, &[id]).await?.pop(), user)?;
+                let mut order = owned(store::order(tx, id).await?, user)?;
+                if let Some(new) = returns::request(&order, request.id, request.pieces)? {
+                    store::returns::insert(tx, id, &new).await?;
+                    order = owned(store::order(tx, id).await?, user)?;
+                }
+                watch.changed_by(tx, [id]);
+                Ok(order)
+            };
+            work.boxed()
+        });
+        work.await
     }
 
     /// The returns that are on their way back, of all shards, oldest first.
@@ -58,9 +60,12 @@ impl App {
         after: Option<Place>,
         limit: i64,
     ) -> Result<Vec<(OrderId, Return)>, Error> {
-        let pools = self.database.pools().iter();
-        let of_shards = pools.map(|pool| store::returns::on_their_way(pool, after, limit));
-        let mut all = try_join_all(of_shards).await?.concat();
+        let of_databases = self.database.homes().map(|home| {
+            self.database.read(home, Freshness::Primary, move |db| {
+                store::returns::on_their_way(db, after, limit).boxed()
+            })
+        });
+        let mut all = try_join_all(of_databases).await?.concat();
         all.sort_by_key(|(order, found)| (found.requested_at, *order, found.id));
         all.truncate(usize::try_from(limit).unwrap_or_default());
         Ok(all)
@@ -74,24 +79,25 @@ impl App {
         inspection: Inspection,
     ) -> Result<(OrderId, Return), Error> {
         let (app, by) = (self.clone(), staff.user);
-        let work = async move {
-            let Inspection { order: id, id: return_id, received, reason } = inspection;
-            let mut tx = app.database.begin(id.shard()).await?;
-            store::lock(&mut tx, &[id]).await?;
-            let mut order = existing(store::order(&mut tx, id).await?)?;
-            if let Some(decided) = returns::decide(&order, return_id, received, reason)? {
-                store::returns::decide(&mut tx, id, &decided, by).await?;
-                if !decided.received.is_empty() {
-                    app.outbox.publish(&mut tx, &[events::returned(id, &decided)]).await?;
+        let Inspection { order: id, id: return_id, received, reason } = inspection;
+        let work = self.database.transaction(id.shard(), move |tx| {
+            let work = async move {
+                store::lock(tx, &[id]).await?;
+                let mut order = existing(store::order(tx, id).await?)?;
+                if let Some(decided) = returns::decide(&order, return_id, received, reason)? {
+                    store::returns::decide(tx, id, &decided, by).await?;
+                    if !decided.received.is_empty() {
+                        app.outbox.publish(tx, &[events::returned(id, &decided)]).await?;
+                    }
+                    order = existing(store::order(tx, id).await?)?;
                 }
-                order = existing(store::order(&mut tx, id).await?)?;
-            }
-            tx.commit().await?;
-            app.watch.changed(id);
-            let found = order.returns.into_iter().find(|found| found.id == return_id);
-            Ok((id, found.ok_or(Rejection::ReturnNotFound)?))
-        };
-        self.database.unit_of_work(work).await
+                app.watch.changed_by(tx, [id]);
+                let found = order.returns.into_iter().find(|found| found.id == return_id);
+                Ok((id, found.ok_or(Rejection::ReturnNotFound)?))
+            };
+            work.boxed()
+        });
+        work.await
     }
 }
 

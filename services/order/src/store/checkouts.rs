@@ -1,6 +1,5 @@
 //! Orders whose lines have left the cart, and which may never have been written.
 
-use database::Pool;
 use kernel::{OrderId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -10,7 +9,7 @@ use crate::domain::checkout::State;
 
 /// The newest of these orders, all of one user, that was not written.
 pub(crate) async fn unplaced(
-    pool: &Pool,
+    connection: &mut PgConnection,
     user: UserId,
     ids: &[OrderId],
 ) -> Result<Option<OrderId>> {
@@ -23,7 +22,7 @@ pub(crate) async fn unplaced(
         home(user).column(),
         &ids
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(unplaced.map(OrderId::from))
 }
@@ -57,11 +56,11 @@ pub(crate) async fn state_or_abandon(tx: &mut PgConnection, id: OrderId) -> Resu
 }
 
 /// Forgets what was abandoned two days ago: nobody works at a checkout for so long.
-pub(crate) async fn forget_abandoned(pool: &Pool) -> Result<()> {
+pub(crate) async fn forget_abandoned(connection: &mut PgConnection) -> Result<()> {
     sqlx::query!(
         "delete from abandoned_checkouts where abandoned_at < now() - interval '48 hours'"
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -75,7 +75,7 @@ pub(crate) type Place = (OffsetDateTime, OrderId, ReturnId);
 
 /// Up to `limit` returns of one database that are on their way back, oldest first.
 pub(crate) async fn on_their_way(
-    pool: &database::Pool,
+    connection: &mut PgConnection,
     after: Option<Place>,
     limit: i64,
 ) -> Result<Vec<(OrderId, Return)>> {
@@ -93,7 +93,7 @@ pub(crate) async fn on_their_way(
         after.map(|(.., id)| id.uuid()),
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     rows.into_iter().map(Row::read).collect()
 }

@@ -1,6 +1,7 @@
 //! What staff see of refunds that the provider refused, and what they decide.
 
-use database::Tx;
+use database::{Freshness, SOLE, Tx};
+use futures_util::FutureExt as _;
 use kernel::{OrderId, UserId};
 use tracing::Span;
 
@@ -22,36 +23,39 @@ pub(crate) struct Decided {
 
 impl App {
     /// Refunds of an order, or those that wait for a decision.
-    pub(crate) async fn refunds(&self, page: &Page) -> Result<Vec<Seen>, Error> {
-        let mut connection = self.database.sole().acquire().await?;
-        Ok(store::refunds(&mut connection, page).await?)
+    pub(crate) async fn refunds(&self, page: Page) -> Result<Vec<Seen>, Error> {
+        let read = self.database.read(SOLE, Freshness::Primary, move |db| {
+            async move { store::refunds(db, &page).await }.boxed()
+        });
+        Ok(read.await?)
     }
 
     /// Carries out what a member of staff decides about a refund that the provider refused. Again
     /// it changes nothing.
     pub(crate) async fn decide_refund(&self, decision: Decided) -> Result<Seen, Error> {
         let app = self.clone();
-        let work = async move {
-            let Decided { order, refund, by, choice, note } = decision;
-            let mut tx = app.database.begin(store::HOME).await?;
-            let mut payments = store::lock(&mut tx, &[order]).await?;
-            store::load_refunds(&mut tx, &mut payments).await?;
-            let payment = payments.get_mut(&order).ok_or(Rejection::RefundNotFound)?;
-            let before = payment.refunds.clone();
-            let effects = payment.hear(choice.news(refund))?;
-            if payment.refunds != before {
-                let id = (order, refund);
-                store::note_decision(&mut tx, id, choice, by, note.text()).await?;
-                app.carry_out(&mut tx, payment, id, by, effects).await?;
-            }
-            let page = Page { order: Some(order), after: None, limit: i64::MAX };
-            let seen = store::refunds(&mut tx, &page).await?;
-            tx.commit().await?;
-            app.work.due();
-            let seen = seen.into_iter().find(|seen| seen.refund.id == refund);
-            seen.ok_or(Error::Rejected(Rejection::RefundNotFound))
-        };
-        self.database.unit_of_work(work).await
+        let work = self.database.transaction(SOLE, move |tx| app.decide(tx, decision).boxed());
+        work.await
+    }
+
+    async fn decide(self, tx: &mut Tx, decision: Decided) -> Result<Seen, Error> {
+        let Decided { order, refund, by, choice, note } = decision;
+        let mut payments = store::lock(tx, &[order]).await?;
+        store::load_refunds(tx, &mut payments).await?;
+        let payment = payments.get_mut(&order).ok_or(Rejection::RefundNotFound)?;
+        let before = payment.refunds.clone();
+        let effects = payment.hear(choice.news(refund))?;
+        if payment.refunds != before {
+            let id = (order, refund);
+            store::note_decision(tx, id, choice, by, note.text()).await?;
+            self.carry_out(tx, payment, id, by, effects).await?;
+        }
+        let page = Page { order: Some(order), after: None, limit: i64::MAX };
+        let seen = store::refunds(tx, &page).await?;
+        let work = self.work.clone();
+        tx.after_commit(move || work.due());
+        let seen = seen.into_iter().find(|seen| seen.refund.id == refund);
+        seen.ok_or(Error::Rejected(Rejection::RefundNotFound))
     }
 
     async fn carry_out(

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use database::Pool;
 use kernel::{Money, OrderId, UserId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -76,7 +75,11 @@ impl OwedRow {
 }
 
 /// Leases up to `limit` refunds that are due, of payments that were captured.
-pub(crate) async fn claim_refunds(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<Owed>> {
+pub(crate) async fn claim_refunds(
+    connection: &mut PgConnection,
+    lease: Lease,
+    limit: i64,
+) -> Result<Vec<Owed>> {
     sqlx::query_as!(
         OwedRow,
         r#"with claimed as (
@@ -98,7 +101,7 @@ pub(crate) async fn claim_refunds(pool: &Pool, lease: Lease, limit: i64) -> Resu
         lease.seconds,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?
     .into_iter()
     .map(OwedRow::owed)
@@ -171,6 +174,7 @@ pub(crate) struct Decision {
 }
 
 /// Which refunds to show: those of an order, or all that wait for a decision.
+#[derive(Clone, Copy)]
 pub(crate) struct Page {
     pub order: Option<OrderId>,
     /// The last one of the page before.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use database::Pool;
 use kernel::{Money, OrderId};
 use sqlx::PgConnection;
 use tokio::time::Instant;
@@ -64,7 +63,11 @@ impl OpenRow {
 }
 
 /// Reads payments that this process has written and leased, as they stand now.
-pub(crate) async fn handed(pool: &Pool, orders: &[OrderId], holder: Uuid) -> Result<Vec<Open>> {
+pub(crate) async fn handed(
+    connection: &mut PgConnection,
+    orders: &[OrderId],
+    holder: Uuid,
+) -> Result<Vec<Open>> {
     let asked_at = Instant::now();
     let ids: Vec<Uuid> = orders.iter().map(|id| id.uuid()).collect();
     sqlx::query_as!(
@@ -78,7 +81,7 @@ pub(crate) async fn handed(pool: &Pool, orders: &[OrderId], holder: Uuid) -> Res
         &ids,
         holder
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?
     .into_iter()
     .map(|row| row.open(asked_at))
@@ -88,7 +91,11 @@ pub(crate) async fn handed(pool: &Pool, orders: &[OrderId], holder: Uuid) -> Res
 /// Leases up to `limit` payments that nobody has called for yet and that can be made in time, in
 /// the order in which they came. This commit does wait for the disk: a lease that was forgotten
 /// would let a cancellation believe that nothing was charged.
-pub(crate) async fn claim_waiting(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<Open>> {
+pub(crate) async fn claim_waiting(
+    connection: &mut PgConnection,
+    lease: Lease,
+    limit: i64,
+) -> Result<Vec<Open>> {
     let asked_at = Instant::now();
     sqlx::query_as!(
         OpenRow,
@@ -112,7 +119,7 @@ pub(crate) async fn claim_waiting(pool: &Pool, lease: Lease, limit: i64) -> Resu
         lease.seconds,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?
     .into_iter()
     .map(|row| row.open(asked_at))
@@ -154,7 +161,11 @@ pub(crate) async fn lock_missed(tx: &mut PgConnection, limit: i64) -> Result<Vec
 /// Leases up to `limit` open payments that somebody may have called for, that are due, and that
 /// nobody works at. The next to have the lease asks the provider first, so one that a crash of
 /// the database takes back costs nothing, and the commit does not wait for the disk.
-pub(crate) async fn claim(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<Open>> {
+pub(crate) async fn claim(
+    connection: &mut PgConnection,
+    lease: Lease,
+    limit: i64,
+) -> Result<Vec<Open>> {
     let asked_at = Instant::now();
     sqlx::query_as!(
         OpenRow,
@@ -177,7 +188,7 @@ pub(crate) async fn claim(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<O
         lease.seconds,
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?
     .into_iter()
     .map(|row| row.open(asked_at))
@@ -185,7 +196,7 @@ pub(crate) async fn claim(pool: &Pool, lease: Lease, limit: i64) -> Result<Vec<O
 }
 
 /// Lets other copies go on with what this one has leased.
-pub(crate) async fn release(pool: &Pool, holder: Uuid) -> Result<()> {
+pub(crate) async fn release(connection: &mut PgConnection, holder: Uuid) -> Result<()> {
     sqlx::query!(
         "with payments as (
              update payments set leased_by = null, leased_until = now()
@@ -195,7 +206,7 @@ pub(crate) async fn release(pool: &Pool, holder: Uuid) -> Result<()> {
          where refunded_at is null and leased_by = $1",
         holder
     )
-    .execute(pool)
+    .execute(connection)
     .await?;
     Ok(())
 }

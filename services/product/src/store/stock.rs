@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use database::Pool;
 use kernel::{OrderId, ProductId, ReturnId};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -53,13 +52,13 @@ pub(crate) async fn receipt(tx: &mut PgConnection, name: &str) -> Result<Option<
 }
 
 /// The stock of one product.
-pub(crate) async fn read(pool: &Pool, id: ProductId) -> Result<Option<Stock>> {
+pub(crate) async fn read(connection: &mut PgConnection, id: ProductId) -> Result<Option<Stock>> {
     sqlx::query_as!(
         Stock,
         "select received, on_hand, reserved, shipped from stock where product_id = $1",
         id.uuid()
     )
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await
 }
 
@@ -163,7 +162,7 @@ fn lines(products: Vec<Uuid>, quantities: Vec<i64>) -> Vec<Line> {
 /// Counts the reservations that were made between `since` (one hour ago when it is none) and ten
 /// minutes ago, and are still held. Answers also where the next look begins.
 pub(crate) async fn overdue(
-    pool: &Pool,
+    connection: &mut PgConnection,
     since: Option<OffsetDateTime>,
 ) -> Result<(i64, OffsetDateTime)> {
     let row = sqlx::query!(
@@ -174,7 +173,7 @@ pub(crate) async fn overdue(
                and created_at <= now() - interval '10 minutes'"#,
         since
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await?;
     Ok((row.held, row.until))
 }

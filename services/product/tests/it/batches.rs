@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use database::Database;
-use kernel::{OrderId, ProductId, ReturnId, Shard};
+use database::{Database, SOLE};
+use futures_util::FutureExt as _;
+use kernel::{OrderId, ProductId, ReturnId};
 use product::domain::stock::{Reservation, Signal, fold, lines};
 use product::domain::{Shelves, Stock};
 use testkit::eventually;
+use tokio::sync::oneshot;
 
 use crate::shop::{LIMIT, Orders, Shop};
 
@@ -162,18 +164,30 @@ async fn two_copies_that_meet_an_order_at_once_do_not_overwrite_each_other() {
         database_acquire_ms: testkit::ACQUIRE_MS.try_into().unwrap(),
     };
     let other = Database::connect(&options, "another copy").await.unwrap();
-    let mut tx = other.begin(Shard(0)).await.unwrap();
     let tombstone = format!(
         "insert into reservations (order_id, state, version, product_ids, quantities)
          values ('{order}', 'released', 1, '{{}}', '{{}}')"
     );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(tombstone)).execute(&mut *tx).await.unwrap();
+    let ((wrote, written), (commit, commits)) = (oneshot::channel(), oneshot::channel::<()>());
+    let copy = tokio::spawn(async move {
+        let work = other.transaction(SOLE, move |tx| {
+            let work = async move {
+                sqlx::raw_sql(sqlx::AssertSqlSafe(tombstone)).execute(&mut **tx).await?;
+                let _there = wrote.send(());
+                commits.await.map_err(|_| sqlx::Error::WorkerCrashed)
+            };
+            work.boxed()
+        });
+        work.await
+    });
+    written.await.unwrap();
 
     orders.placed(order, &[(cup, 5)]).await;
     let waits = "select count(*) > 0 from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock'";
     eventually("the service waits", LIMIT, async || (shop.sql(waits) == "t").then_some(())).await;
-    tx.commit().await.unwrap();
+    commit.send(()).unwrap();
+    copy.await.unwrap().unwrap();
     let heard = "select count(*) from messaging.inbox";
     eventually("heard", LIMIT, async || (shop.sql(heard) == "1").then_some(())).await;
     assert_eq!((shop.state(order), shop.counts(cup).await), ("released".into(), (5, 0, 0)));

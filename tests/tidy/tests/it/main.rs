@@ -115,8 +115,8 @@ fn sql_is_in_lower_case() {
 }
 
 #[test]
-fn transactions_begin_in_units_of_work() {
-    holds(sql::transactions_begin_in_units_of_work);
+fn transactions_begin_in_use_cases() {
+    holds(sql::transactions_begin_in_use_cases);
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! The ways to a database: a read, a single write, a transaction.
+//!
+//! Each takes a closure and owns everything around it: the connection, the time that it may take, the
+//! commit, and the end of the connection's use. A caller's future may be dropped at any moment: by axum, by
+//! a deadline, by `select!`. Nothing has begun while it waits for a connection; from then on the work goes on
+//! by itself, to its end or to the end of its time, with the call's span, deadline and place among the calls
+//! in flight. So no connection is ever given back in the middle of a conversation (transact-rs/sqlx #4393).
+//! (A caller that neither polls nor drops its future stops the work; nobody does.)
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use context::Current;
+use futures_util::future::BoxFuture;
+use kernel::Shard;
+use sqlx::{Error, PgConnection};
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::pool::Pool;
+use crate::{Database, Tx};
+
+/// Which copy of a shard may answer a read. Today every shard has one, its primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// The primary, which has everything that was committed. Whatever a write depends on reads here.
+    Primary,
+    /// A copy that has got at least so far.
+    AtLeast(Position),
+    /// A copy that is at most so far behind.
+    AtMost(Duration),
+}
+
+/// A place in a database's log (`pg_lsn`), in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(pub u64);
+
+impl Database {
+    /// Asks one shard's database. The closure may run several statements, outside of a transaction.
+    ///
+    /// # Errors
+    /// Those of the closure; and a transient one when there is no connection in time, or no answer.
+    pub async fn read<T, E, F>(&self, shard: Shard, freshness: Freshness, read: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.alone(self.reader(shard, freshness), read).await
+    }
+
+    /// Runs a single statement that writes: it is its own transaction, one exchange instead of three.
+    ///
+    /// # Errors
+    /// As [`Database::read`]. After one that is transient the outcome is unknown.
+    pub async fn write<T, E, F>(&self, shard: Shard, write: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.alone(self.writer(shard), write).await
+    }
+
+    /// Runs `work` in a transaction on one shard's database: committed when it answers `Ok`, rolled back
+    /// when it answers an error.
+    ///
+    /// # Errors
+    /// Those of the closure, and those of [`Database::write`].
+    pub async fn transaction<T, E, F>(&self, shard: Shard, work: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (call, index) = (Current::capture(), self.index_of(shard));
+        let lent = self.writer(shard).acquire(&call).await?;
+        let until = Instant::now() + self.patience();
+        let transaction = async move {
+            let mut tx = Tx::begin(lent, index, until).await?;
+            match timeout_at(until, work(&mut tx)).await {
+                Ok(Ok(done)) => {
+                    tx.commit(until).await?;
+                    Ok(done)
+                }
+                Ok(Err(error)) => {
+                    tx.roll_back();
+                    Err(error)
+                }
+                Err(_) => Err(late().into()), // dropped, and so closed
+            }
+        };
+        Job::new(transaction, call, self.jobs()).await
+    }
+
+    /// Runs several steps to their end when their caller goes away in between, as each of them alone does.
+    pub async fn to_its_end<T: Send + 'static>(
+        &self,
+        steps: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        Job::new(steps, Current::capture(), self.jobs()).await
+    }
+
+    /// Outside of a transaction, on a connection of `pool`.
+    async fn alone<T, E, F>(&self, pool: &Pool, work: F) -> Result<T, E>
+    where
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let call = Current::capture();
+        let mut lent = pool.acquire(&call).await?;
+        let until = Instant::now() + self.patience();
+        let alone = async move {
+            match timeout_at(until, work(&mut lent)).await {
+                Ok(Ok(done)) => {
+                    lent.release();
+                    Ok(done)
+                }
+                Ok(Err(error)) => {
+                    lent.mend();
+                    Err(error)
+                }
+                Err(_) => Err(late().into()), // dropped, and so closed
+            }
+        };
+        Job::new(alone, call, self.jobs()).await
+    }
+}
+
+/// Transient: the next try may be answered.
+pub(crate) fn late() -> Error {
+    Error::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the database has not answered in time",
+    ))
+}
+
+/// Work that goes on when nobody waits for it any more.
+struct Job<T: Send + 'static> {
+    work: Option<BoxFuture<'static, T>>,
+}
+
+impl<T: Send + 'static> Job<T> {
+    fn new(
+        work: impl Future<Output = T> + Send + 'static,
+        call: Current,
+        jobs: &TaskTracker,
+    ) -> Self {
+        let work = call.scope(work.in_current_span());
+        Self { work: Some(Box::pin(jobs.track_future(work))) }
+    }
+}
+
+impl<T: Send + 'static> Future for Job<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // Taken out, so that work that panics is not gone on with.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let polled = work.as_mut().poll(context);
+        if polled.is_pending() {
+            self.work = Some(work);
+        }
+        polled
+    }
+}
+
+impl<T: Send + 'static> Drop for Job<T> {
+    fn drop(&mut self) {
+        // Without a runtime the process is ending, and the connection with it.
+        if let (Some(work), Ok(runtime)) = (self.work.take(), tokio::runtime::Handle::try_current())
+        {
+            runtime.spawn(work);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The databases of one context, and which of them has which shard.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryFutureExt as _;
+use futures_util::future::join_all;
+use kernel::Shard;
+use secrecy::ExposeSecret as _;
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use thiserror::Error;
+use tokio_util::task::TaskTracker;
+
+use crate::metrics::Meter;
+use crate::pool::Pool;
+use crate::{Freshness, Options};
+
+/// Limits of every session: a lost client or a wild statement lets go of its locks. And no plan
+/// that reads a whole table: tables start empty (partitions every day), and a plan made then
+/// stays until there are statistics. A statement is planned once for a session and not for every
+/// array that it gets: planning took as long as doing (docs/performance.md).
+const SESSION: [(&str, &str); 7] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "2s"),
+    ("idle_in_transaction_session_timeout", "5s"),
+    ("timezone", "UTC"),
+    ("enable_seqscan", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
+
+/// For all that is done on a connection at a time: a server that does not answer at all, and does not say
+/// that it is gone, is given up on. Longer than the limits of a session.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// An operator comes when there is trouble, and asks for more than a request does.
+const OPERATORS_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+/// For a connection.
+const OPERATORS_ACQUIRE_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(14_999);
+
+/// Where everything is, in a context that has one database.
+pub const SOLE: Shard = Shard(0);
+
+/// The databases of one context: one, or one for each range of logical shards. Reading and
+/// writing have connections of their own, so that neither waits for the other's.
+#[derive(Clone)]
+pub struct Database {
+    readers: Arc<[Pool]>,
+    writers: Arc<[Pool]>,
+    patience: Duration,
+    jobs: TaskTracker,
+}
+
+/// A database URL that cannot be used, or a database that does not answer.
+#[derive(Debug, Error)]
+#[error("database {index}: {source}")]
+pub struct ConnectError {
+    /// Which of the URLs.
+    pub index: usize,
+    /// What PostgreSQL or the network said.
+    pub source: sqlx::Error,
+}
+
+impl Database {
+    /// Opens a connection to each database, to know that it is there and to hear what it says when
+    /// it is not: a pool would only say that it took too long. `name` shows in `pg_stat_activity`.
+    ///
+    /// # Errors
+    /// When a URL cannot be used, or a database does not answer.
+    pub async fn connect(options: &Options, name: &str) -> Result<Self, ConnectError> {
+        let (mut readers, mut writers) = (Vec::new(), Vec::new());
+        for (index, url) in options.database_urls.iter().enumerate() {
+            let session: PgConnectOptions =
+                url.expose_secret().parse().map_err(|source| ConnectError { index, source })?;
+            let session = session.application_name(name).options(SESSION);
+            let first = PgConnection::connect_with(&session).and_then(PgConnection::close).await;
+            first.map_err(|source| ConnectError { index, source })?;
+            readers.push(pool(options, session.clone(), Meter::new(index, "read")));
+            writers.push(pool(options, session, Meter::new(index, "write")));
+        }
+        // Before anybody is told that the process is ready.
+        join_all(readers.iter().chain(&writers).map(Pool::warm)).await;
+        let (readers, writers) = (readers.into(), writers.into());
+        Ok(Self { readers, writers, patience: PATIENCE, jobs: TaskTracker::new() })
+    }
+
+    /// As [`Database::connect`], for an operator, who has the time to wait.
+    ///
+    /// # Errors
+    /// As [`Database::connect`].
+    pub async fn connect_patiently(options: &Options, name: &str) -> Result<Self, ConnectError> {
+        let acquire = options.database_acquire_ms.max(OPERATORS_ACQUIRE_MS);
+        let options = Options { database_acquire_ms: acquire, ..options.clone() };
+        let database = Self::connect(&options, name).await?;
+        Ok(Self { patience: OPERATORS_PATIENCE, ..database })
+    }
+
+    /// Which database owns the shard: an index. N databases own 256/N neighbouring shards each.
+    pub fn index_of(&self, shard: Shard) -> usize {
+        usize::from(shard.0) * self.readers.len() / Shard::COUNT
+    }
+
+    /// One shard of each database, in their order: for what is done to all of a context's data.
+    pub fn homes(&self) -> impl Iterator<Item = Shard> + use<> {
+        let databases = self.readers.len();
+        (0..databases).map(move |index| {
+            // The first that `index_of` gives to it. At most 255, as there are 256 shards.
+            Shard(u8::try_from((index * Shard::COUNT).div_ceil(databases)).unwrap_or(u8::MAX))
+        })
+    }
+
+    /// Whether anybody can be served: for the process's readiness. A database that is lost while others are
+    /// there costs its own users only.
+    ///
+    /// # Errors
+    /// When all are lost: which those are.
+    pub async fn check(self) -> anyhow::Result<()> {
+        let lost = self.lost();
+        anyhow::ensure!(lost.len() < self.readers.len(), "lost: database {lost:?}");
+        Ok(())
+    }
+
+    /// Which databases let nobody in at present, by index; empty when all is well.
+    pub fn lost(&self) -> Vec<usize> {
+        let lost = |(index, pools): (usize, (&Pool, &Pool))| {
+            (pools.0.is_lost() || pools.1.is_lost()).then_some(index)
+        };
+        self.readers.iter().zip(&*self.writers).enumerate().filter_map(lost).collect()
+    }
+
+    /// Waits for what is under way, then closes the connections.
+    pub async fn close(&self) {
+        self.jobs.close();
+        self.jobs.wait().await;
+        for pool in self.readers.iter().chain(&*self.writers) {
+            pool.close().await;
+        }
+    }
+
+    /// Today every shard has one copy, which is fresh enough for everybody.
+    pub(crate) fn reader(&self, shard: Shard, _freshness: Freshness) -> &Pool {
+        &self.readers[self.index_of(shard)]
+    }
+
+    pub(crate) fn writer(&self, shard: Shard) -> &Pool {
+        &self.writers[self.index_of(shard)]
+    }
+
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &PgConnectOptions> {
+        self.writers.iter().map(Pool::session)
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    pub(crate) fn jobs(&self) -> &TaskTracker {
+        &self.jobs
+    }
+}
+
+fn pool(options: &Options, session: PgConnectOptions, meter: Meter) -> Pool {
+    let most = usize::try_from(options.database_connections.get()).unwrap_or(usize::MAX);
+    let within = Duration::from_millis(options.database_acquire_ms.get().into());
+    Pool::new(session, most, within, meter)
+}

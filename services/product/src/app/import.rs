@@ -1,0 +1,203 @@
+//! A catalogue file, taken in by chunks, each in one transaction.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use database::{SOLE, Tx};
+use futures_util::FutureExt as _;
+use kernel::ProductId;
+use messaging::Outgoing;
+
+use super::{App, Error, receive, sku_taken};
+use crate::domain::product::{Event, import};
+use crate::domain::{Fault, Offer, Product, Rejection, offer};
+use crate::events::catalogued;
+use crate::store::stock::Receipt;
+use crate::store::{self, Offered};
+
+/// Products of an import in one transaction.
+const CHUNK: usize = 500;
+/// Products of one import.
+const IMPORT_MAX: usize = 100_000;
+
+/// A product of a catalogue file.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    /// Names the file.
+    pub source: String,
+    pub offer: Offer,
+}
+
+/// What an import has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Imported {
+    pub added: i64,
+    pub revised: i64,
+    pub unchanged: i64,
+    /// Pieces.
+    pub stock_received: i64,
+}
+
+impl std::ops::AddAssign for Imported {
+    fn add_assign(&mut self, more: Self) {
+        self.added += more.added;
+        self.revised += more.revised;
+        self.unchanged += more.unchanged;
+        self.stock_received += more.stock_received;
+    }
+}
+
+impl App {
+    /// Begins an import.
+    pub(crate) fn import(&self) -> Import {
+        Import {
+            app: self.clone(),
+            skus: HashSet::new(),
+            chunk: Vec::with_capacity(CHUNK),
+            done: Imported::default(),
+        }
+    }
+
+    async fn import_chunk(self, tx: &mut Tx, items: &[Item]) -> Result<Imported, Error> {
+        let mut skus: Vec<&str> = items.iter().map(|item| &*item.offer.sku).collect();
+        skus.sort_unstable();
+        let mut chunk = Chunk::new(store::lock_by_sku(tx, &skus).await?);
+        items.iter().for_each(|item| chunk.take(item));
+        store::insert(tx, &chunk.products(Fate::Added)).await.map_err(sku_taken)?;
+        store::update(tx, &chunk.products(Fate::Revised)).await?;
+        chunk.done.stock_received = receive(tx, &chunk.receipts).await?;
+        self.outbox.publish(tx, &chunk.outgoing).await?;
+        Ok(chunk.done)
+    }
+}
+
+/// An import under way. It takes items one by one and writes them in chunks, each in one
+/// transaction; dropped on the way, it leaves whole chunks behind, and the same import run again
+/// adds the rest.
+pub(crate) struct Import {
+    app: App,
+    /// Taken so far: a SKU with two meanings in one file would change at every import.
+    skus: HashSet<String>,
+    chunk: Vec<Item>,
+    done: Imported,
+}
+
+impl Import {
+    /// The place of the next item in the stream, counted from 0.
+    pub(crate) fn place(&self) -> usize {
+        self.skus.len()
+    }
+
+    /// Takes the next item.
+    pub(crate) async fn take(&mut self, item: Item) -> Result<(), Error> {
+        let place = self.place();
+        self.check(&item).map_err(|rejection| Error::Item(place, rejection))?;
+        self.skus.insert(item.offer.sku.clone());
+        self.chunk.push(item);
+        if self.chunk.len() == CHUNK { self.write().await } else { Ok(()) }
+    }
+
+    /// Writes what is left. Answers what the whole import did.
+    pub(crate) async fn finish(mut self) -> Result<Imported, Error> {
+        self.write().await?;
+        Ok(self.done)
+    }
+
+    fn check(&self, item: &Item) -> Result<(), Rejection> {
+        offer::check_source(&item.source)?;
+        item.offer.check()?;
+        let fault = |must_be| Err(Rejection::Invalid(vec![Fault { field: "sku", must_be }]));
+        match self.skus.contains(&item.offer.sku) {
+            true => fault("once in a file"),
+            false if self.skus.len() == IMPORT_MAX => fault("one of at most 100000 in a file"),
+            false => Ok(()),
+        }
+    }
+
+    async fn write(&mut self) -> Result<(), Error> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        let chunk = Arc::new(std::mem::take(&mut self.chunk));
+        for last in [false, false, true] {
+            let (app, items) = (self.app.clone(), Arc::clone(&chunk));
+            let write = self.app.database.transaction(SOLE, move |tx| {
+                async move { app.import_chunk(tx, &items).await }.boxed()
+            });
+            match write.await {
+                // Another import added it between our look and our insert: the next look finds it.
+                Err(Error::Rejected(Rejection::SkuTaken)) if !last => {}
+                done => {
+                    self.done += done?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What becomes of a product in an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Unchanged,
+    Revised,
+    Added,
+}
+
+/// A part of a catalogue file, folded over the products that it speaks of, by SKU.
+struct Chunk {
+    products: BTreeMap<String, (Product, Fate)>,
+    receipts: Vec<Receipt>,
+    outgoing: Vec<Outgoing>,
+    done: Imported,
+}
+
+impl Chunk {
+    fn new(existing: Vec<Offered>) -> Self {
+        let products = existing
+            .into_iter()
+            .map(|offered| (offered.product.sku.clone(), (offered.product, Fate::Unchanged)));
+        Self {
+            products: products.collect(),
+            receipts: Vec::new(),
+            outgoing: Vec::new(),
+            done: Imported::default(),
+        }
+    }
+
+    fn take(&mut self, Item { source, offer }: &Item) {
+        let id = match self.products.get_mut(&offer.sku) {
+            Some((product, fate)) => {
+                for event in import(product, offer) {
+                    *fate = Fate::Revised;
+                    product.apply(&event);
+                    self.outgoing.push(catalogued(product, &event));
+                }
+                match fate {
+                    Fate::Revised => self.done.revised += 1,
+                    Fate::Unchanged | Fate::Added => self.done.unchanged += 1,
+                }
+                product.id
+            }
+            None => self.add(Product::new(ProductId::mint(), offer)),
+        };
+        if offer.opening_stock > 0 {
+            let name = format!("import:{source}:{}", offer.sku);
+            self.receipts.push(Receipt { name, product: id, quantity: offer.opening_stock });
+        }
+    }
+
+    fn add(&mut self, product: Product) -> ProductId {
+        let id = product.id;
+        self.done.added += 1;
+        self.outgoing.push(catalogued(&product, &Event::Added));
+        self.products.insert(product.sku.clone(), (product, Fate::Added));
+        id
+    }
+
+    fn products(&self, fate: Fate) -> Vec<&Product> {
+        let products = self.products.values();
+        products.filter(|(_, its)| *its == fate).map(|(product, _)| product).collect()
+    }
+}
