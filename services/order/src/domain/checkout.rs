@@ -9,10 +9,11 @@
 //!
 //! Each arrow publishes its event: `OrderStockHeld` asks for payment, `OrderConfirmed` ships,
 //! `OrderCancelled` undoes whatever was done. A dash is a signal that came twice or too late, and
-//! changes nothing. Undoing needs no state here: product answers `OrderCancelled` by releasing
-//! what it holds or will be asked to hold, payment by refunding what it captured or will capture.
-//! So a capture or a reservation that arrives after the cancellation is undone by its owner, and
-//! only this row ends a checkout.
+//! changes nothing. A payment that was not called for in time counts as DeadlinePassed.
+//!
+//! Undoing needs no state here: product answers `OrderCancelled` by releasing what it holds or will be
+//! asked to hold, payment by refunding what it captured or will capture. So a capture or a reservation
+//! that arrives after the cancellation is undone by its owner, and only this row ends a checkout.
 
 use super::Rejection;
 
