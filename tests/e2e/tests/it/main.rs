@@ -93,6 +93,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             refusing::what_is_somebody_elses_does_not_exist,
             returning::a_return_is_refunded_and_restocked_when_it_is_received,
             returning::a_refused_return_costs_and_restocks_nothing,
+            returning::a_refund_that_the_provider_refuses_is_settled_by_staff,
             tracing::one_trace_has_every_service,
             importing::a_catalogue_is_imported_once,
             watching::cancelled_is_seen_before_the_stock_is_free,

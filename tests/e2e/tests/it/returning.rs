@@ -2,9 +2,10 @@
 
 use anyhow::{Result, ensure};
 use operator::Shop;
-use serde_json::json;
+use serde_json::{Value, json};
+use testkit::eventually;
 
-use crate::shopper::{Shopper, Staff, booked, fresh, gbp, refusal, text};
+use crate::shopper::{SETTLED, Shopper, Staff, booked, fresh, gbp, refusal, text};
 
 pub async fn a_return_is_refunded_and_restocked_when_it_is_received(shop: &Shop) -> Result<()> {
     let (staff, shopper) = (Staff::new(shop).await?, Shopper::new(shop).await?);
@@ -54,5 +55,36 @@ pub async fn a_refused_return_costs_and_restocks_nothing(shop: &Shop) -> Result<
     let seen = shopper.get(&format!("/v1/orders/{order_id}")).await?;
     ensure!(seen["returns"][0]["reason"] == "not ours" && seen["refunded"] == gbp(0), "{seen}");
     staff.stock_is(&product, 9, 0, 1).await;
+    Ok(())
+}
+
+pub async fn a_refund_that_the_provider_refuses_is_settled_by_staff(shop: &Shop) -> Result<()> {
+    let (staff, shopper) =
+        (Staff::new(shop).await?, Shopper::with_card(shop, "tok_no_refund").await?);
+    let product = staff.product(10).await?;
+    let order = shopper.order(&product, 1).await?;
+    let order = shopper.reaches(&order, "confirmed").await?;
+    let (id, order_id) = (fresh(), text(&order, "order_id"));
+    shopper.send_back(&order, &id, &product, 1).await?;
+    staff.receive(&order, &id, &product, 1).await?;
+    let waiting = format!("/v1/staff/refunds?order_id={order_id}");
+    let refund = eventually("the refusal", SETTLED, async || {
+        let seen: Value = staff.api.get(&waiting, Some(&staff.token)).await.ok()?.json().ok()?;
+        let refund = seen["refunds"][0].clone();
+        (refund["state"] == "refused").then_some(refund)
+    })
+    .await;
+    ensure!(refund["amount"] == gbp(250) && refund["refusal"] == "refund_refused", "{refund}");
+    let path = format!("/v1/staff/refunds/{}/settle", text(&refund, "refund_id"));
+    let body = json!({ "note": "by bank transfer" });
+    let as_customer = refusal(shopper.post(&path, &body).await)?;
+    ensure!(as_customer == (403, "staff_only".into()), "{as_customer:?}");
+    for _ in 0..2 {
+        let settled: Value = staff.api.post(&path, Some(&staff.token), &body).await?.json()?;
+        let decisions = settled["decisions"].as_array().map_or(0, Vec::len);
+        ensure!(settled["state"] == "settled_by_hand" && decisions == 1, "{settled}");
+    }
+    shopper.is_refunded(&order, 250).await;
+    ensure!(booked(shop, &order).await? == (250, 0, 1), "the provider gave nothing back");
     Ok(())
 }
