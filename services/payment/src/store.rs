@@ -25,8 +25,6 @@ pub(crate) use work::{
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Payments live in one database.
-
 fn decode(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(what.to_owned().into())
 }

@@ -93,7 +93,7 @@ async fn what_has_begun_comes_to_its_end_when_nobody_waits_for_it() {
     let begun = Arc::new(AtomicI64::new(0));
     for n in 0..100 {
         let rows = database.read(SOLE, Freshness::Primary, |db| {
-            sqlx::query("select -1 from generate_series(1, 5000)").fetch_all(db).boxed()
+            sqlx::raw_sql("select -1 from generate_series(1, 5000)").fetch_all(db).boxed()
         });
         drop_after(n % 20, rows).await;
         assert_eq!(reader(&database).await.unwrap(), reads, "the answer is to this question");
@@ -164,7 +164,7 @@ async fn nobody_waits_for_a_connection_longer_than_the_call_has() {
 async fn a_server_that_falls_silent_costs_the_connections_in_use_and_no_other() {
     let world = World::new();
     let way = Way::to(&world.databases("database", 1)[0]).await;
-    let database = connect(&[way.url.clone()], 2).await;
+    let database = connect(std::slice::from_ref(&way.url), 2).await;
     // Two readers are open; one of them idles while the other gets no answer.
     let both = || join_all([reader(&database), reader(&database)]);
     let open: BTreeSet<i32> = both().await.into_iter().map(Result::unwrap).collect();

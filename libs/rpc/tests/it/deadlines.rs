@@ -20,7 +20,8 @@ fn within(limit: Duration) -> Request<String> {
 
 fn assert_in_time(began: Instant, limit: Duration) {
     let took = began.elapsed();
-    assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?}");
+    // Ten times as long is a busy machine's. Without a deadline it never ends.
+    assert!(took >= limit && took < 10 * limit, "{took:?}");
 }
 
 #[tokio::test]

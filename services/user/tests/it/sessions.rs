@@ -5,9 +5,20 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use proto::user::v1::Session;
 use rpc::status::reason;
+use testkit::eventually;
 use tonic::{Code, Status};
 
 use crate::shop::{PASSWORD, Shop};
+
+/// What is not to be told apart.
+const WRONG: [(&str, &str); 5] = [
+    ("ann@shop.example", "wrong horse battery"),
+    ("nobody@shop.example", PASSWORD),
+    ("no address", PASSWORD),
+    ("ann@shop.example", "short"),
+    ("ann@shop.example", ""),
+];
+const SOON: Duration = Duration::from_secs(20);
 
 fn assert_ended(refused: Result<Session, Status>) {
     let refused = refused.unwrap_err();
@@ -19,27 +30,21 @@ fn assert_ended(refused: Result<Session, Status>) {
 async fn a_wrong_password_and_an_unknown_email_look_and_cost_the_same() {
     let shop = Shop::open().await;
     shop.register("ann@shop.example").await.unwrap();
-    let mut fastest = Vec::new();
-    for (email, password) in [
-        ("ann@shop.example", "wrong horse battery"),
-        ("nobody@shop.example", PASSWORD),
-        ("no address", PASSWORD),
-        ("ann@shop.example", "short"),
-        ("ann@shop.example", ""),
-    ] {
-        let mut times = Vec::new();
-        for _ in 0..5 {
+    let mut fastest = [Duration::MAX; WRONG.len()];
+    // Each as fast as it can be, however busy the machine is in between.
+    eventually("all cost the same", SOON, async || {
+        for ((email, password), fastest) in WRONG.into_iter().zip(&mut fastest) {
             let began = Instant::now();
             let refused = shop.sign_in(email, password).await.unwrap_err();
-            times.push(began.elapsed());
+            *fastest = began.elapsed().min(*fastest);
             assert_eq!(refused.code(), Code::Unauthenticated);
             assert_eq!(reason(&refused).as_deref(), Some("bad_credentials"));
         }
-        fastest.extend(times.into_iter().min());
-    }
-    // Without a hash the answer comes in a tenth of the time.
-    let (least, most) = (fastest.iter().min().unwrap(), fastest.iter().max().unwrap());
-    assert!(*least > *most / 5, "{fastest:?}");
+        // Without a hash the answer comes in a tenth of the time, and stays so.
+        let (least, most) = (fastest.iter().min().unwrap(), fastest.iter().max().unwrap());
+        (*least > *most / 5).then_some(())
+    })
+    .await;
     shop.running.stop().await;
 }
 
