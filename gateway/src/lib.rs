@@ -16,7 +16,6 @@ mod render;
 mod conditional;
 mod live;
 mod sse;
-mod limit;
 mod class;
 mod trace;
 mod stack;

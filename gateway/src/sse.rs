@@ -12,10 +12,10 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, header};
 use proto::order::v1::Order;
+use rpc::limit::Slot;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::limit::Slot;
 use crate::live::{Next, Versions};
 use crate::render;
 

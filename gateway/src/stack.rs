@@ -27,12 +27,12 @@ use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use rpc::deadline;
+use rpc::limit::{Limit, Slot};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use crate::Config;
 use crate::class::Class;
-use crate::limit::{Limit, Slot};
 use crate::problem::Problem;
 use crate::trace::{self, Meter};
 use crate::{body, host};

@@ -12,12 +12,12 @@ use http::{HeaderValue, StatusCode, header};
 use kernel::OrderId;
 use proto::order::v1 as order;
 use proto::payment::v1::GetPaymentRequest;
+use rpc::limit::Slot;
 use serde::{Deserialize, Serialize};
 
 use super::Table;
 use crate::app::App;
 use crate::json::Json;
-use crate::limit::Slot;
 use crate::live::{self, Versions};
 use crate::path::Id;
 use crate::problem::Problem;

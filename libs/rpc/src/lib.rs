@@ -14,12 +14,12 @@
 
 pub mod status;
 pub mod deadline;
+pub mod limit;
 pub mod tls;
 pub mod callers;
 pub mod server;
 pub mod client;
 
-mod limit;
 mod method;
 mod metrics;
 mod peer;

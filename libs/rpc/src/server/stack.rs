@@ -124,7 +124,7 @@ impl Stack {
             Kind::Stream => (&self.streams, "stream"),
             Kind::Unary | Kind::Upload => (&self.unary, "unary"),
         };
-        limit.enter().ok_or_else(|| {
+        limit.enter().map(Arc::new).ok_or_else(|| {
             metrics::SHED.with_label_values(&[kind]).inc();
             refusal(Code::ResourceExhausted, "overloaded", "too many calls in progress")
         })
