@@ -24,3 +24,11 @@ pub fn is_transient(error: &Error) -> bool {
         _ => false,
     }
 }
+
+/// Whether the statement and the database do not belong together: a missing grant, table or column, or a plan that a
+/// migration has made stale (SQLSTATE class 42, and 0A000). The input is not to blame: once the deployment is mended the
+/// same work succeeds.
+pub fn is_misdeployed(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("42") || code == "0A000")
+}

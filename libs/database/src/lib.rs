@@ -14,5 +14,5 @@ mod tx;
 pub use access::{Freshness, Position};
 pub use config::Options;
 pub use database::{ConnectError, Database, SOLE};
-pub use error::{constraint, is_transient};
+pub use error::{constraint, is_misdeployed, is_transient};
 pub use tx::Tx;

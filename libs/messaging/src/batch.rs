@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use database::{Database, Tx, is_transient};
+use database::{Database, Tx, is_misdeployed, is_transient};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::Shard;
@@ -37,7 +37,7 @@ pub trait Handler: Send + Sync + 'static {
 /// Why a batch was not applied.
 #[derive(Debug, Error)]
 pub enum HandlerError {
-    /// The infrastructure failed: tried again for ever, and counts for nothing.
+    /// The infrastructure failed, or a deployment is wrong: tried again for ever, and counts for nothing.
     #[error("will be tried again: {0}")]
     Transient(anyhow::Error),
     /// The same event would fail again.
@@ -47,7 +47,7 @@ pub enum HandlerError {
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) {
+        if is_transient(&error) || is_misdeployed(&error) {
             Self::Transient(error.into())
         } else {
             Self::Poison(error.to_string())

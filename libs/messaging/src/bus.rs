@@ -4,12 +4,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::connection::State;
+use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream};
 use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use secrecy::ExposeSecret as _;
 
-use crate::Options;
+use crate::{Options, metrics};
 
 /// A half-open connection is noticed by two missed pings; NATS's own default takes minutes.
 const PING: Duration = Duration::from_secs(5);
@@ -85,7 +86,39 @@ impl Bus {
     /// # Errors
     /// When the bus does not answer in time, or refuses.
     pub async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
-        let config = Config {
+        let config = self.configured(context, Config::default());
+        Ok(self.jetstream.get_or_create_stream(config).await?)
+    }
+
+    /// The same, and one that is not as it is configured here is changed. What the server refuses to change stays,
+    /// and is an alarm: events go on.
+    pub(crate) async fn own_stream(&self, context: &str) -> anyhow::Result<Stream> {
+        let stream = self.stream(context).await?;
+        let found = &stream.cached_info().config;
+        let wanted = self.configured(context, found.clone());
+        let name = &wanted.name;
+        if wanted == *found {
+            metrics::differs(name, false);
+            return Ok(stream);
+        }
+        match self.jetstream.update_stream(&wanted).await {
+            Ok(_) => {
+                tracing::warn!(name, "the stream was changed to what is configured");
+                metrics::differs(name, false);
+            }
+            Err(error) if matches!(error.kind(), CreateStreamErrorKind::JetStream(_)) => {
+                let error = error.to_string();
+                tracing::error!(name, error, "the stream is not as it is configured");
+                metrics::differs(name, true);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.jetstream.get_stream(name).await?)
+    }
+
+    /// `found` with all that we decide about.
+    fn configured(&self, context: &str, found: Config) -> Config {
+        Config {
             name: stream_name(context),
             subjects: vec![format!("souk.{context}.v1.>")],
             max_age: STREAM_AGE,
@@ -94,9 +127,8 @@ impl Bus {
             discard: DiscardPolicy::New,
             duplicate_window: DUPLICATES,
             num_replicas: self.replicas,
-            ..Config::default()
-        };
-        Ok(self.jetstream.get_or_create_stream(config).await?)
+            ..found
+        }
     }
 
     /// Removes this very stream, which is filled again from the outbox.

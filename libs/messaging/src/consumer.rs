@@ -1,16 +1,19 @@
 //! Pulls batches from a stream and acknowledges what was committed.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Subject;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PullConsumer, pull};
+use async_nats::jetstream::stream::ConsumerErrorKind;
 use async_nats::jetstream::{AckKind, Message};
 use crash::Point;
 use database::{Database, Freshness};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use kernel::Shard;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 use uuid::Uuid;
@@ -18,20 +21,23 @@ use uuid::Uuid;
 use crate::batch::{Outcome, Processor};
 use crate::bus::stream_name;
 use crate::event::{delivered, known_kinds};
-use crate::pulls::{BATCH_EVENTS, Pulls};
+use crate::pulls::{ACK_WAIT, BATCH_EVENTS, IN_PROGRESS_EVERY, Pulls};
 use crate::{Bus, Delivered, Handler, Letter, PACE, metrics, store};
 
-/// Unacknowledged for so long, a message is delivered again.
-const ACK_WAIT: Duration = Duration::from_secs(10);
 /// So often it is looked for letters that are to be tried again.
 const LETTERS: Duration = Duration::from_secs(1);
 /// Nothing has come for so long: time to look why.
 const QUIET: Duration = Duration::from_secs(5);
 /// And so long after a look that found something waiting.
 const STILL: Duration = Duration::from_secs(2);
+/// So long after such a look another copy may still be at work.
+const AT_WORK: Duration = Duration::from_secs(20);
 /// Why an event of a type that this build has not is parked.
 const STRANGER: &str = "no type of event that is known here";
+/// After a failure that passes a message is delivered again so late at first, and later each time,
 const AGAIN: Duration = Duration::from_millis(200);
+/// but no later.
+const AGAIN_MAX: Duration = Duration::from_secs(2);
 const RECONNECT: Duration = Duration::from_millis(500);
 
 /// The events of one context, taken in by another.
@@ -132,6 +138,8 @@ impl Worker {
         let mut consumer = self.durable().await?;
         let (mut measured, mut behind) = (Instant::now(), None);
         let mut pulls = Pulls::open(&self.bus, &stream_name(self.source), &self.name).await?;
+        let mut working = interval(IN_PROGRESS_EVERY);
+        working.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let patience = if behind.is_some() { STILL } else { QUIET };
             let messages = tokio::select! {
@@ -146,7 +154,7 @@ impl Worker {
             }
             behind = None;
             let rested = Instant::now() + PACE;
-            self.process(messages).await;
+            self.process_in_progress(messages, &mut pulls, &mut working).await?;
             sleep_until(rested).await;
             // Where events never cease is where the lag is.
             if measured.elapsed() >= QUIET {
@@ -158,6 +166,29 @@ impl Worker {
         Ok(())
     }
 
+    /// Processes a batch, and keeps it and what waits behind it from being delivered elsewhere meanwhile.
+    async fn process_in_progress(
+        &self,
+        messages: Vec<Message>,
+        pulls: &mut Pulls,
+        working: &mut Interval,
+    ) -> anyhow::Result<()> {
+        let taken: Vec<Subject> = messages.iter().filter_map(|it| it.reply.clone()).collect();
+        let mut processing = pin!(self.process(messages));
+        let mut refused = None; // what is being processed comes to its end first
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut processing => break,
+                _ = working.tick(), if refused.is_none() => {
+                    refused = pulls.in_progress(&taken).await.err();
+                }
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// The durable consumer, made or brought to this configuration.
     async fn durable(&self) -> anyhow::Result<PullConsumer> {
         let stream = self.bus.stream(self.source).await?;
         let config = pull::Config {
@@ -171,7 +202,23 @@ impl Worker {
             max_ack_pending: 8192,
             ..pull::Config::default()
         };
-        Ok(stream.get_or_create_consumer(&self.name, config).await?)
+        match stream.create_consumer(config.clone()).await {
+            Ok(consumer) => {
+                metrics::differs(&self.name, false);
+                Ok(consumer)
+            }
+            // It exists, and what differs cannot be changed: events go on, and somebody has to look.
+            Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) => {
+                let Ok(found) = stream.get_consumer(&self.name).await else {
+                    return Err(error.into());
+                };
+                let (consumer, error) = (&*self.name, error.to_string());
+                tracing::error!(consumer, error, "the consumer is not as it is configured");
+                metrics::differs(&self.name, true);
+                Ok(found)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A consumer whose place lies beyond the stream's end (nats-server #5412) is silent for ever, so it is
@@ -196,7 +243,7 @@ impl Worker {
             let still = before.filter(|before| before.delivered == delivered);
             still.unwrap_or(Behind { delivered, since: Instant::now() })
         });
-        let patience = if idle { STILL } else { 2 * ACK_WAIT };
+        let patience = if idle { STILL } else { AT_WORK };
         if beyond || behind.as_ref().is_some_and(|behind| behind.since.elapsed() >= patience) {
             stream.delete_consumer(&self.name).await?;
             anyhow::bail!("the consumer was silent: made anew");
@@ -251,7 +298,10 @@ impl Worker {
         crash::point(Point::ConsumerHandled);
         acknowledge(done, AckKind::Ack).await;
         crash::point(Point::ConsumerAcknowledged);
-        acknowledge(again, AckKind::Nak(Some(AGAIN))).await;
+        for message in again {
+            let deliveries = message.info().map_or(1, |info| info.delivered);
+            acknowledge([message], AckKind::Nak(Some(back_off(deliveries)))).await;
+        }
     }
 
     async fn processed(&self, home: Shard, events: Vec<Delivered>) -> Vec<Outcome> {
@@ -272,7 +322,7 @@ impl Worker {
                 let (consumer, kind) = (&*self.name, &event.kind);
                 tracing::error!(consumer, kind, subject = event.subject, reason, "parked");
                 metrics::parked(&self.name);
-                acknowledge(vec![message], AckKind::Ack).await;
+                acknowledge([message], AckKind::Ack).await;
             }
             Err(error) => tracing::warn!(%error, "a bad message could not be parked yet"),
         }
@@ -337,8 +387,14 @@ fn trace(batch: &Span, consumer: &str, mut events: Vec<Delivered>) -> Vec<Delive
     events
 }
 
+/// How long a message rests that has failed at this delivery. The server's count is of all reasons.
+fn back_off(deliveries: i64) -> Duration {
+    let doublings = u32::try_from(deliveries.saturating_sub(1)).unwrap_or_default().min(8);
+    (AGAIN * (1 << doublings)).min(AGAIN_MAX)
+}
+
 /// An acknowledgement that is lost costs one more delivery, which the inbox knows.
-async fn acknowledge(messages: Vec<Message>, kind: AckKind) {
+async fn acknowledge(messages: impl IntoIterator<Item = Message>, kind: AckKind) {
     for message in messages {
         if let Err(error) = message.ack_with(kind).await {
             tracing::debug!(%error, "not acknowledged");

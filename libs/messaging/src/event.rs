@@ -156,9 +156,17 @@ pub(crate) fn delivered(message: &async_nats::Message) -> Result<Delivered, Stri
     }
     let occurred_at = OffsetDateTime::parse(attribute("ce-time")?, &Rfc3339)
         .map_err(|_| "ce-time is not a time")?;
+    let (source, kind, subject) =
+        (attribute("ce-source")?, attribute("ce-type")?, message.subject.as_str());
+    if subject.split('.').nth(1) != Some(source) {
+        return Err(format!("ce-source {source} is not whose subject {subject} is"));
+    }
+    if EVENTS.iter().any(|(known, its)| *known == kind && *its != subject) {
+        return Err(format!("a {kind} does not come as {subject}"));
+    }
     Ok(Delivered {
         event_id: id("ce-id")?,
-        kind: attribute("ce-type")?.to_owned(),
+        kind: kind.to_owned(),
         aggregate_id: id("ce-subject")?,
         occurred_at,
         span: Span::none(),

@@ -16,6 +16,7 @@ mod relay;
 mod pulls;
 mod consumer;
 mod batch;
+mod upkeep;
 mod letters;
 mod replay;
 mod operate;
@@ -31,6 +32,7 @@ pub use operate::{Verb, operate};
 pub use outbox::Outbox;
 pub use relay::Relay;
 pub use replay::{OutboxStatus, ReplayError, outboxes, replay};
+pub use upkeep::upkeep;
 
 /// A consumer begins no two batches in less, a relay none after one that was not full: what comes meanwhile
 /// goes along, which is cheaper (docs/performance.md). Who has rested begins at once, so an event alone does

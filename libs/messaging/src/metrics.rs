@@ -37,6 +37,15 @@ static LETTERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
 static PARKED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter_vec("souk_dead_letters_total", "Events that were given up on", &["consumer"])
 });
+static DIFFERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+    let help = "1 while a stream or consumer is not as it is configured, and cannot be changed";
+    gauge_vec("souk_bus_differs", help, &["name"])
+});
+
+/// Whether this stream or consumer is not as it is configured, and the server refuses to change that.
+pub(crate) fn differs(name: &str, differs: bool) {
+    DIFFERS.with_label_values(&[name]).set(differs.into());
+}
 
 pub(crate) fn outbox(context: &str, database: usize, (depth, age): (i64, f64)) {
     let labels = [context, &database.to_string()];

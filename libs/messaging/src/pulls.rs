@@ -4,12 +4,16 @@
 //! one by one to pulls that ran out every 250 ms, 12 waited until the client gave up on a pull that
 //! had brought neither a message nor its end. So a new one is sent twice in the time that one lives:
 //! what a dead one missed, the next one brings. All answer to one inbox.
+//!
+//! Prefetch is bounded by what is unread: no pull is sent while a message is here that nobody has taken. And
+//! what is here is kept: the server delivers again soon ([`ACK_WAIT`]) what a copy had that died, so a copy
+//! that lives says of each message that it has it, whether it is being handled or waits for its turn.
 
-use std::mem;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::jetstream::{Context, Message};
-use async_nats::{StatusCode, Subscriber};
+use async_nats::jetstream::{AckKind, Context, Message};
+use async_nats::{StatusCode, Subject, Subscriber};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +25,12 @@ const EXPIRES: Duration = Duration::from_secs(2);
 /// So often another one is sent, so that two are alive.
 const EVERY: Duration = Duration::from_secs(1);
 /// How many messages one pull asks for.
-const EVENTS: usize = 1024;
+const EVENTS: usize = 512;
+/// Delivered again when nobody has acknowledged it, or said that it is in progress, for so long. Orders that a
+/// killed process had in hand move again after it.
+pub(crate) const ACK_WAIT: Duration = Duration::from_millis(1500);
+/// So often a copy says what is in progress: two such words may be late or lost.
+pub(crate) const IN_PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// No batch is larger.
 pub(crate) const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
@@ -35,8 +44,8 @@ pub(crate) struct Pulls {
     reply: String,
     sent: Instant,
     left: usize,
-    /// The batch that is being filled: whoever stops waiting for it loses nothing.
-    batch: Vec<Message>,
+    /// Delivered, and not taken yet.
+    unread: VecDeque<Message>,
 }
 
 impl Pulls {
@@ -51,7 +60,7 @@ impl Pulls {
             reply,
             sent: Instant::now(),
             left: 0,
-            batch: Vec::new(),
+            unread: VecDeque::new(),
         };
         pulls.send().await?;
         Ok(pulls)
@@ -70,29 +79,49 @@ impl Pulls {
     /// # Errors
     /// When the server says that the consumer cannot be pulled from: it is gone, or moves.
     pub(crate) async fn next_batch(&mut self, limit: Instant) -> anyhow::Result<Vec<Message>> {
-        let mut bytes = 0;
-        while self.batch.len() < BATCH_EVENTS && bytes < BATCH_BYTES {
-            let message = match self.batch.len() {
-                0 => self.first(limit).await?,
-                _ => unconstrained(self.next()).now_or_never(),
-            };
-            let Some(message) = message.transpose()? else { break };
-            bytes += message.payload.len();
-            self.batch.push(message);
-        }
-        Ok(mem::take(&mut self.batch))
-    }
-
-    async fn first(&mut self, limit: Instant) -> anyhow::Result<Option<anyhow::Result<Message>>> {
-        while Instant::now() < limit {
+        self.read()?;
+        while self.unread.is_empty() && Instant::now() < limit {
             if self.left == 0 || self.sent.elapsed() >= EVERY {
                 self.send().await?;
             }
             if let Ok(message) = timeout_at(limit.min(self.sent + EVERY), self.next()).await {
-                return Ok(Some(message));
+                self.unread.push_back(message?);
+                self.read()?;
             }
         }
-        Ok(None)
+        let mut bytes = 0;
+        let fits = self.unread.iter().take(BATCH_EVENTS).take_while(|message| {
+            let before = bytes;
+            bytes += message.payload.len();
+            before < BATCH_BYTES
+        });
+        let events = fits.count();
+        Ok(self.unread.drain(..events).collect())
+    }
+
+    /// Whatever has been delivered.
+    fn read(&mut self) -> anyhow::Result<()> {
+        while let Some(message) = unconstrained(self.next()).now_or_never() {
+            self.unread.push_back(message?);
+        }
+        Ok(())
+    }
+
+    /// Says of these messages, and of all that wait here, that they are in progress. One that is not heard
+    /// costs one more delivery, which the inbox knows.
+    ///
+    /// # Errors
+    /// As [`Self::next_batch`].
+    pub(crate) async fn in_progress(&mut self, taken: &[Subject]) -> anyhow::Result<()> {
+        self.read()?;
+        if !self.bus.is_connected() {
+            return Ok(()); // the server would hear it too late
+        }
+        let unread = self.unread.iter().filter_map(|message| message.reply.as_ref());
+        for reply in taken.iter().chain(unread) {
+            self.bus.client().publish(reply.clone(), AckKind::Progress.into()).await?;
+        }
+        Ok(())
     }
 
     /// One message. The end of a pull is none.
@@ -115,14 +144,9 @@ impl Pulls {
 
     /// Ends the pulls. What was delivered and not taken yet would stay unseen until its time to be
     /// acknowledged is over, if nobody gave it back.
-    pub(crate) async fn close(mut self) -> Vec<Message> {
+    pub(crate) async fn close(mut self) -> VecDeque<Message> {
         drop(self.inbox.unsubscribe().await);
-        let mut unseen = mem::take(&mut self.batch);
-        while let Some(Some(message)) = self.inbox.next().now_or_never() {
-            if message.status.is_none() {
-                unseen.push(Message { message, context: self.jetstream.clone() });
-            }
-        }
-        unseen
+        drop(self.read());
+        self.unread
     }
 }

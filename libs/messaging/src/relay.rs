@@ -40,9 +40,6 @@ const CHECK: Duration = Duration::from_secs(5);
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far below the newest position a fetch looks; only the sweep looks further.
 const FLOOR_DEPTH: i64 = 10_000;
-/// For so many days an outbox keeps what was published.
-pub(crate) const OUTBOX_DAYS: i32 = 7;
-const INBOX_DAYS: i32 = 30;
 
 /// Sends the events of one context from all its databases.
 pub struct Relay {
@@ -112,23 +109,13 @@ impl One {
         let mut pokes = self.pokes().await;
         let mut poll = interval(POLL);
         let mut check = interval(CHECK);
-        let mut upkeep = interval(Duration::from_secs(3600));
         let woken = Arc::clone(&self.woken);
         loop {
             let holds = note(self.hold_lease().await).unwrap_or(false);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                _ = check.tick() => {
-                    note(self.measure().await);
-                    note(self.check_and_sweep(holds).await);
-                }
-                _ = upkeep.tick() => {
-                    let upkeep = self.database.transaction(self.home, |tx| {
-                        store::upkeep(tx, OUTBOX_DAYS, INBOX_DAYS).boxed()
-                    });
-                    note(upkeep.await);
-                }
+                _ = check.tick() => drop(note(self.check_and_sweep(holds).await)),
                 Some(()) = pokes.next() => {
                     while pokes.next().now_or_never().flatten().is_some() {} // one look answers all
                     if holds {
@@ -209,15 +196,6 @@ impl One {
         self.check_identity().await?;
         self.make_room().await?; // first: a full stream takes nothing of what is drained
         self.drain(0).await
-    }
-
-    /// In every copy, and first of all: what waits is to be seen above all while nothing can be sent.
-    async fn measure(&self) -> Result<(), sqlx::Error> {
-        let depth = self.read(|db| store::depth(db).boxed()).await?;
-        metrics::outbox(self.context, self.index, depth);
-        let parked = self.read(|db| store::parked(db).boxed()).await?;
-        metrics::letters(self.context, self.index, parked);
-        Ok(())
     }
 
     /// One batch: fetch, publish pipelined, mark. Answers how many were fetched.

@@ -6,8 +6,8 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::relay::OUTBOX_DAYS;
 use crate::store;
+use crate::upkeep::OUTBOX_DAYS;
 
 /// How one outbox stands.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::event::Stored;
 use crate::outbox::shard;
-use crate::relay::OUTBOX_DAYS;
+use crate::upkeep::OUTBOX_DAYS;
 use crate::{Delivered, Outgoing};
 
 mod letters;

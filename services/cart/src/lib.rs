@@ -53,6 +53,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         let consumer = Consumer { context: "cart", source, handler: Events };
         tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
     }
+    tasks.keep("upkeep", messaging::upkeep("cart", database.clone(), stop.clone()));
     tasks.keep("merges", app.clone().finish_merges(MERGES_EVERY, stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;

@@ -20,7 +20,7 @@ pub(crate) use refunds::{
 };
 pub(crate) use work::{
     Called, Lease, Missed, Open, Transfer, claim, claim_waiting, handed, lock_missed, release,
-    settle,
+    renew, settle,
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;

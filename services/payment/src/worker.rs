@@ -7,11 +7,13 @@
 //! places, and payments wait in the table: a cancellation ends them there without a call, one whose
 //! pay-by passes ends by itself, and the others are called for in the order in which they came.
 //! Polling finds what was left behind (a lease that ran out, a pause that is over, a cancellation),
-//! and asks the provider by key before anything else. Leases only save work: two workers at one
-//! payment use the same key, and its row decides.
+//! and asks the provider by key before anything else. A lease is short, so that what a killed process
+//! had in hand is soon somebody's again, and is renewed while its call lasts. Leases only save work:
+//! two workers at one payment use the same key, and its row decides.
 
 mod calls;
 
+use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,18 +25,22 @@ use futures_util::FutureExt as _;
 use kernel::{EventId, OrderId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span, info_span};
 
 use crate::app::App;
-use crate::domain::News;
 use crate::domain::payment::State;
+use crate::domain::{News, RefundId};
 use crate::peers::Psp;
 use crate::store::{self, Lease, Open, Owed};
 use calls::carry_out;
 
 const POLL: Duration = Duration::from_millis(250);
+/// For so long nobody else works at a payment or a refund,
+const LEASE: Duration = Duration::from_millis(1500);
+/// and so often that is renewed.
+const RENEW_EVERY: Duration = Duration::from_millis(500);
 /// Rows read at once, and results written at once.
 pub(crate) const BATCH: usize = 128;
 const PAUSE_FIRST_SECONDS: f64 = 0.2;
@@ -63,11 +69,10 @@ pub(crate) struct Work {
 pub(crate) type Handed = mpsc::UnboundedReceiver<(OrderId, Place)>;
 
 impl Work {
-    /// A lease outlasts two calls.
+    /// For a provider whose calls take no longer than `call_max`, so many at a time.
     pub(crate) fn new(call_max: Duration, calls: NonZeroUsize) -> (Self, Handed) {
         let (sender, handed) = mpsc::unbounded_channel();
-        let seconds = (call_max * 2 + Duration::from_secs(1)).as_secs_f64();
-        let lease = Lease { holder: EventId::mint().uuid(), seconds };
+        let lease = Lease { holder: EventId::mint().uuid(), seconds: LEASE.as_secs_f64() };
         let (places, waiting, due) = (Places::new(calls), Arc::default(), Arc::default());
         (Self { lease, call_max, places, handed: sender, waiting, due }, handed)
     }
@@ -112,6 +117,13 @@ impl Task {
         match self {
             Self::First(open) | Self::Again(open) => open.order,
             Self::Refund(owed) => owed.order,
+        }
+    }
+
+    pub(crate) fn refund(&self) -> Option<RefundId> {
+        match self {
+            Self::First(_) | Self::Again(_) => None,
+            Self::Refund(owed) => Some(owed.refund),
         }
     }
 
@@ -352,15 +364,34 @@ impl Worker {
     }
 
     fn start(&mut self, task: Task, place: Place, to: &mpsc::Sender<Finished>) {
-        let (psp, finished) = (Arc::clone(&self.psp), to.clone());
+        let (app, psp, finished) = (self.app.clone(), Arc::clone(&self.psp), to.clone());
         let span = task.span();
         let call = async move {
             let mut sent_at = None;
-            let (news, refused) = carry_out(&*psp, &task, &mut sent_at).await;
+            let (news, refused) = tokio::select! {
+                biased;
+                came_to = carry_out(&*psp, &task, &mut sent_at) => came_to,
+                never = keep_lease(&app, &task) => match never {},
+            };
             let done = Finished { task, news, refused, sent_at, span: Span::current() };
             drop(place); // the next call need not wait for this result to be written
             let _stopping = finished.send(done).await; // the results end with their last sender
         };
         self.running.spawn(call.instrument(span));
+    }
+}
+
+/// Renews the lease of a task until its call has ended, and this is dropped. A renewal that fails is made up for
+/// by the next one, or somebody else asks the provider too.
+async fn keep_lease(app: &App, task: &Task) -> Infallible {
+    let (order, lease) = (task.order(), app.work.lease);
+    loop {
+        sleep(RENEW_EVERY).await;
+        let refund = task.refund();
+        let renew = app
+            .write(move |db| async move { store::renew(db, lease, order, refund).await }.boxed());
+        if let Err(error) = renew.await {
+            tracing::debug!(%error, "a lease was not renewed");
+        }
     }
 }

@@ -29,7 +29,7 @@ impl One {
         let connection = self.bus.connections();
         self.checked = None; // nothing is sent until this comes to an end
         let missing = self.missing.take(); // whoever cannot be asked may be another one the next time
-        let mut stream = self.bus.stream(self.context).await?;
+        let mut stream = self.bus.own_stream(self.context).await?;
         if self.is_purged(&stream).await? {
             // What it has left is sent again as well: it would not take that twice.
             self.bus.delete(&stream).await?;

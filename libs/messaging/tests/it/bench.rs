@@ -13,6 +13,8 @@ use messaging::{
 };
 use proto::order::v1::{OrderCancelled, OrderConfirmed};
 use testkit::{World, eventually};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub const SOON: Duration = Duration::from_secs(30);
@@ -62,9 +64,13 @@ impl Context {
         publish.await
     }
 
-    pub fn relay(&self, stop: &CancellationToken) -> tokio::task::JoinHandle<anyhow::Result<()>> {
+    pub fn relay(&self, stop: &CancellationToken) -> JoinHandle<anyhow::Result<()>> {
         let relay = Relay::new("order", &self.bus, &self.database, &self.outbox);
         tokio::spawn(relay.run(stop.clone()))
+    }
+
+    pub fn upkeep(&self, context: &'static str, stop: &CancellationToken) {
+        tokio::spawn(messaging::upkeep(context, self.database.clone(), stop.clone()));
     }
 
     pub fn consume(&self, handler: Effects, stop: &CancellationToken) {
@@ -72,9 +78,14 @@ impl Context {
     }
 
     /// As the context of this name. Metrics are the process's, so whoever looks at them needs one.
-    pub fn consume_as(&self, context: &'static str, handler: Effects, stop: &CancellationToken) {
+    pub fn consume_as(
+        &self,
+        context: &'static str,
+        handler: Effects,
+        stop: &CancellationToken,
+    ) -> JoinHandle<anyhow::Result<()>> {
         let consumer = Consumer { context, source: "order", handler };
-        tokio::spawn(consumer.run(self.bus.clone(), self.database.clone(), stop.clone()));
+        tokio::spawn(consumer.run(self.bus.clone(), self.database.clone(), stop.clone()))
     }
 
     /// How many rows the statement counts, over all databases.
@@ -140,6 +151,8 @@ pub struct Effects {
     /// So many batches fail for a reason that passes.
     pub outages: Arc<AtomicUsize>,
     pub batches: Arc<AtomicUsize>,
+    /// Each batch waits until there is a permit, and keeps it.
+    pub gate: Option<Arc<Semaphore>>,
 }
 
 impl Handler for Effects {
@@ -154,6 +167,9 @@ impl Handler for Effects {
     ) -> BoxFuture<'a, Result<(), HandlerError>> {
         Box::pin(async move {
             self.batches.fetch_add(1, Ordering::SeqCst);
+            if let Some(gate) = &self.gate {
+                gate.acquire().await.unwrap().forget();
+            }
             for event in events {
                 if event.is::<OrderCancelled>() {
                     event.decode::<OrderCancelled>()?;

@@ -50,6 +50,29 @@ async fn an_outage_is_outlived_and_parks_nothing() {
     assert_eq!(context.count("messaging.failures"), 0);
 }
 
+/// A missing table or grant is nothing that an event can help.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_mistake_parks_nothing_and_is_outlived() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    let handler = Effects::default();
+    context.world.sql(&context.urls[0], "alter table effects rename to elsewhere");
+    context.relay(&stop);
+    context.consume(handler.clone(), &stop);
+    for _ in 0..10 {
+        context.confirm(Shard(3)).await;
+    }
+    eventually("tried more often than poison is", SOON, async || {
+        (handler.batches.load(Ordering::SeqCst) > 6).then_some(())
+    })
+    .await;
+    assert_eq!(context.count("messaging.failures"), 0);
+    assert_eq!(context.count("messaging.dead_letters"), 0);
+    context.world.sql(&context.urls[0], "alter table elsewhere rename to effects");
+    context.settled(10).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_event_of_ours_is_parked_with_its_reason() {
     let context = Context::new(1).await;
@@ -73,12 +96,14 @@ async fn what_is_no_event_of_ours_is_parked_with_its_reason() {
         (with("ce-id", "7"), Vec::new()),
         (with("ce-specversion", "0.3"), Vec::new()),
         (with("ce-type", "souk.order.v2.OrderPlaced"), Vec::new()),
+        (with("ce-source", "payment"), Vec::new()),
+        (with("ce-type", "souk.order.v1.OrderConfirmed"), Vec::new()),
         (headers(), vec![0; (1 << 20) + 1]),
     ] {
         let sent = jetstream.publish_with_headers(subject, headers, payload.into());
         sent.await.unwrap().await.unwrap();
     }
-    parked(&context, 6).await;
+    parked(&context, 8).await;
     assert_eq!(
         context.count("messaging.dead_letters where tries = 5 and error like '%decode%'"),
         1
@@ -88,12 +113,15 @@ async fn what_is_no_event_of_ours_is_parked_with_its_reason() {
         "ce-id is not an id",
         "ce-specversion is not 1.0",
         "no type of event that is known here",
+        "ce-source payment is not whose subject souk.order.v1.order.order_cancelled is",
+        "a souk.order.v1.OrderConfirmed does not come as souk.order.v1.order.order_cancelled",
         "1048577 bytes, at most 1048576",
     ] {
         let letters = format!("messaging.dead_letters where error = '{reason}' and tries = 1");
         assert_eq!(context.count(&letters), 1, "{reason}");
     }
-    assert_eq!(redrive(&context.database, None).await.unwrap(), 1, "only one is an event");
+    let redriven = redrive(&context.database, None).await.unwrap();
+    assert_eq!(redriven, 1, "only one is an event");
     context.confirm(Shard(3)).await;
     context.settled(2).await;
 }
@@ -118,6 +146,7 @@ async fn parked(context: &Context, letters: usize) {
 fn headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("ce-specversion", "1.0");
+    headers.insert("ce-source", "order");
     headers.insert("ce-id", EventId::mint().to_string());
     headers.insert("ce-type", "souk.order.v1.OrderCancelled");
     headers.insert("ce-subject", OrderId::mint().to_string());

@@ -28,6 +28,7 @@ async fn an_outbox_keeps_seven_days_and_what_is_not_sent() {
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     context.relay(&stop);
+    context.upkeep("order", &stop);
     eventually("it is sent, and goes", SOON, async || {
         context.world.sql(&context.urls[0], "select messaging.upkeep(8, 30)");
         (count("messaging.outbox") == 1).then_some(())

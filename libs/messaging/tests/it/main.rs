@@ -9,6 +9,7 @@ mod room;
 mod cluster;
 mod enduring;
 mod failure;
+mod in_hand;
 mod keeping;
 mod redriving;
 mod watching;

@@ -55,6 +55,7 @@ async fn what_waits_in_the_outbox_is_seen_while_the_bus_is_away() {
     let _ended = stop.clone().drop_guard();
     context.world.nats().stop_server(Server::Nats).unwrap();
     // Of a context that no other test publishes for.
+    context.upkeep("user", &stop);
     let relay = Relay::new("user", &context.bus, &context.database, &context.outbox);
     tokio::spawn(relay.run(stop.clone()));
     for _ in 0..3 {
@@ -109,12 +110,31 @@ async fn lags(events: u64) {
     .await;
 }
 
+/// Cart publishes nothing, so it has no relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_that_only_consumes_is_looked_after_too() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.world.sql(&context.urls[0], "select messaging.create_day('inbox', current_date - 40)");
+    context.upkeep("cart", &stop);
+    let old = "pg_class where relname = 'inbox_' || to_char(current_date - 40, 'YYYYMMDD')";
+    eventually("the old day is dropped", SOON, async || (context.count(old) == 0).then_some(()))
+        .await;
+    let labels = r#"context="cart",database="0""#;
+    eventually("its figures are there", SOON, async || {
+        value("souk_outbox_events", labels)?;
+        value("souk_dead_letters", labels)
+    })
+    .await;
+}
+
 /// The value of a metric of the consumer that this context has of order's events.
-fn metric(name: &str, context: &str) -> Option<u64> {
+pub fn metric(name: &str, context: &str) -> Option<u64> {
     value(name, &format!("consumer=\"{context}-from-order\""))
 }
 
-fn value(name: &str, labels: &str) -> Option<u64> {
+pub fn value(name: &str, labels: &str) -> Option<u64> {
     let series = format!("{name}{{{labels}}} ");
     let metrics = telemetry::metrics::render();
     metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{Result, Row, decode, money};
 use crate::domain::payment::State;
-use crate::domain::{CardToken, Payment};
+use crate::domain::{CardToken, Payment, RefundId};
 
 /// Who asks the provider, and until when nobody else does.
 #[derive(Clone, Copy)]
@@ -193,6 +193,34 @@ pub(crate) async fn claim(
     .into_iter()
     .map(|row| row.open(asked_at))
     .collect()
+}
+
+/// Renews the lease of a payment, or of a refund of it, while it is still this holder's. The commit does not
+/// wait for the disk.
+pub(crate) async fn renew(
+    connection: &mut PgConnection,
+    lease: Lease,
+    order: OrderId,
+    refund: Option<RefundId>,
+) -> Result<()> {
+    sqlx::query!(
+        "with payment as (
+             update payments set leased_until = now() + make_interval(secs => $4)
+             where order_id = $1 and $2::text is null and leased_by = $3
+                 and state in ('pending', 'cancelling')
+         ), refund as (
+             update refunds set leased_until = now() + make_interval(secs => $4)
+             where order_id = $1 and refund_id = $2 and leased_by = $3 and refunded_at is null
+         )
+         select set_config('synchronous_commit', 'off', true)",
+        order.uuid(),
+        refund.map(RefundId::code),
+        lease.holder,
+        lease.seconds
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(())
 }
 
 /// Lets other copies go on with what this one has leased.

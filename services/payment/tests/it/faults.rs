@@ -1,11 +1,13 @@
 //! Whatever is killed, nobody is charged twice and every payment ends.
 
+use std::time::{Duration, Instant};
+
 use kernel::{OrderId, Shard};
 use serde_json::json;
 use testkit::eventually;
 
 use crate::provider::Tally;
-use crate::shop::{SOON, Shop};
+use crate::shop::{SOON, Settings, Shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_provider_is_away_payments_wait_and_none_is_decided() {
@@ -88,6 +90,30 @@ async fn a_hundred_payments_through_faults_and_crashes_are_each_charged_once() {
     let clearing = "select balance_minor from balances where account = 'psp_clearing'";
     assert_eq!(shop.sql(clearing), "10000");
     copy.stop().await;
+}
+
+/// A call may take long, and a copy that was killed in the middle of one must not be waited for so long.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_renewed_during_a_call_and_ends_soon_with_its_holder() {
+    let mut shop = Shop::open_with(Settings { timeout: "20s", calls: 32 }).await;
+    let customer = shop.customer("tok_approve").await;
+    let _other = shop.another().await; // and does not take what is in hand
+    shop.provider.behave(json!({"delay_ms": {"min": 4_000, "max": 4_000}})).await;
+    let order = shop.hold(&customer, 1250).await;
+    shop.until(order, "pending").await;
+    shop.sql("create table first as select order_id, leased_by, leased_until from payments");
+    let renewed = "payments p join first f using (order_id, leased_by)
+        where p.leased_until > f.leased_until + interval '1 second'";
+    eventually("it is renewed", SOON, async || (shop.count(renewed) == 1).then_some(())).await;
+    shop.kill().await;
+    let others = "payments p join first f using (order_id) where p.leased_by <> f.leased_by";
+    let killed = Instant::now();
+    eventually("the other has it", SOON, async || (shop.count(others) == 1).then_some(())).await;
+    let after = killed.elapsed();
+    assert!(after < Duration::from_secs(10), "{after:?}: sooner than any call's time");
+    shop.provider.behave(json!({})).await;
+    shop.until(order, "captured").await;
+    assert_eq!(shop.provider.of(order).await, ONCE);
 }
 
 #[tokio::test(flavor = "multi_thread")]

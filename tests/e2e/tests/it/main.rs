@@ -14,6 +14,7 @@ mod importing;
 mod reading;
 mod operating;
 mod crashing;
+mod in_flight;
 mod releases;
 mod repeating;
 mod upgrading;
@@ -105,6 +106,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             carts::a_killed_cart_or_order_sells_nothing_twice,
             crashing::a_killed_service_delays_an_order_and_loses_nothing,
             crashing::services_start_without_the_bus,
+            in_flight::orders_move_again_soon_after_a_kill,
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
             upgrading::what_the_last_release_wrote_is_read,
