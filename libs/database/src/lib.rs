@@ -9,10 +9,12 @@ mod error;
 mod metrics;
 mod migrate;
 mod pool;
+mod retention;
 mod tx;
 
 pub use access::{Freshness, Position};
 pub use config::Options;
 pub use database::{ConnectError, Database, SOLE};
 pub use error::{constraint, is_misdeployed, is_transient};
+pub use retention::Kept;
 pub use tx::Tx;

@@ -1,5 +1,7 @@
 //! Pulls batches from a stream and acknowledges what was committed.
 
+mod repair;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +25,12 @@ use crate::bus::stream_name;
 use crate::event::{delivered, known_kinds};
 use crate::pulls::{ACK_WAIT, BATCH_EVENTS, IN_PROGRESS_EVERY, Pulls};
 use crate::{Bus, Delivered, Handler, Letter, PACE, metrics, store};
+use repair::{Health, Look};
 
 /// So often it is looked for letters that are to be tried again.
 const LETTERS: Duration = Duration::from_secs(1);
-/// Nothing has come for so long: time to look why.
-const QUIET: Duration = Duration::from_secs(5);
-/// And so long after a look that found something waiting.
-const STILL: Duration = Duration::from_secs(2);
-/// So long after such a look another copy may still be at work.
-const AT_WORK: Duration = Duration::from_secs(20);
+/// So often the lag is measured where events never cease.
+const MEASURE: Duration = Duration::from_secs(5);
 /// Why an event of a type that this build has not is parked.
 const STRANGER: &str = "no type of event that is known here";
 /// After a failure that passes a message is delivered again so late at first, and later each time,
@@ -136,28 +135,26 @@ impl Worker {
     /// whether the consumer still exists, and whether it should have delivered.
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
         let mut consumer = self.durable().await?;
-        let (mut measured, mut behind) = (Instant::now(), None);
+        let (mut measured, mut health) = (Instant::now(), Health::CaughtUp);
         let mut pulls = Pulls::open(&self.bus, &stream_name(self.source), &self.name).await?;
         let mut working = interval(IN_PROGRESS_EVERY);
         working.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let patience = if behind.is_some() { STILL } else { QUIET };
             let messages = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                messages = pulls.next_batch(Instant::now() + patience) => messages?,
+                messages = pulls.next_batch(Instant::now() + health.patience()) => messages?,
             };
             if messages.is_empty() {
-                behind = self.watch(&mut consumer, behind).await?;
+                health = self.look(&mut consumer, health).await?;
                 measured = Instant::now();
                 continue;
             }
-            behind = None;
+            health = Health::CaughtUp;
             let rested = Instant::now() + PACE;
             self.process_in_progress(messages, &mut pulls, &mut working).await?;
             sleep_until(rested).await;
-            // Where events never cease is where the lag is.
-            if measured.elapsed() >= QUIET {
+            if measured.elapsed() >= MEASURE {
                 self.measure(&mut consumer).await?;
                 measured = Instant::now();
             }
@@ -221,34 +218,17 @@ impl Worker {
         }
     }
 
-    /// A consumer whose place lies beyond the stream's end (nats-server #5412) is silent for ever, so it is
-    /// made anew. So is one that delivers nothing although something is pending, or that stays short of the
-    /// end with nothing pending (in a cluster, when the server that delivers has not all that the stream's
-    /// leader has); but not at once: a message may have come while we looked, and another copy may be at
-    /// work on the last ones. Answers since when it is behind, to be told so the next time.
-    async fn watch(
-        &self,
-        consumer: &mut PullConsumer,
-        before: Option<Behind>,
-    ) -> anyhow::Result<Option<Behind>> {
+    /// Looks how the consumer stands, and removes one that is broken: it is made anew, from the stream's beginning.
+    async fn look(&self, consumer: &mut PullConsumer, health: Health) -> anyhow::Result<Health> {
         let info = self.measure(consumer).await?;
         let stream = self.bus.stream(self.source).await?;
         let state = stream.get_info().await?.state;
-        let (place, last) = (info.delivered.stream_sequence, state.last_sequence);
-        let beyond = place > last || info.ack_floor.stream_sequence > last;
-        let idle = info.num_ack_pending == 0;
-        let short = state.messages > 0 && place < last && idle;
-        let delivered = info.delivered.consumer_sequence;
-        let behind = (info.num_pending > 0 || short).then(|| {
-            let still = before.filter(|before| before.delivered == delivered);
-            still.unwrap_or(Behind { delivered, since: Instant::now() })
-        });
-        let patience = if idle { STILL } else { AT_WORK };
-        if beyond || behind.as_ref().is_some_and(|behind| behind.since.elapsed() >= patience) {
+        let health = health.after(Look::at(&info, &state), Instant::now());
+        if health == Health::Broken {
             stream.delete_consumer(&self.name).await?;
             anyhow::bail!("the consumer was silent: made anew");
         }
-        Ok(behind)
+        Ok(health)
     }
 
     async fn measure(&self, consumer: &mut PullConsumer) -> anyhow::Result<Info> {
@@ -346,13 +326,6 @@ fn unreadable(message: &Message) -> Delivered {
         traceparent: None,
         payload: message.payload.clone(),
     }
-}
-
-/// A consumer that has something left and does not deliver it.
-struct Behind {
-    /// How many messages it had delivered.
-    delivered: u64,
-    since: Instant,
 }
 
 #[derive(Default)]

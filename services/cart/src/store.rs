@@ -1,12 +1,15 @@
 //! Every SQL statement of carts.
 
 pub(crate) mod checkouts;
+mod retention;
 
 use kernel::{CartId, OrderId, UserId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{Cart, Change, Key, Line, State, Touched};
+
+pub(crate) use retention::KEPT;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

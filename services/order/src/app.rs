@@ -112,7 +112,7 @@ impl App {
         work.await
     }
 
-    /// Cancels orders whose deadline is over, and forgets old keys, until asked to stop.
+    /// Cancels orders whose deadline is over, until asked to stop.
     pub(crate) async fn enforce_deadlines(
         self,
         every: Duration,
@@ -120,14 +120,10 @@ impl App {
     ) -> anyhow::Result<()> {
         let mut due = interval(every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut old_keys = interval(Duration::from_secs(3600));
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = due.tick() => self.cancel_due(&stop).await,
-                _ = old_keys.tick() => self.forget_old_keys().await,
-            }
+        while stop.run_until_cancelled(due.tick()).await.is_some() {
+            self.cancel_due(&stop).await;
         }
+        Ok(())
     }
 
     /// A database that is away holds up no other.
@@ -166,17 +162,6 @@ impl App {
         self.outbox.publish(tx, &outgoing).await?;
         self.watch.changed_by(tx, steps.iter().map(|(id, _)| *id));
         Ok(steps.len() as i64 == DUE_MAX)
-    }
-
-    async fn forget_old_keys(&self) {
-        for home in self.database.homes() {
-            let keys = self.database.write(home, |db| store::forget_old_keys(db).boxed()).await;
-            let abandoned =
-                self.database.write(home, |db| store::checkouts::forget_abandoned(db).boxed());
-            if let Err(error) = keys.and(abandoned.await) {
-                tracing::warn!(%error, "old keys: will try again");
-            }
-        }
     }
 }
 

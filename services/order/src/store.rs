@@ -2,6 +2,7 @@
 
 pub(crate) mod checkouts;
 pub(crate) mod returns;
+mod retention;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use uuid::Uuid;
 
 use crate::domain::checkout::{Event, State};
 use crate::domain::{Line, Order};
+
+pub(crate) use retention::KEPT;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -366,14 +369,6 @@ pub(crate) async fn anonymise(tx: &mut PgConnection, users: &[UserId]) -> Result
     )
     .execute(tx)
     .await?;
-    Ok(())
-}
-
-/// Forgets keys that are older than two days; callers are promised one.
-pub(crate) async fn forget_old_keys(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query!("delete from idempotency_keys where created_at < now() - interval '48 hours'")
-        .execute(connection)
-        .await?;
     Ok(())
 }
 

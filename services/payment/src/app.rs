@@ -273,21 +273,16 @@ impl App {
 }
 
 impl App {
-    /// Counts what waits for the provider, and forgets old notices, until asked to stop.
-    pub(crate) async fn keep_up(self, stop: CancellationToken) -> anyhow::Result<()> {
+    /// Counts what waits for the provider, until asked to stop.
+    pub(crate) async fn watch_waiting(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut count = interval(Duration::from_secs(5));
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut forget = interval(Duration::from_secs(3600));
-        loop {
-            let done = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
-                _ = count.tick() => self.count_waiting().await,
-                _ = forget.tick() => self.write(|db| store::forget_old_webhooks(db).boxed()).await,
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "upkeep: will try again");
+        while stop.run_until_cancelled(count.tick()).await.is_some() {
+            if let Err(error) = self.count_waiting().await {
+                tracing::warn!(%error, "what waits could not be counted");
             }
         }
+        Ok(())
     }
 
     async fn count_waiting(&self) -> Result<(), sqlx::Error> {

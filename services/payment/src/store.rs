@@ -2,6 +2,7 @@
 
 mod refunds;
 mod work;
+mod retention;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -22,6 +23,8 @@ pub(crate) use work::{
     Called, Lease, Missed, Open, Transfer, claim, claim_waiting, handed, lock_missed, release,
     renew, settle,
 };
+
+pub(crate) use retention::KEPT;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -358,14 +361,6 @@ pub(crate) async fn hint(
     )
     .fetch_one(connection)
     .await
-}
-
-/// Forgets old notices; what they could hint at is long decided.
-pub(crate) async fn forget_old_webhooks(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query!("delete from webhooks where received_at < now() - interval '7 days'")
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 /// How many intents wait.

@@ -4,12 +4,15 @@
 //! id), so that no two transactions wait for each other.
 
 pub(crate) mod stock;
+mod retention;
 
 use kernel::{Currency, Money, ProductId};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{Listing, Product};
+
+pub(crate) use retention::KEPT;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

@@ -9,6 +9,10 @@ use time::OffsetDateTime;
 use crate::domain::refresh::{self, Token};
 use crate::domain::{Address, Email, Role, User};
 
+mod retention;
+
+pub(crate) use retention::KEPT;
+
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// An account to be written.

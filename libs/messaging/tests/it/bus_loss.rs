@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use async_nats::jetstream;
 use kernel::{OrderId, Shard};
@@ -177,7 +178,11 @@ async fn with_ten(context: &Context, stop: &CancellationToken) -> jetstream::Con
 }
 
 pub async fn published(context: &Context, events: usize) {
-    eventually("everything is published", SOON, async || {
+    published_within(SOON, context, events).await;
+}
+
+pub async fn published_within(limit: Duration, context: &Context, events: usize) {
+    eventually("everything is published", limit, async || {
         let done = context.count("messaging.outbox where published_at is not null");
         (done == events).then_some(())
     })

@@ -97,7 +97,7 @@ async fn a_slow_copy_leaves_to_the_other_what_it_cannot_handle() {
             (slow.batches.load(Ordering::SeqCst) >= batches).then_some(())
         })
         .await;
-        tokio::time::sleep(Duration::from_secs(1)).await; // it is slow
+        tokio::time::sleep(Duration::from_secs(1)).await; // the fault itself: it is slow
         gate.add_permits(1);
     }
     let mut consumer: PullConsumer =

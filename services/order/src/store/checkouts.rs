@@ -54,13 +54,3 @@ pub(crate) async fn state_or_abandon(tx: &mut PgConnection, id: OrderId) -> Resu
     .await?;
     row.map(|row| Row::state(&row.state, row.cancel_reason.as_deref())).transpose()
 }
-
-/// Forgets what was abandoned two days ago: nobody works at a checkout for so long.
-pub(crate) async fn forget_abandoned(connection: &mut PgConnection) -> Result<()> {
-    sqlx::query!(
-        "delete from abandoned_checkouts where abandoned_at < now() - interval '48 hours'"
-    )
-    .execute(connection)
-    .await?;
-    Ok(())
-}

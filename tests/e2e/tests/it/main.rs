@@ -17,6 +17,7 @@ mod crashing;
 mod in_flight;
 mod releases;
 mod repeating;
+mod retention;
 mod upgrading;
 mod watching;
 
@@ -109,6 +110,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             in_flight::orders_move_again_soon_after_a_kill,
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
+            retention::what_is_over_is_deleted_and_nothing_else,
             upgrading::what_the_last_release_wrote_is_read,
             watching::a_live_stream_outlives_the_copies_that_it_comes_from,
         ]

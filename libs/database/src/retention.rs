@@ -1,0 +1,65 @@
+//! What is kept for a time, and then deleted in bounded parts: one large delete would run into the time that a
+//! statement has, once and then each time.
+
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use kernel::Shard;
+use sqlx::{Error, PgConnection};
+use tokio::time::interval;
+use tokio_util::sync::CancellationToken;
+
+use crate::Database;
+
+/// So many rows at most go in one statement.
+const PART: u64 = 1_000;
+const EVERY: Duration = Duration::from_secs(3_600);
+
+/// Rows that are kept for a time. `docs/operations.md` has the list.
+pub struct Kept {
+    /// What they are, for the log.
+    pub what: &'static str,
+    /// Deletes at most so many of those whose time is over, in one statement. Answers how many.
+    pub delete: for<'c> fn(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<u64, Error>>,
+}
+
+impl Database {
+    /// Deletes what is over now and every hour until asked to stop. A database that is away holds up no other, and
+    /// what fails is done the next time.
+    pub fn retain(
+        self,
+        kept: &'static [Kept],
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(async move {
+            let mut due = interval(EVERY);
+            while stop.run_until_cancelled(due.tick()).await.is_some() {
+                join_all(self.homes().map(|home| self.delete_all(home, kept, &stop))).await;
+            }
+            Ok(())
+        })
+    }
+
+    async fn delete_all(&self, home: Shard, kept: &'static [Kept], stop: &CancellationToken) {
+        for Kept { what, delete } in kept {
+            let mut gone = 0;
+            while !stop.is_cancelled() {
+                match self.write(home, move |db| delete(db, PART as i64)).await {
+                    Ok(part) => {
+                        gone += part;
+                        if part < PART {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(what, %error, "retention: the rest goes the next time");
+                        break;
+                    }
+                }
+            }
+            if gone > 0 {
+                tracing::info!(what, gone, "deleted: their time is over");
+            }
+        }
+    }
+}

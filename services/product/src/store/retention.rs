@@ -1,0 +1,26 @@
+//! What is kept for a time, and for how long: `docs/operations.md` says why.
+
+use database::Kept;
+use futures_util::FutureExt as _;
+use sqlx::PgConnection;
+
+use super::Result;
+
+/// In this order.
+pub(crate) const KEPT: &[Kept] = &[Kept {
+    what: "reservations that ended without a sale",
+    delete: |db, most| unsold(db, most).boxed(),
+}];
+
+/// Longer than events can be delivered again, so that none of an order's comes after its end is forgotten.
+async fn unsold(connection: &mut PgConnection, most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from reservations where ctid = any(array(
+             select ctid from reservations where created_at < now() - interval '60 days' and state in ('released', 'rejected') limit $1
+         ))",
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}

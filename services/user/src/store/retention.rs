@@ -1,0 +1,42 @@
+//! What is kept for a time, and for how long: `docs/operations.md` says why.
+
+use database::Kept;
+use futures_util::FutureExt as _;
+use sqlx::PgConnection;
+
+use super::Result;
+
+/// In this order.
+pub(crate) const KEPT: &[Kept] = &[
+    Kept { what: "refresh tokens", delete: |db, most| tokens(db, most).boxed() },
+    Kept { what: "families", delete: |db, most| families(db, most).boxed() },
+];
+
+/// Refused by their age already.
+async fn tokens(connection: &mut PgConnection, most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from refresh_tokens where ctid = any(array(
+             select ctid from refresh_tokens where expires_at < now() limit $1
+         ))",
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Those whose last token is gone.
+async fn families(connection: &mut PgConnection, most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from families where family_id = any(array(
+             select family_id from families f
+             where expires_at < now()
+                 and not exists (select from refresh_tokens t where t.family_id = f.family_id)
+             limit $1
+         ))",
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
