@@ -183,7 +183,7 @@ pub struct Test {
 /// Options of `fetch`.
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Also what `test --all` needs: kubectl, validators written in Python, the newest nats-server (about 420 MB)
+    /// Also what `test --all` needs: kubectl, validators written in Python, its gRPC, the newest nats-server (about 430 MB)
     #[arg(long)]
     pub all: bool,
 }

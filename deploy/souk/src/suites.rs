@@ -31,12 +31,13 @@ const SUITES: [Suite; 4] = [
 ];
 
 /// What `--all` adds: suites that take long, or fetch programs of their own.
-const LONG: [Suite; 9] = [
+const LONG: [Suite; 10] = [
     Suite { name: "crashes", run: crashes, skip: |_| None },
     Suite { name: "manifests", run: |home| manifests(home, "rules"), skip: without_kubectl },
     Suite { name: "schemas", run: |home| manifests(home, "schemas"), skip: without_validators },
     Suite { name: "checkov", run: |home| manifests(home, "checkov"), skip: without_validators },
     Suite { name: "compose", run: |home| manifests(home, "compose"), skip: without_python },
+    Suite { name: "grpcio", run: grpcio, skip: no_grpcio },
     Suite { name: "nats", run: nats, skip: no_newest_nats },
     Suite { name: "chaos", run: chaos, skip: |_| None },
     Suite { name: "edge", run: edge, skip: no_nginx },
@@ -119,12 +120,13 @@ fn list(outcomes: &[(&str, Outcome)], all: bool) {
     }
 }
 
-/// Fetches the outside judges: kubectl, validators written in Python, and another nats-server.
+/// Fetches the outside judges: kubectl, validators written in Python, its gRPC, and another nats-server.
 ///
 /// # Errors
 /// Why something cannot be had.
 pub fn fetch_judges(home: &Home) -> Result {
-    without_validators(home).or_else(|| no_newest_nats(home)).map_or(Ok(()), |why| Err(why.into()))
+    let missing = without_validators(home).or_else(|| no_grpcio(home));
+    missing.or_else(|| no_newest_nats(home)).map_or(Ok(()), |why| Err(why.into()))
 }
 
 /// While the compiler is busy the network is not. What fails here is tried again where it is needed,
@@ -133,6 +135,7 @@ fn fetch_meanwhile(home: Home) {
     thread::spawn(move || {
         let _ = validators::provide_kubectl(&home, &|_| ());
         let _ = validators::provide(&home, &|_| ());
+        let _ = validators::provide_grpcio(&home, &|_| ());
         let _ = validators::provide_nats(&home, &|_| ());
     });
 }
@@ -235,6 +238,17 @@ fn edge(home: &Home) -> Result {
 fn no_nginx(home: &Home) -> Option<String> {
     let fetched = Packages::provide(home, "nginx", &["nginx"], &|line| println!("{line}"));
     fetched.err().map(|error| format!("no nginx: {error}"))
+}
+
+/// Somebody else's gRPC before a service of ours.
+fn grpcio(home: &Home) -> Result {
+    let mut command = build::cargo(home)?;
+    command.args(["test", "--workspace", "--test", "it", "--", "pythons_client"]);
+    build::succeeded(command.env("SOUK_TEST_GRPCIO", "1").status()?, "pythons_client")
+}
+
+fn no_grpcio(home: &Home) -> Option<String> {
+    provided(|progress| validators::provide_grpcio(home, progress))
 }
 
 /// Messaging on the newest nats-server; `tests` tries it on the one that is found, Debian's old one say.

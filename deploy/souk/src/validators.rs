@@ -22,6 +22,12 @@ const VALIDATORS: Set = Set {
     about: "validators (about 300 MB)",
 };
 
+const GRPCIO: Set = Set {
+    folder: "grpcio",
+    requirements: "tests/e2e/grpcio/requirements.txt",
+    about: "Python's gRPC (10 MB)",
+};
+
 /// A package that is nothing but the program.
 const NATS: Set = Set {
     folder: "nats-newest",
@@ -76,10 +82,16 @@ impl Validators {
     }
 
     fn run(&self, how: &str, what: &str) -> Command {
-        let mut command = self.python.command();
-        command.args([how, what]).env("PYTHONPATH", &self.packages);
+        let mut command = self.python.with(&self.packages);
+        command.args([how, what]);
         command
     }
+}
+
+/// Python with the gRPC that was fetched, in the versions that are asked for now.
+pub fn grpcio(home: &Home) -> Option<Command> {
+    let packages = GRPCIO.find(home)?;
+    Some(Python::find(home)?.with(&packages))
 }
 
 /// Written last, with what was asked for.
@@ -102,6 +114,14 @@ pub fn provide_kubectl(home: &Home, progress: Progress) -> Result {
 /// Why there are none, in a few words.
 pub fn provide(home: &Home, progress: Progress) -> Result {
     provide_set(home, &VALIDATORS, progress)
+}
+
+/// Fetches Python's gRPC unless it is there, and Python and its installer if need be.
+///
+/// # Errors
+/// Why there is none, in a few words.
+pub fn provide_grpcio(home: &Home, progress: Progress) -> Result {
+    provide_set(home, &GRPCIO, progress)
 }
 
 /// Fetches the newest nats-server that the shop is tried with, unless it is there. Where it is.
@@ -184,6 +204,13 @@ impl Python {
             command.env("LD_LIBRARY_PATH", path);
         }
         command.env_remove("PYTHONHOME").env("PYTHONUTF8", "1");
+        command
+    }
+
+    /// With the packages in this folder.
+    fn with(&self, packages: &Path) -> Command {
+        let mut command = self.command();
+        command.env("PYTHONPATH", packages);
         command
     }
 

@@ -56,6 +56,7 @@ pub const TABLE: &[Row] = &[
     ("/grpc.health.v1.Health/Check", &["operator"]),
     ("/grpc.health.v1.Health/Watch", &["operator"]),
     ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &["operator"]),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &["operator"]),
 ];
 
 /// The processes that may call the method at `path`: nobody when it has no row.
@@ -72,8 +73,8 @@ mod tests {
 
     /// Every method that a server of the shop has.
     fn methods() -> BTreeSet<String> {
-        let sets = [proto::rpc::DESCRIPTORS, method::HEALTH, method::REFLECTION];
-        method::kinds(&sets).unwrap().into_keys().collect()
+        let sets = method::STANDARD.into_iter().chain([proto::rpc::DESCRIPTORS]);
+        method::kinds(sets).unwrap().into_keys().collect()
     }
 
     #[test]

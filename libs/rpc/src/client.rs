@@ -3,7 +3,8 @@
 //! It is the one layer that retries. A call is sent again when that cannot do harm (the method
 //! is marked idempotent, or nothing of the call ever reached a server), at most twice, after a
 //! random pause, within the call's deadline, and under a budget: retries never add more than a
-//! tenth to the load of a service that is failing.
+//! tenth to the load of a service that is failing. What is UNAVAILABLE in spite of that says so to whoever it is
+//! passed on to, and is retried by nobody above ([`status::given_up`](crate::status)).
 
 mod balance;
 mod budget;
@@ -33,7 +34,7 @@ use tracing::{Instrument as _, Span, field};
 
 use crate::method::{self, Kind};
 use crate::metrics::{self, Latency};
-use crate::status::refusal;
+use crate::status::{given_up, refusal};
 use crate::{Identity, deadline};
 use balance::Pool;
 use budget::Budget;
@@ -49,11 +50,12 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024 + 16 * 1024;
 
 static KINDS: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
-    let sets = [proto::rpc::DESCRIPTORS, method::HEALTH, method::REFLECTION];
-    method::kinds(&sets).unwrap_or_else(|error| {
-        tracing::error!(%error, "unusable descriptors: every call is taken for a unary one");
-        HashMap::new()
-    })
+    method::kinds(method::STANDARD.into_iter().chain([proto::rpc::DESCRIPTORS])).unwrap_or_else(
+        |error| {
+            tracing::error!(%error, "unusable descriptors: every call is taken for a unary one");
+            HashMap::new()
+        },
+    )
 });
 
 /// Where a service can be reached: `host:port`, several separated by commas. A host may resolve
@@ -227,15 +229,10 @@ impl Shared {
         self.budget.earn();
         for attempt in 1.. {
             let outcome = self.attempt(method, &head, message.clone(), deadline).await;
-            let harmless = match &outcome {
-                Ok((Code::Unavailable, _)) => method.idempotent,
-                Ok(_) => return outcome.map_err(|failure| failure.status),
-                Err(failure) => failure.is_worth_retrying(method.idempotent),
-            };
-            let again = harmless && attempt < ATTEMPTS_MAX;
-            let free = outcome.as_ref().is_err_and(|failure| failure.unsent);
-            if !again || !(free || self.budget.spend()) {
-                return outcome.map_err(|failure| failure.status);
+            let Err(failure) = outcome else { return outcome.map_err(|failure| failure.status) };
+            let again = failure.is_worth_retrying(method.idempotent) && attempt < ATTEMPTS_MAX;
+            if !again || !(failure.unsent || self.budget.spend()) {
+                return Err(given_up(failure.status));
             }
             // Full jitter: whoever failed together comes back apart.
             sleep((RETRY_PAUSE * attempt).mul_f64(rand::random())).await;
@@ -262,8 +259,18 @@ impl Shared {
         let (head, body) = response.into_parts();
         let answer = Limited::new(body, MESSAGE_BYTES_MAX).collect().await;
         let answer = answer.map_err(Failure::from_body)?;
-        let code = code(&head.headers).or_else(|| answer.trailers().and_then(code));
-        Ok((code.unwrap_or(Code::Unknown), Response::from_parts(head, whole(answer))))
+        let said = if head.headers.contains_key(Status::GRPC_STATUS) {
+            Some(&head.headers)
+        } else {
+            answer.trailers()
+        };
+        let code = said.and_then(code).unwrap_or(Code::Unknown);
+        if code == Code::Unavailable
+            && let Some(status) = said.and_then(Status::from_header_map)
+        {
+            return Err(Failure { status, unsent: false });
+        }
+        Ok((code, Response::from_parts(head, whole(answer))))
     }
 
     async fn streamed(

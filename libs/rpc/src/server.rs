@@ -27,7 +27,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::{Identity, Peer, metrics};
+use crate::{Identity, Peer, method, metrics};
 use socket::Socket;
 use stack::Stack;
 
@@ -38,7 +38,10 @@ const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// HTTP/2 keepalive is what finds a dead client; the socket's own would only repeat it.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-const STREAMS_PER_CONNECTION_MAX: u32 = 1024;
+/// HTTP/2 streams that a connection has beside those that are admitted: a call beyond the limits comes through, and
+/// is refused at once. Were there fewer, live streams could take all of a connection, and calls would wait
+/// behind them at the client.
+const STREAMS_REFUSED_MAX: usize = 512;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const HEADERS_BYTES_MAX: u32 = 16 * 1024;
@@ -123,9 +126,9 @@ pub async fn serve(
     let services = options.services;
     health.announce(services, ServingStatus::Serving).await;
     let routes = with_standard_services(routes, &options)?;
-    let drain = options.max_drain;
+    let (drain, http) = (options.max_drain, http(&options));
     let stack = Arc::new(Stack::new(routes, options, shutdown.clone())?);
-    let server = Arc::new(Server { identity, stack, http: http(), shutdown: shutdown.clone() });
+    let server = Arc::new(Server { identity, stack, http, shutdown: shutdown.clone() });
 
     let mut connections = JoinSet::new();
     server.accept(&listener, &mut connections).await;
@@ -141,25 +144,32 @@ pub async fn serve(
 }
 
 fn with_standard_services(routes: Routes, options: &ServerOptions) -> Result<Routes, Error> {
-    let mut reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(options.descriptors)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-    if !options.services.is_empty() {
-        for name in options.services {
-            reflection = reflection.with_service_name(*name);
-        }
-        reflection = reflection.with_service_name("grpc.health.v1.Health");
-    }
     let health = HealthService::from_health_reporter(options.health.0.clone());
-    Ok(routes.add_service(HealthServer::new(health)).add_service(reflection.build_v1()?))
+    Ok(routes
+        .add_service(HealthServer::new(health))
+        .add_service(reflection(options).build_v1()?)
+        .add_service(reflection(options).build_v1alpha()?))
 }
 
-fn http() -> http2::Builder<TokioExecutor> {
+/// What is told of the server's services, whichever version asks.
+fn reflection(options: &ServerOptions) -> tonic_reflection::server::Builder<'_> {
+    let builder = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(options.descriptors)
+        .register_encoded_file_descriptor_set(method::HEALTH);
+    if options.services.is_empty() {
+        return builder;
+    }
+    let names = options.services.iter().copied().chain(["grpc.health.v1.Health"]);
+    names.fold(builder, tonic_reflection::server::Builder::with_service_name)
+}
+
+fn http(options: &ServerOptions) -> http2::Builder<TokioExecutor> {
+    let streams = options.max_in_flight + options.max_streams + STREAMS_REFUSED_MAX;
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_header_list_size(HEADERS_BYTES_MAX)

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use prost::Message;
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _, pb};
 
@@ -67,6 +68,22 @@ pub fn unavailable(error: impl Into<BoxError>) -> Status {
     let error = error.into();
     tracing::warn!(error = %Chain(&*error), "unavailable");
     refusal(Code::Unavailable, "unavailable", "temporarily unavailable")
+}
+
+/// With a negative value a server forbids that the call is retried (gRPC proposal A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
+/// Marks an UNAVAILABLE that was retried here, or must not be: nobody to whom it is passed on retries it.
+pub(crate) fn given_up(mut status: Status) -> Status {
+    if status.code() == Code::Unavailable {
+        status.metadata_mut().insert(PUSHBACK, MetadataValue::from_static("-1"));
+    }
+    status
+}
+
+/// Whether somebody below has given up on the call.
+pub(crate) fn is_given_up(status: &Status) -> bool {
+    status.metadata().get(PUSHBACK).is_some_and(|pause| pause.as_encoded_bytes().starts_with(b"-"))
 }
 
 /// The reason that [`refusal`] or [`invalid`] gave, when there is one.

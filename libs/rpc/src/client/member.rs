@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
 use super::connect::{Connector, Driver, Sender};
-use crate::status::{BoxError, Chain, refusal};
+use crate::status::{BoxError, Chain, is_given_up, refusal};
 
 const ASIDE_MIN: Duration = Duration::from_millis(100);
 const ASIDE_MAX: Duration = Duration::from_secs(5);
@@ -235,7 +235,8 @@ impl Failure {
     }
 
     pub(super) fn is_worth_retrying(&self, idempotent: bool) -> bool {
-        self.status.code() == Code::Unavailable && (self.unsent || idempotent)
+        let may_pass = self.status.code() == Code::Unavailable && !is_given_up(&self.status);
+        may_pass && (self.unsent || idempotent)
     }
 }
 

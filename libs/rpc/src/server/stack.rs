@@ -75,7 +75,7 @@ impl Stack {
         options: ServerOptions,
         shutdown: CancellationToken,
     ) -> Result<Self, Error> {
-        let kinds = method::kinds(&[options.descriptors, method::HEALTH, method::REFLECTION])?;
+        let kinds = method::kinds(method::STANDARD.into_iter().chain([options.descriptors]))?;
         let known = |(path, kind): (String, Kind)| {
             let method = Method::new(&path, kind);
             (path, method)

@@ -89,6 +89,21 @@ async fn streams_have_a_limit_of_their_own() {
     .await;
 }
 
+/// All live streams that a server allows, over one connection, and a call is neither shed nor does it wait.
+#[tokio::test]
+async fn watchers_cannot_take_a_connection_from_calls() {
+    let world = World::new();
+    let server = world.serve(Callee::echo(), ServerOptions::default()).await;
+    let channel = world.channel("gateway", &[server.address]);
+    let mut streams = Vec::new();
+    for _ in 0..ServerOptions::default().max_streams {
+        streams.push(watch(&channel, Request::new("one".to_owned())).await.unwrap());
+    }
+    assert_eq!(call(&channel, GET, "unary").await.unwrap(), "unary");
+    let shed = watch(&channel, Request::new("one more".to_owned())).await.unwrap_err();
+    assert_eq!(status::reason(&shed).as_deref(), Some("overloaded"));
+}
+
 #[tokio::test]
 async fn a_panic_becomes_an_internal_error_without_text() {
     let world = World::new();

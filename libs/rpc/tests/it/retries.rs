@@ -93,6 +93,27 @@ async fn refusals_other_than_unavailable_are_final() {
     }
 }
 
+/// Three attempts below, and not three times three.
+#[tokio::test]
+async fn what_was_retried_below_is_not_retried_above() {
+    let world = World::new();
+    let (callee, attempts) = counted(|_| Some(unavailable()));
+    let below = world.serve(callee, ServerOptions::default()).await;
+    let channel = world.channel("gateway", &[below.address]);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let passes_on = Callee::new(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let channel = channel.clone();
+        async move { call(&channel, GET, "").await }
+    });
+    let above = world.serve(passes_on, ServerOptions::default()).await;
+    let refused = call(&world.channel("gateway", &[above.address]), GET, "").await.unwrap_err();
+    assert_eq!((refused.code(), refused.message()), (Code::Unavailable, "not now"));
+    assert_eq!(status::reason(&refused).as_deref(), Some("unavailable"));
+    assert_eq!((calls.load(Ordering::SeqCst), attempts.load(Ordering::SeqCst)), (1, 3));
+}
+
 #[tokio::test]
 async fn a_dependency_that_fails_for_all_is_not_stormed() {
     let world = World::new();

@@ -12,6 +12,7 @@ mod returning;
 mod tracing;
 mod importing;
 mod reading;
+mod grpcio;
 mod operating;
 mod crashing;
 mod in_flight;
@@ -99,6 +100,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             tracing::one_trace_has_every_service,
             importing::a_catalogue_is_imported_once,
             watching::cancelled_is_seen_before_the_stock_is_free,
+            grpcio::pythons_client_lists_describes_calls_and_reads_refusals,
         ],
         own: [
             authorization::everybody_is_answered_as_the_matrix_says,
