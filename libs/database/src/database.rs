@@ -7,10 +7,12 @@ use std::time::Duration;
 use futures_util::TryFutureExt as _;
 use futures_util::future::join_all;
 use kernel::Shard;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use thiserror::Error;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::metrics::Meter;
@@ -36,6 +38,8 @@ const SESSION: [(&str, &str); 7] = [
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An operator comes when there is trouble, and asks for more than a request does.
 const OPERATORS_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+/// For a first connection.
+const GREETING_MAX: Duration = Duration::from_secs(2);
 /// For a connection.
 const OPERATORS_ACQUIRE_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(14_999);
 
@@ -50,6 +54,7 @@ pub struct Database {
     writers: Arc<[Pool]>,
     patience: Duration,
     jobs: TaskTracker,
+    closing: CancellationToken,
 }
 
 /// A database URL that cannot be used, or a database that does not answer.
@@ -66,23 +71,37 @@ impl Database {
     /// Opens a connection to each database, to know that it is there and to hear what it says when
     /// it is not: a pool would only say that it took too long. `name` shows in `pg_stat_activity`.
     ///
+    /// One that is away while others are there costs its own users only: it lets nobody in until
+    /// [`Database::migrate`] has met it.
+    ///
     /// # Errors
-    /// When a URL cannot be used, or a database does not answer.
+    /// When a URL cannot be used, or no database answers.
     pub async fn connect(options: &Options, name: &str) -> Result<Self, ConnectError> {
+        let sessions = sessions(options, name)?;
+        let answers = join_all(sessions.iter().enumerate().map(|(at, it)| greet(at, it))).await;
+        let there: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        for away in answers.into_iter().filter_map(Result::err) {
+            if there.iter().all(|there| !there) {
+                return Err(away);
+            }
+            tracing::warn!(index = away.index, error = %away, "serving without this database for now");
+        }
         let (mut readers, mut writers) = (Vec::new(), Vec::new());
-        for (index, url) in options.database_urls.iter().enumerate() {
-            let session: PgConnectOptions =
-                url.expose_secret().parse().map_err(|source| ConnectError { index, source })?;
-            let session = session.application_name(name).options(SESSION);
-            let first = PgConnection::connect_with(&session).and_then(PgConnection::close).await;
-            first.map_err(|source| ConnectError { index, source })?;
-            readers.push(pool(options, session.clone(), Meter::new(index, "read")));
-            writers.push(pool(options, session, Meter::new(index, "write")));
+        for ((index, session), there) in sessions.into_iter().enumerate().zip(there) {
+            let reader = pool(options, session.clone(), Meter::new(index, "read"));
+            let writer = pool(options, session, Meter::new(index, "write"));
+            if !there {
+                reader.bar();
+                writer.bar();
+            }
+            readers.push(reader);
+            writers.push(writer);
         }
         // Before anybody is told that the process is ready.
         join_all(readers.iter().chain(&writers).map(Pool::warm)).await;
         let (readers, writers) = (readers.into(), writers.into());
-        Ok(Self { readers, writers, patience: PATIENCE, jobs: TaskTracker::new() })
+        let (jobs, closing) = (TaskTracker::new(), CancellationToken::new());
+        Ok(Self { readers, writers, patience: PATIENCE, jobs, closing })
     }
 
     /// As [`Database::connect`], for an operator, who has the time to wait.
@@ -104,10 +123,7 @@ impl Database {
     /// One shard of each database, in their order: for what is done to all of a context's data.
     pub fn homes(&self) -> impl Iterator<Item = Shard> + use<> {
         let databases = self.readers.len();
-        (0..databases).map(move |index| {
-            // The first that `index_of` gives to it. At most 255, as there are 256 shards.
-            Shard(u8::try_from((index * Shard::COUNT).div_ceil(databases)).unwrap_or(u8::MAX))
-        })
+        (0..databases).map(move |index| range(index, databases).0)
     }
 
     /// Whether anybody can be served: for the process's readiness. A database that is lost while others are
@@ -131,6 +147,7 @@ impl Database {
 
     /// Waits for what is under way, then closes the connections.
     pub async fn close(&self) {
+        self.closing.cancel();
         self.jobs.close();
         self.jobs.wait().await;
         for pool in self.readers.iter().chain(&*self.writers) {
@@ -147,8 +164,14 @@ impl Database {
         &self.writers[self.index_of(shard)]
     }
 
-    pub(crate) fn sessions(&self) -> impl Iterator<Item = &PgConnectOptions> {
-        self.writers.iter().map(Pool::session)
+    /// Both pools of each database.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = [&Pool; 2]> {
+        self.readers.iter().zip(&*self.writers).map(|(reader, writer)| [reader, writer])
+    }
+
+    /// Cancelled by [`Database::close`].
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
     }
 
     pub(crate) fn patience(&self) -> Duration {
@@ -158,6 +181,34 @@ impl Database {
     pub(crate) fn jobs(&self) -> &TaskTracker {
         &self.jobs
     }
+}
+
+/// The first and the last shard that `index_of` gives to one of so many databases.
+pub(crate) fn range(index: usize, databases: usize) -> (Shard, Shard) {
+    // At most 255, as there are 256 shards.
+    let shard = |number: usize| Shard(u8::try_from(number).unwrap_or(u8::MAX));
+    let first = |index: usize| (index * Shard::COUNT).div_ceil(databases);
+    (shard(first(index)), shard(first(index + 1).saturating_sub(1)))
+}
+
+/// How a session is opened with each database.
+pub(crate) fn sessions(
+    options: &Options,
+    name: &str,
+) -> Result<Vec<PgConnectOptions>, ConnectError> {
+    let session = |(index, url): (usize, &SecretString)| {
+        let session: PgConnectOptions =
+            url.expose_secret().parse().map_err(|source| ConnectError { index, source })?;
+        Ok(session.application_name(name).options(SESSION))
+    };
+    options.database_urls.iter().enumerate().map(session).collect()
+}
+
+/// Whether the database answers.
+async fn greet(index: usize, session: &PgConnectOptions) -> Result<(), ConnectError> {
+    let greeting = PgConnection::connect_with(session).and_then(PgConnection::close);
+    let answer = timeout(GREETING_MAX, greeting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+    answer.map_err(|source| ConnectError { index, source })
 }
 
 fn pool(options: &Options, session: PgConnectOptions, meter: Meter) -> Pool {

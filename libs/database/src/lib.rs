@@ -16,5 +16,6 @@ pub use access::{Freshness, Position};
 pub use config::Options;
 pub use database::{ConnectError, Database, SOLE};
 pub use error::{constraint, is_misdeployed, is_transient};
+pub use migrate::{Schema, migrate};
 pub use retention::Kept;
 pub use tx::Tx;

@@ -4,49 +4,112 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use futures_util::future::join_all;
+use kernel::Shard;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::time::sleep;
 
-use crate::Database;
+use crate::database::{range, sessions};
+use crate::{Database, Options};
 
 const POLL: Duration = Duration::from_millis(100);
+/// Between two looks at a database that was away at the start.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One lock for all migrators of a database: the letters "souk".
 const LOCK: i64 = 0x736f_756b;
 
+/// The migrations that every database of a context has: a library's and the context's own, in their order.
+pub type Schema = fn() -> Vec<Migrator>;
+
 impl Database {
-    /// Brings every database of the context to the newest version. Several migrators (a
-    /// library's schema and the context's own) are called one after another.
+    /// Brings every database of the context to the newest version. One that was away at the start is brought
+    /// there in the background, and lets its users in then.
     ///
     /// A schema that is newer already is served as it is: migrations only expand, so the release before
     /// (a copy that is not replaced yet, or a rollback) runs against it.
-    pub async fn migrate(&self, mut migrator: Migrator) -> anyhow::Result<()> {
-        migrator.set_locking(false); // ours is below
-        for (index, session) in self.sessions().enumerate() {
-            // Of its own: a pool gives up sooner than a start may, on a machine that starts everything.
-            let mut connection = PgConnection::connect_with(session).await?;
-            let done = locked(&mut connection, &mut migrator).await;
-            done.with_context(|| format!("migrating database {index}"))?;
-            connection.close().await?; // the session ends, and with it the lock
+    ///
+    /// # Errors
+    /// When a migration fails, or a database belongs to other shards than those that it is configured for.
+    pub async fn migrate(&self, schema: Schema) -> anyhow::Result<()> {
+        let databases = self.pools().count();
+        for (index, [reader, writer]) in self.pools().enumerate() {
+            if writer.is_barred() {
+                let (reader, writer) = (reader.clone(), writer.clone());
+                let met = async move {
+                    while let Err(error) =
+                        bring_up(writer.session(), (index, databases), schema).await
+                    {
+                        tracing::warn!(error = format!("{error:#}"), "still without this database");
+                        sleep(LOOK_AGAIN).await;
+                    }
+                    tracing::info!(index, "the database is there");
+                    [reader, writer].iter().for_each(crate::pool::Pool::admit);
+                };
+                let closing = self.closing().clone();
+                self.jobs().spawn(async move { closing.run_until_cancelled(met).await });
+            } else {
+                bring_up(writer.session(), (index, databases), schema).await?;
+            }
         }
         Ok(())
     }
 }
 
-async fn locked(connection: &mut PgConnection, migrator: &mut Migrator) -> anyhow::Result<()> {
+/// Brings every database of a context to the newest version, and ends: all have to be there.
+///
+/// # Errors
+/// When a URL cannot be used, a database does not answer, and as [`Database::migrate`].
+pub async fn migrate(options: Options, name: &str, schema: Schema) -> anyhow::Result<()> {
+    let sessions = sessions(&options, name)?;
+    let databases = sessions.len();
+    let each = sessions.iter().enumerate();
+    let done = join_all(each.map(|(index, session)| bring_up(session, (index, databases), schema)));
+    done.await.into_iter().collect()
+}
+
+/// The database at this index of so many.
+async fn bring_up(
+    session: &PgConnectOptions,
+    (index, databases): (usize, usize),
+    schema: Schema,
+) -> anyhow::Result<()> {
+    let context = || format!("database {index}");
+    // Of its own: a pool gives up sooner than a start may, on a machine that starts everything.
+    let mut connection = PgConnection::connect_with(session).await.with_context(context)?;
+    lock(&mut connection).await.with_context(context)?;
+    belongs_to(&mut connection, range(index, databases)).await.with_context(context)?;
+    for migrator in schema() {
+        run(&mut connection, migrator)
+            .await
+            .with_context(|| format!("migrating database {index}"))?;
+    }
+    connection.close().await?; // the session ends, and with it the lock
+    Ok(())
+}
+
+async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     while !sqlx::query_scalar!(r#"select pg_try_advisory_lock($1) as "got!""#, LOCK)
         .fetch_one(&mut *connection)
         .await?
     {
-        tokio::time::sleep(POLL).await;
+        sleep(POLL).await;
     }
     sqlx::query!("set statement_timeout = '5min'").execute(&mut *connection).await?;
-    match migrator.run(&mut *connection).await {
-        Err(MigrateError::VersionMissing(version)) if is_newer(migrator, version) => {
+    Ok(())
+}
+
+async fn run(connection: &mut PgConnection, mut migrator: Migrator) -> anyhow::Result<()> {
+    migrator.set_locking(false); // ours holds
+    // `run` cannot be spawned: "implementation of `Acquire` is not general enough", says its source too.
+    match migrator.run_direct(None, connection, false).await {
+        Err(MigrateError::VersionMissing(version)) if is_newer(&migrator, version) => {
             tracing::warn!(version, "the schema is of a newer release: serving it as it is");
             migrator.set_ignore_missing(true);
-            Ok(migrator.run(connection).await?)
+            Ok(migrator.run_direct(None, connection, false).await?)
         }
         other => Ok(other?),
     }
@@ -56,4 +119,30 @@ async fn locked(connection: &mut PgConnection, migrator: &mut Migrator) -> anyho
 /// named first; one from before our last is no release's at all.
 fn is_newer(migrator: &Migrator, version: i64) -> bool {
     migrator.iter().all(|ours| ours.version < version)
+}
+
+/// A database knows which shards it has since it was first used: the URL of another one, or of all
+/// before there were several, is no mistake that may be noticed by what is missing.
+async fn belongs_to(
+    connection: &mut PgConnection,
+    (Shard(first), Shard(last)): (Shard, Shard),
+) -> anyhow::Result<()> {
+    let range = format!(
+        "set client_min_messages = warning;
+         create schema if not exists shards;
+         create table if not exists shards.range (
+             only_one boolean  not null primary key default true check (only_one),
+             first    smallint not null,
+             last     smallint not null
+         );
+         insert into shards.range (first, last) values ({first}, {last}) on conflict do nothing;
+         select first, last from shards.range"
+    );
+    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(range)).fetch_one(connection).await?;
+    let (has, to): (i16, i16) = (row.try_get("first")?, row.try_get("last")?);
+    ensure!(
+        (has, to) == (i16::from(first), i16::from(last)),
+        "it has the shards {has} to {to}, and is configured for {first} to {last}: another's URL?"
+    );
+    Ok(())
 }

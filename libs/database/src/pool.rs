@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ struct Inner {
     /// Grows when the server is found gone; connections that idled meanwhile are not trusted.
     era: AtomicU64,
     outage: Mutex<Outage>,
+    /// Nobody gets in: the database has not been seen yet.
+    barred: AtomicBool,
     meter: Meter,
 }
 
@@ -95,7 +97,8 @@ impl Pool {
         let least = most.div_ceil(3);
         let permits = Arc::new(Semaphore::new(most));
         let (idle, era, outage) = (Mutex::default(), AtomicU64::new(0), Mutex::default());
-        let inner = Inner { session, least, within, permits, idle, era, outage, meter };
+        let barred = AtomicBool::new(false);
+        let inner = Inner { session, least, within, permits, idle, era, outage, barred, meter };
         Self { inner: Arc::new(inner) }
     }
 
@@ -104,6 +107,21 @@ impl Pool {
         let call = Current::background("warm");
         let opened = join_all((0..self.inner.least).map(|_| self.acquire(&call))).await;
         opened.into_iter().flatten().for_each(Lent::release);
+    }
+
+    /// Lets nobody in until [`Pool::admit`]. Before anybody was let in.
+    pub(crate) fn bar(&self) {
+        self.inner.barred.store(true, Ordering::Release);
+    }
+
+    /// Lets everybody in.
+    pub(crate) fn admit(&self) {
+        self.inner.barred.store(false, Ordering::Release);
+    }
+
+    /// Whether it lets nobody in.
+    pub(crate) fn is_barred(&self) -> bool {
+        self.inner.barred.load(Ordering::Acquire)
     }
 
     /// How its sessions are opened.
@@ -159,7 +177,8 @@ impl Inner {
     }
 
     fn is_lost(&self) -> bool {
-        self.outage().since.is_some_and(|since| since.elapsed() > LOST_AFTER)
+        let barred = self.barred.load(Ordering::Acquire);
+        barred || self.outage().since.is_some_and(|since| since.elapsed() > LOST_AFTER)
     }
 
     /// The one that was used last, so that those which a burst has opened grow old.

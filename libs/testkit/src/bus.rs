@@ -29,7 +29,7 @@ impl Publisher {
             database_acquire_ms: ACQUIRE_MS.try_into().expect("above zero"),
         };
         let database = Database::connect(&options, "publisher").await.expect("PostgreSQL");
-        database.migrate(messaging::migrator()).await.expect("the schema");
+        database.migrate(|| vec![messaging::migrator()]).await.expect("the schema");
         let outbox = Outbox::new(&database);
         let bus = Bus::connect(&nats(world), "publisher").await.expect("NATS");
         let stop = CancellationToken::new();

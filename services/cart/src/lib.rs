@@ -16,6 +16,7 @@ use messaging::{Bus, Consumer};
 use proto::cart::v1::cart_service_server::{CartServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
 use service::{Shutdown, Tasks, wait_for};
+use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
@@ -43,7 +44,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "cart")).await?;
-    migrations(&database).await?;
+    database.migrate(schema).await?;
     let bus = Bus::connect(&config.messaging, "cart").await?;
 
     let app = App::new(&database);
@@ -79,13 +80,9 @@ pub fn operate(
 
 /// Brings the databases to the newest version: `cart migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(async move {
-        let database = Database::connect(&config.database, "cart migrate").await?;
-        migrations(&database).await
-    })
+    Box::pin(database::migrate(config.database, "cart migrate", schema))
 }
 
-async fn migrations(database: &Database) -> anyhow::Result<()> {
-    database.migrate(messaging::migrator()).await?;
-    database.migrate(sqlx::migrate!()).await
+fn schema() -> Vec<Migrator> {
+    vec![messaging::migrator(), sqlx::migrate!()]
 }

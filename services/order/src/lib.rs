@@ -18,6 +18,7 @@ use messaging::{Bus, Consumer, Outbox, Relay};
 use proto::order::v1::order_service_server::{OrderServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
 use service::{Shutdown, Tasks, wait_for};
+use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
@@ -47,7 +48,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "order")).await?;
-    migrations(&database).await?;
+    database.migrate(schema).await?;
     let bus = Bus::connect(&config.messaging, "order").await?;
 
     let outbox = Outbox::new(&database);
@@ -90,13 +91,9 @@ pub fn operate(
 
 /// Brings the databases to the newest version: `order migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(async move {
-        let database = Database::connect(&config.database, "order migrate").await?;
-        migrations(&database).await
-    })
+    Box::pin(database::migrate(config.database, "order migrate", schema))
 }
 
-async fn migrations(database: &Database) -> anyhow::Result<()> {
-    database.migrate(messaging::migrator()).await?;
-    database.migrate(sqlx::migrate!()).await
+fn schema() -> Vec<Migrator> {
+    vec![messaging::migrator(), sqlx::migrate!()]
 }

@@ -19,6 +19,7 @@ use messaging::{Bus, Consumer, Outbox, Relay};
 use proto::payment::v1::payment_service_server::{PaymentServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
 use service::{Shutdown, Tasks, wait_for};
+use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
@@ -45,7 +46,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "payment"))
             .await?;
-    migrations(&database).await?;
+    database.migrate(schema).await?;
     let bus = Bus::connect(&config.messaging, "payment").await?;
 
     let outbox = Outbox::new(&database);
@@ -86,13 +87,9 @@ pub fn operate(
 
 /// Brings the database to the newest version: `payment migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(async move {
-        let database = Database::connect(&config.database, "payment migrate").await?;
-        migrations(&database).await
-    })
+    Box::pin(database::migrate(config.database, "payment migrate", schema))
 }
 
-async fn migrations(database: &Database) -> anyhow::Result<()> {
-    database.migrate(messaging::migrator()).await?;
-    database.migrate(sqlx::migrate!()).await
+fn schema() -> Vec<Migrator> {
+    vec![messaging::migrator(), sqlx::migrate!()]
 }

@@ -14,6 +14,7 @@ use messaging::{Bus, Consumer, Outbox, Relay};
 use proto::product::v1::product_service_server::{ProductServiceServer, SERVICE_NAME};
 use rpc::{Identity, Routes, ServerOptions};
 use service::{Shutdown, Tasks, wait_for};
+use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
@@ -36,7 +37,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "product"))
             .await?;
-    migrations(&database).await?;
+    database.migrate(schema).await?;
     let bus = Bus::connect(&config.messaging, "product").await?;
 
     let outbox = Outbox::new(&database);
@@ -73,13 +74,9 @@ pub fn operate(
 
 /// Brings the database to the newest version: `product migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(async move {
-        let database = Database::connect(&config.database, "product migrate").await?;
-        migrations(&database).await
-    })
+    Box::pin(database::migrate(config.database, "product migrate", schema))
 }
 
-async fn migrations(database: &Database) -> anyhow::Result<()> {
-    database.migrate(messaging::migrator()).await?;
-    database.migrate(sqlx::migrate!()).await
+fn schema() -> Vec<Migrator> {
+    vec![messaging::migrator(), sqlx::migrate!()]
 }

@@ -22,6 +22,7 @@ use proto::user::v1::user_service_server::{SERVICE_NAME, UserServiceServer};
 use rpc::{Identity, Routes, ServerOptions};
 use secrecy::ExposeSecret as _;
 use service::{Shutdown, Tasks, UsageError, wait_for};
+use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
@@ -47,7 +48,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 
     let database =
         wait_for("PostgreSQL", &shutdown, || Database::connect(&config.database, "user")).await?;
-    migrations(&database).await?;
+    database.migrate(schema).await?;
     let bus = Bus::connect(&config.messaging, "user").await?;
 
     let outbox = Outbox::new(&database);
@@ -83,15 +84,11 @@ pub fn operate(
 
 /// Brings the database to the newest version: `user migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(async move {
-        let database = Database::connect(&config.database, "user migrate").await?;
-        migrations(&database).await
-    })
+    Box::pin(database::migrate(config.database, "user migrate", schema))
 }
 
-async fn migrations(database: &Database) -> anyhow::Result<()> {
-    database.migrate(messaging::migrator()).await?;
-    database.migrate(sqlx::migrate!()).await
+fn schema() -> Vec<Migrator> {
+    vec![messaging::migrator(), sqlx::migrate!()]
 }
 
 /// The staff account that the configuration asks for.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
+mod migrating;
+
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -310,55 +312,6 @@ async fn by_a_slow_way(url: &str) -> String {
         }
     });
     url.replace(&format!(":{port}"), &format!(":{slow}"))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn copies_that_start_together_migrate_once() {
-    let world = World::new();
-    let urls = world.databases("database", 2);
-    let copies = join_all((0..6).map(|_| connect(&urls, 4))).await;
-    let migrated = copies.iter().map(|copy| copy.migrate(sqlx::migrate!("tests/migrations")));
-    for done in join_all(migrated).await {
-        done.unwrap();
-    }
-    for url in &urls {
-        let rows = world.sql(url, "select 'rows', count(*) from migrated");
-        assert!(rows.contains('1'), "{rows}");
-    }
-}
-
-/// Notes a migration that this release does not know, and whether it succeeded.
-fn note_migration(world: &World, url: &str, version: i64, success: bool) {
-    let noted = format!(
-        "insert into _sqlx_migrations values ({version}, 'of another', now(), {success}, '', 0)"
-    );
-    world.sql(url, &noted);
-}
-
-#[tokio::test]
-async fn a_release_serves_a_schema_that_is_newer() {
-    let world = World::new();
-    let urls = world.databases("database", 2);
-    let database = connect(&urls, 1).await;
-    database.migrate(sqlx::migrate!("tests/migrations")).await.unwrap();
-    for newer in [7, 8] {
-        note_migration(&world, &urls[1], newer, true);
-        database.migrate(sqlx::migrate!("tests/migrations")).await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_schema_that_is_no_releases_is_refused() {
-    for (version, success) in [(0, true), (7, false)] {
-        let world = World::new();
-        let urls = world.databases("database", 1);
-        let database = connect(&urls, 1).await;
-        database.migrate(sqlx::migrate!("tests/migrations")).await.unwrap();
-        note_migration(&world, &urls[0], version, success);
-        let refused = database.migrate(sqlx::migrate!("tests/migrations")).await.unwrap_err();
-        let said = format!("{refused:#}");
-        assert!(said.contains("database 0") && said.contains(&version.to_string()), "{said}");
-    }
 }
 
 #[tokio::test]

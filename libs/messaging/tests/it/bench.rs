@@ -38,7 +38,7 @@ impl Context {
         let world = World::with_nats(servers);
         let urls = world.databases("messaging", shards);
         let database = connect(&urls).await;
-        database.migrate(messaging::migrator()).await.unwrap();
+        database.migrate(|| vec![messaging::migrator()]).await.unwrap();
         for url in &urls {
             world.sql(url, "create table effects (event_id uuid not null, order_id uuid not null)");
         }
