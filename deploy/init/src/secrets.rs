@@ -26,11 +26,9 @@ use operator::layout::{Layout, replace};
 use operator::plan::{CONTEXTS, databases};
 use operator::secrets::Secrets;
 use souk::cli::SERVICES;
-use stores::database_statements;
+use stores::{bus_authorization, database_statements};
 
 use crate::cli;
-
-const NATS_USER: &str = "souk";
 
 /// Writes what is missing, and issues the certificates anew; says what it did.
 ///
@@ -94,8 +92,8 @@ impl Giving<'_> {
         let url = |name| format!("postgres://souk_{context}:{password}@{postgres}/{name}");
         let urls: Vec<String> = databases(context, sharded, *shards).into_iter().map(url).collect();
         self.give(context, "database-urls", urls.join(","))?;
-        let password = self.secrets.store_password("nats")?;
-        self.give(context, "nats-url", format!("nats://{NATS_USER}:{password}@{nats}"))?;
+        let password = self.secrets.bus_password(context)?;
+        self.give(context, "nats-url", format!("nats://{context}:{password}@{nats}"))?;
         self.copy(context, "token.pem", &self.secrets.token_key())
     }
 
@@ -112,8 +110,7 @@ impl Giving<'_> {
         self.give("postgres", "password", self.secrets.store_password("postgres")?)?;
         self.give("postgres", "databases.sql", self.databases()?)?;
         let nats = self.secrets.store_password("nats")?;
-        let authorization =
-            format!("authorization {{ user: {NATS_USER}, password: \"{nats}\" }}\n");
+        let authorization = bus_authorization(&nats, |context| self.secrets.bus_password(context))?;
         self.give("nats", "authorization.conf", authorization)?;
         let redis = self.secrets.store_password("redis")?;
         self.give("redis", "redis.conf", format!("requirepass {redis}\n"))?;

@@ -52,7 +52,7 @@ pub struct Places {
     /// Of each context, one for each shard.
     pub database_urls: BTreeMap<String, Vec<String>>,
     /// The bus.
-    pub nats_url: String,
+    pub bus_urls: BTreeMap<String, String>,
     /// Copies of each stream on it; the services' own default without it.
     pub nats_replicas: Option<u8>,
     /// The cache.
@@ -124,7 +124,9 @@ impl Plan {
         }
         if let Some(urls) = places.database_urls.get(&task.service) {
             env.set("SOUK_DATABASE_URLS", urls.join(","));
-            env.set("SOUK_NATS_URL", &places.nats_url);
+            if let Some(url) = places.bus_urls.get(&task.service) {
+                env.set("SOUK_NATS_URL", url);
+            }
             if let Some(replicas) = places.nats_replicas {
                 env.set("SOUK_NATS_REPLICAS", replicas);
             }
@@ -216,7 +218,9 @@ mod tests {
             secrets: Secrets::at(&layout),
             layout,
             database_urls: CONTEXTS.into_iter().map(urls).collect(),
-            nats_url: "nats://n".into(),
+            bus_urls: stores::bus_users()
+                .map(|it| (it.to_owned(), format!("nats://{it}@n")))
+                .collect(),
             nats_replicas: Some(3),
             redis_url: "redis://r".into(),
             collector: Some("http://127.0.0.1:4317".into()),

@@ -77,6 +77,14 @@ impl Secrets {
         password(&self.folder.join(format!("database-{context}")))
     }
 
+    /// The password of a context's user on the bus, where stores do not make their own: in containers.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub fn bus_password(&self, context: &str) -> Result<String> {
+        password(&self.folder.join(format!("bus-{context}")))
+    }
+
     /// The password of a store, where stores do not make their own: in containers.
     ///
     /// # Errors

@@ -115,7 +115,7 @@ impl Shop {
             layout: layout.clone(),
             secrets: secrets.clone(),
             database_urls: database_urls.clone(),
-            nats_url: endpoints.nats_url.clone(),
+            bus_urls: endpoints.bus_urls.clone(),
             nats_replicas: Some(options.stores.nats_servers).filter(|servers| *servers > 1),
             redis_url: endpoints.redis_url.clone(),
             collector: options.collector.clone().or(collector.as_ref().map(Collector::otlp_url)),

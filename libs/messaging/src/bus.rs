@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use async_nats::connection::State;
 use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream};
@@ -33,7 +34,8 @@ pub struct Bus {
 
 impl Bus {
     /// A connection that is made, and made again, in the background: no service waits for the bus,
-    /// not even at its start, because the outbox holds what is to be said. `name` shows at the server.
+    /// not even at its start, because the outbox holds what is to be said. `name` shows at the server, and only its
+    /// owner hears the answers below `_INBOX.{name}`.
     ///
     /// # Errors
     /// When the URL is none.
@@ -41,6 +43,7 @@ impl Bus {
         let servers = servers(options.nats_url.expose_secret())?;
         let client = sign_in(&servers)
             .name(name)
+            .custom_inbox_prefix(format!("_INBOX.{}", name.replace(' ', "-")))
             .ping_interval(PING)
             .connection_timeout(Duration::from_secs(2))
             .retry_on_initial_connect()
@@ -90,7 +93,16 @@ impl Bus {
         Ok(self.jetstream.get_or_create_stream(config).await?)
     }
 
-    /// The same, and one that is not as it is configured here is changed. What the server refuses to change stays,
+    /// The stream of another context, which makes it itself.
+    ///
+    /// # Errors
+    /// When it is not there yet, and as [`Bus::stream`].
+    pub(crate) async fn stream_of_another(&self, context: &str) -> anyhow::Result<Stream> {
+        let stream = self.jetstream.get_stream(stream_name(context)).await;
+        stream.with_context(|| format!("the stream of {context}"))
+    }
+
+    /// The same as [`Bus::stream`], and one that is not as it is configured here is changed. What the server refuses to change stays,
     /// and is an alarm: events go on.
     pub(crate) async fn own_stream(&self, context: &str) -> anyhow::Result<Stream> {
         let stream = self.stream(context).await?;

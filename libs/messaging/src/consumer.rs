@@ -187,7 +187,7 @@ impl Worker {
 
     /// The durable consumer, made or brought to this configuration.
     async fn durable(&self) -> anyhow::Result<PullConsumer> {
-        let stream = self.bus.stream(self.source).await?;
+        let stream = self.bus.stream_of_another(self.source).await?;
         let config = pull::Config {
             durable_name: Some(self.name.to_string()),
             // One wildcard: nats-server 2.9 ignores all but one of several filters.
@@ -221,7 +221,7 @@ impl Worker {
     /// Looks how the consumer stands, and removes one that is broken: it is made anew, from the stream's beginning.
     async fn look(&self, consumer: &mut PullConsumer, health: Health) -> anyhow::Result<Health> {
         let info = self.measure(consumer).await?;
-        let stream = self.bus.stream(self.source).await?;
+        let stream = self.bus.stream_of_another(self.source).await?;
         let state = stream.get_info().await?.state;
         let health = health.after(Look::at(&info, &state), Instant::now());
         if health == Health::Broken {

@@ -25,6 +25,7 @@ mod random;
 mod ports;
 mod postgres;
 mod redis;
+mod bus;
 mod nats;
 mod server;
 mod run;
@@ -32,6 +33,7 @@ mod client;
 mod databases;
 mod pgbench;
 
+pub use bus::{BUS_OPERATOR, bus_authorization, bus_sources, bus_users};
 pub use databases::{Psql, database_statements};
 pub use error::{Error, Result};
 pub use fetch::{can_fetch, fetch, provide};

@@ -1,5 +1,6 @@
 //! NATS with JetStream, its monitoring port on loopback; one server, or several that are one cluster.
 
+use crate::bus::{BUS_OPERATOR, bus_authorization, bus_users};
 use crate::place::Place;
 use crate::{Member, Program, Result, Server, ports, process};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
@@ -8,8 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// The user that our clients sign in as, and the servers of a cluster with each other.
-pub(crate) const USER: &str = "souk";
+/// The user that the servers of a cluster sign in as with each other, and operators with each.
+pub(crate) const USER: &str = BUS_OPERATOR;
 
 /// Made and removed again, to see whether a cluster takes streams.
 const PROBE: &str = "SOUK_PROBE";
@@ -39,17 +40,20 @@ pub(crate) fn command(
          \x20 max_memory_store: 268435456\n\
          \x20 max_file_store: 68719476736\n\
          }}\n\
-         authorization {{\n\
-         \x20 user: {USER}\n\
-         \x20 password: \"{password}\"\n\
-         }}\n{}",
+         {}{}",
         folder.join("jetstream").display(),
+        bus_authorization(&password, |context| user_secret(place, context))?,
         cluster(member, routes, &password)
     );
     place.server_file(&config, &text)?;
     let mut command = process::command(&program.path, &program.libraries, place.user.as_ref());
     command.arg("--config").arg(config);
     Ok(command)
+}
+
+/// The password of a context's user, made when it is first asked for.
+pub(crate) fn user_secret(place: &Place, context: &str) -> Result<String> {
+    place.secret_of(&format!("{}-{context}", Server::Nats.key()))
 }
 
 /// What one server is told of the others. It does not tell its clients: they know the addresses that
@@ -85,7 +89,8 @@ pub(crate) fn routes(place: &Place, starting: &[Member], nats_servers: u8) -> Re
     if nats_servers == 1 {
         return Ok(Vec::new());
     }
-    place.secret(Server::Nats)?; // before several at once would make it
+    place.secret(Server::Nats)?; // before several at once would make them
+    bus_users().try_for_each(|context| user_secret(place, context).map(drop))?;
     let all = Member::first(Server::Nats, nats_servers);
     let some_run = all.clone().any(|member| !starting.contains(&member));
     let port = |member: Member| {

@@ -97,7 +97,12 @@ impl Place {
 
     /// The password of a server, made when it is first asked for.
     pub(crate) fn secret(&self, server: Server) -> Result<String> {
-        let path = self.dir.join("secrets").join(server.key());
+        self.secret_of(server.key())
+    }
+
+    /// The password of this name, made when it is first asked for.
+    pub(crate) fn secret_of(&self, name: &str) -> Result<String> {
+        let path = self.dir.join("secrets").join(name);
         match fs::read_to_string(&path) {
             Ok(secret) => Ok(secret),
             Err(error) if error.kind() == ErrorKind::NotFound => {

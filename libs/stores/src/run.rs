@@ -1,10 +1,12 @@
 //! Starting, sharing and stopping the three servers of one folder.
 
+use crate::bus::bus_users;
 use crate::place::{self, Place};
 use crate::server::{Managed, await_cluster, bring_up_all, end, end_all, join};
 use crate::url::Url;
 use crate::user::ServerUser;
 use crate::{Error, Member, Psql, Result, Server, Tools, nats, network, ports, postgres};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -65,6 +67,9 @@ pub struct Endpoints {
     pub redis_url: String,
     /// `nats://souk:…@127.0.0.1:port`; of a cluster one for each server, separated by commas.
     pub nats_url: String,
+    /// The same for the user of each context, which may do on the bus what the context has to. A server of
+    /// somebody else's knows one user, who is everybody's.
+    pub bus_urls: BTreeMap<String, String>,
     /// `http://127.0.0.1:port` of the monitoring of each nats-server that runs here.
     pub nats_monitor_urls: Vec<String>,
     /// The folder of PostgreSQL's socket; only the servers' user (and root) can enter it.
@@ -167,6 +172,7 @@ impl Stores {
             postgres_url: self.url(Server::Postgres)?,
             redis_url: self.url(Server::Redis)?,
             nats_url: self.url(Server::Nats)?,
+            bus_urls: self.bus_urls()?,
             nats_monitor_urls: self
                 .servers
                 .iter()
@@ -207,13 +213,24 @@ impl Stores {
                 format!("postgres://{}:{secret}@127.0.0.1:{port}/postgres", postgres::SUPERUSER)
             }
             Server::Redis => format!("redis://:{secret}@127.0.0.1:{port}"),
-            Server::Nats => {
-                let url = |member| {
-                    format!("nats://{}:{secret}@127.0.0.1:{}", nats::USER, self.port(member))
-                };
-                self.options.members_of(server).map(url).collect::<Vec<_>>().join(",")
-            }
+            Server::Nats => self.nats_url(nats::USER, &secret),
         })
+    }
+
+    fn nats_url(&self, user: &str, secret: &str) -> String {
+        let url = |member| format!("nats://{user}:{secret}@127.0.0.1:{}", self.port(member));
+        self.options.members_of(Server::Nats).map(url).collect::<Vec<_>>().join(",")
+    }
+
+    fn bus_urls(&self) -> Result<BTreeMap<String, String>> {
+        let url = |context: &str| match self.options.external(Server::Nats) {
+            Some(url) => Ok((context.to_owned(), url.clone())),
+            None => {
+                let secret = nats::user_secret(&self.place, context)?;
+                Ok((context.to_owned(), self.nats_url(context, &secret)))
+            }
+        };
+        bus_users().map(url).collect()
     }
 
     /// The folder that holds the servers' data, and the user that they run as when it is not this one.

@@ -49,7 +49,7 @@ impl<'a> Builder<'a> {
 
     /// The test's bus.
     pub fn nats(self) -> Self {
-        let url = self.world.nats_url();
+        let url = self.world.bus_url(self.name);
         self.arg("--nats-url", url)
     }
 

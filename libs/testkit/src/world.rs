@@ -1,5 +1,6 @@
 //! Everything that one test has to itself.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub struct World {
     shared: Endpoints,
     nats: Option<Stores>,
     nats_url: String,
+    bus_urls: BTreeMap<String, String>,
     authority: Authority,
     signer: Signer,
     databases: std::sync::Mutex<Vec<String>>,
@@ -54,14 +56,14 @@ impl World {
             nats_servers,
         };
         let nats = Stores::start(&folder.path.join(NATS), &tools, &only_nats).expect("NATS");
-        let nats_url = nats.endpoints().expect("its password").nats_url;
+        let stores::Endpoints { nats_url, bus_urls, .. } = nats.endpoints().expect("passwords");
         let authority = Authority::open_or_create(folder.path.join("ca")).expect("a CA");
         let keys = signer::generate().expect("randomness");
         let signer = Signer::from_pem(keys.private_pem.as_bytes()).expect("a key");
         fs::write(folder.path.join("token.pem"), keys.public_pem).expect("a file");
         fs::write(folder.path.join("token-key.pem"), keys.private_pem).expect("a file");
         let (nats, databases) = (Some(nats), Vec::new().into());
-        Self { folder, tools, shared, nats, nats_url, authority, signer, databases }
+        Self { folder, tools, shared, nats, nats_url, bus_urls, authority, signer, databases }
     }
 
     /// New, empty databases: one for each shard. Their URLs.
@@ -89,6 +91,11 @@ impl World {
     /// The test's own NATS.
     pub fn nats_url(&self) -> &str {
         &self.nats_url
+    }
+
+    /// Where a context reaches the bus, as the user that may do what the context has to.
+    pub fn bus_url(&self, context: &str) -> &str {
+        self.bus_urls.get(context).expect("a user of the bus")
     }
 
     /// The servers of [`World::nats_url`], to stop, wipe and start.

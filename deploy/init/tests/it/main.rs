@@ -85,8 +85,13 @@ fn both_ends_of_a_connection_get_the_same_password() {
         assert!(sql.contains(&format!("create database {database} owner")), "{database}");
     }
     let url = read(&dir, "cart/nats-url");
-    let password = url.strip_prefix("nats://souk:").and_then(|url| url.strip_suffix("@bus:2"));
-    assert!(read(&dir, "nats/authorization.conf").contains(password.expect("a password")));
+    let password = url.strip_prefix("nats://cart:").and_then(|url| url.strip_suffix("@bus:2"));
+    let user = format!("user: cart, password: \"{}\"", password.expect("a password"));
+    let rights = read(&dir, "nats/authorization.conf");
+    assert!(
+        rights.contains(&user) && rights.contains("$JS.ACK.SOUK_ORDER.cart-from-order.>"),
+        "{rights}"
+    );
     assert_eq!(read(&dir, "psp/webhook-secret"), read(&dir, "payment/webhook-secret"));
     assert_eq!(read(&dir, "staff/staff-password"), read(&dir, "user/staff-password"));
 }

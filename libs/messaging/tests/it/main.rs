@@ -12,6 +12,7 @@ mod failure;
 mod in_hand;
 mod keeping;
 mod redriving;
+mod rights;
 mod watching;
 mod wire;
 mod servers;

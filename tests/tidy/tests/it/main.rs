@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use tidy::{
-    Complaints, Tree, containers, contracts, dependencies, documents, domain, errors, failpoints,
-    habits, migrations, readme, skeleton, sql,
+    Complaints, Tree, bus, containers, contracts, dependencies, documents, domain, errors,
+    failpoints, habits, migrations, readme, skeleton, sql,
 };
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
@@ -62,6 +62,11 @@ fn services_are_deployed() {
 #[test]
 fn every_service_has_containers() {
     holds(containers::every_service_has_containers);
+}
+
+#[test]
+fn rights_are_what_services_listen_to() {
+    holds(bus::rights_are_what_services_listen_to);
 }
 
 #[test]
