@@ -9,8 +9,10 @@
 mod balance;
 mod budget;
 mod connect;
-mod member;
 mod payload;
+mod endpoint;
+mod failure;
+mod streamed;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -39,8 +41,10 @@ use crate::{Identity, deadline};
 use balance::Pool;
 use budget::Budget;
 use connect::Sender;
-use member::{Busy, Failure};
-use payload::{Payload, Streamed};
+use endpoint::InFlight;
+use failure::Failure;
+use payload::Payload;
+use streamed::Streamed;
 
 /// What a unary call gets when nobody set a deadline.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -59,7 +63,7 @@ static KINDS: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
 });
 
 /// Where a service can be reached: `host:port`, several separated by commas. A host may resolve
-/// to many addresses; each is a member.
+/// to many addresses; each is an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets(Arc<[(String, u16)]>);
 
@@ -88,7 +92,7 @@ impl FromStr for Targets {
 /// connections are made, kept and made again in the background until the last clone is dropped.
 /// Must be called inside a tokio runtime.
 pub fn connect(name: &'static str, targets: &Targets, identity: &Identity) -> Channel {
-    let pool = Pool::start(name, targets.clone(), identity.clone());
+    let pool = Pool::start(name, Arc::clone(&targets.0), identity.clone());
     let shared = Shared {
         name,
         pool,
@@ -247,8 +251,8 @@ impl Shared {
         message: Bytes,
         deadline: Instant,
     ) -> Result<(Code, Response<Body>), Failure> {
-        let (member, mut sender) = self.pool.pick().await?;
-        let _busy = Busy::new(member);
+        let (endpoint, mut sender) = self.pool.pick().await?;
+        let _in_flight = InFlight::new(endpoint);
         method.attempts.inc();
         let mut request = Request::from_parts(head.clone(), Payload::Message(Some(message)));
         let left = deadline.saturating_duration_since(Instant::now());
@@ -285,14 +289,14 @@ impl Shared {
             head.headers.insert(deadline::GRPC_TIMEOUT, deadline::format(left));
         }
         let answer = async {
-            let (member, mut sender) = self.pool.pick().await?;
+            let (endpoint, mut sender) = self.pool.pick().await?;
             method.attempts.inc();
-            let busy = Busy::new(member);
+            let in_flight = InFlight::new(endpoint);
             let request = Request::from_parts(head, Payload::Streamed(body));
             let sent = sender.try_send_request(request);
             forget_sender(sender);
             let answer = sent.await.map_err(Failure::from_send)?;
-            Ok::<_, Failure>(answer.map(|body| Body::new(Streamed::new(body, busy, at))))
+            Ok::<_, Failure>(answer.map(|body| Body::new(Streamed::new(body, in_flight, at))))
         };
         let answer = match at {
             Some(at) => timeout_at(at, answer).await.map_err(|_| self.late())?,

@@ -3,7 +3,7 @@
 //! - [`tls`]: who we are. Mutual TLS from files that may be replaced while we run.
 //! - [`server`]: accept, check the caller, bound the work, answer in time, drain.
 //! - [`callers`]: which process may call which method.
-//! - [`client`]: find the members of a service, pick one, keep the deadline, try again when
+//! - [`client`]: find the endpoints of a service, balance the load, keep the deadline, try again when
 //!   that is safe.
 //! - [`status`]: refusals with a stable reason, and how to read them.
 //! - [`deadline`] and [`call`]: what a handler must carry on by hand.

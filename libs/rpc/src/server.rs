@@ -2,6 +2,7 @@
 //! bounded whatever the clients do.
 
 mod socket;
+mod meter;
 mod stack;
 mod stream;
 

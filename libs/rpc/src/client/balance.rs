@@ -1,7 +1,7 @@
-//! All members of a service: who they are, by name resolution, and whose turn it is.
+//! Client-side load balancing: the endpoints of a service, by name resolution, and whose turn it is.
 //!
-//! Of two connected members picked at random the one with fewer calls in progress gets the
-//! call. That evens out slow and fast members without any state to keep, and two callers who
+//! Power of two choices: of two connected endpoints picked at random the one with fewer calls in progress gets the
+//! call. That evens out slow and fast ones without any state to keep, and two callers who
 //! know nothing of each other do not follow the same order.
 
 use std::collections::HashMap;
@@ -16,35 +16,39 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Targets;
 use super::connect::{Connector, Sender};
-use super::member::{Failure, Member, Signals};
+use super::endpoint::{Endpoint, Signals};
+use super::failure::Failure;
 use crate::Identity;
 
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
-/// However often members fail.
+/// However often endpoints fail.
 const RESOLVE_SPACING: Duration = Duration::from_secs(1);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The members of one service. Dropping it closes their connections.
+/// The endpoints of one service. Dropping it closes their connections.
 pub(super) struct Pool {
-    targets: Targets,
+    targets: Arc<[(String, u16)]>,
     connector: Arc<Connector>,
     signals: Arc<Signals>,
-    members: ArcSwap<Vec<Arc<Member>>>,
+    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
     /// The last lookup did not find everything.
     lookup_failed: AtomicBool,
     dropped: CancellationToken,
 }
 
 impl Pool {
-    pub(super) fn start(name: &'static str, targets: Targets, identity: Identity) -> Arc<Self> {
+    pub(super) fn start(
+        name: &'static str,
+        targets: Arc<[(String, u16)]>,
+        identity: Identity,
+    ) -> Arc<Self> {
         let signals = Signals { changed: watch::Sender::new(()), resolve: Notify::new() };
         let pool = Arc::new(Self {
             targets,
             connector: Arc::new(Connector::new(name, identity)),
             signals: Arc::new(signals),
-            members: ArcSwap::default(),
+            endpoints: ArcSwap::default(),
             lookup_failed: AtomicBool::new(false),
             dropped: CancellationToken::new(),
         });
@@ -52,27 +56,27 @@ impl Pool {
         pool
     }
 
-    /// A member to send to, and its connection. Waits while there is hope: a connection that is
-    /// being made, or one attempt for our sake when all members are set aside.
-    pub(super) async fn pick(&self) -> Result<(Arc<Member>, Sender), Failure> {
+    /// An endpoint to send to, and its connection. Waits while there is hope: a connection that is
+    /// being made, or one attempt for our sake when all back off.
+    pub(super) async fn pick(&self) -> Result<(Arc<Endpoint>, Sender), Failure> {
         if let Some(picked) = self.pick_ready() {
             return Ok(picked);
         }
         let mut changed = self.signals.changed.subscribe();
-        let mut tried: Option<(Arc<Member>, u64)> = None;
+        let mut tried: Option<(Arc<Endpoint>, u64)> = None;
         loop {
             if let Some(picked) = self.pick_ready() {
                 return Ok(picked);
             }
             match &tried {
-                Some((member, failures)) if member.failures() > *failures => {
+                Some((endpoint, failures)) if endpoint.failures() > *failures => {
                     return Err(Failure::unreachable(self.connector.name()));
                 }
-                Some((member, _)) if !member.has_left() => {}
+                Some((endpoint, _)) if !endpoint.is_removed() => {}
                 _ => {
-                    if let Some(member) = self.due_first() {
-                        tried = Some((Arc::clone(&member), member.failures()));
-                        member.hurry();
+                    if let Some(endpoint) = self.due_first() {
+                        tried = Some((Arc::clone(&endpoint), endpoint.failures()));
+                        endpoint.connect_now();
                     } else if self.lookup_failed.load(Ordering::Relaxed) {
                         self.signals.resolve.notify_one();
                         return Err(Failure::unreachable(self.connector.name()));
@@ -85,9 +89,9 @@ impl Pool {
         }
     }
 
-    fn pick_ready(&self) -> Option<(Arc<Member>, Sender)> {
-        let members = self.members.load();
-        let chosen = match members.as_slice() {
+    fn pick_ready(&self) -> Option<(Arc<Endpoint>, Sender)> {
+        let endpoints = self.endpoints.load();
+        let chosen = match endpoints.as_slice() {
             [] => return None,
             [only] => only,
             many => {
@@ -99,22 +103,23 @@ impl Pool {
                 }
             }
         };
-        let connected = |member: &Arc<Member>| Some((Arc::clone(member), member.sender()?));
+        let connected = |endpoint: &Arc<Endpoint>| Some((Arc::clone(endpoint), endpoint.sender()?));
         connected(chosen).or_else(|| {
-            let mut ready: Vec<_> = members.iter().filter(|member| member.is_ready()).collect();
-            ready.sort_by_key(|member| member.in_flight());
+            let mut ready: Vec<_> =
+                endpoints.iter().filter(|endpoint| endpoint.is_ready()).collect();
+            ready.sort_by_key(|endpoint| endpoint.in_flight());
             ready.into_iter().find_map(connected)
         })
     }
 
-    fn due_first(&self) -> Option<Arc<Member>> {
-        self.members.load().iter().min_by_key(|member| member.due()).cloned()
+    fn due_first(&self) -> Option<Arc<Endpoint>> {
+        self.endpoints.load().iter().min_by_key(|endpoint| endpoint.due()).cloned()
     }
 
     async fn resolve(&self) {
         let mut addresses = Vec::new();
         let mut complete = true;
-        for (host, port) in self.targets.0.iter() {
+        for (host, port) in self.targets.iter() {
             match timeout(RESOLVE_TIMEOUT, lookup_host((host.as_str(), *port))).await {
                 Ok(Ok(found)) => addresses.extend(found),
                 _ => complete = false,
@@ -126,25 +131,25 @@ impl Pool {
         self.update(&addresses, complete);
     }
 
-    /// While a lookup fails, members that are known stay: a name server that is down takes
+    /// While a lookup fails, endpoints that are known stay: a name server that is down takes
     /// nobody's connections away.
     fn update(&self, addresses: &[SocketAddr], complete: bool) {
-        let before = self.members.load_full();
+        let before = self.endpoints.load_full();
         let mut left: HashMap<_, _> =
-            before.iter().map(|member| (member.address, Arc::clone(member))).collect();
+            before.iter().map(|endpoint| (endpoint.address, Arc::clone(endpoint))).collect();
         let stay_or_start = |address: &SocketAddr| {
             left.remove(address).unwrap_or_else(|| {
-                Member::start(*address, Arc::clone(&self.connector), Arc::clone(&self.signals))
+                Endpoint::start(*address, Arc::clone(&self.connector), Arc::clone(&self.signals))
             })
         };
-        let mut members: Vec<_> = addresses.iter().map(stay_or_start).collect();
+        let mut endpoints: Vec<_> = addresses.iter().map(stay_or_start).collect();
         if complete {
-            left.values().for_each(|member| member.leave());
+            left.values().for_each(|endpoint| endpoint.remove());
         } else {
-            members.extend(left.into_values());
+            endpoints.extend(left.into_values());
         }
         self.lookup_failed.store(!complete, Ordering::Relaxed);
-        self.members.store(Arc::new(members));
+        self.endpoints.store(Arc::new(endpoints));
         self.signals.changed.send_replace(());
     }
 }
@@ -152,15 +157,15 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.dropped.cancel();
-        self.members.load().iter().for_each(|member| member.leave());
+        self.endpoints.load().iter().for_each(|endpoint| endpoint.remove());
     }
 }
 
-/// Two different members at random, of at least two.
-fn two_of(members: &[Arc<Member>]) -> (&Arc<Member>, &Arc<Member>) {
-    let one = rand::random_range(0..members.len());
-    let other = (one + rand::random_range(1..members.len())) % members.len();
-    (&members[one], &members[other])
+/// Two different endpoints at random, of at least two.
+fn two_of(endpoints: &[Arc<Endpoint>]) -> (&Arc<Endpoint>, &Arc<Endpoint>) {
+    let one = rand::random_range(0..endpoints.len());
+    let other = (one + rand::random_range(1..endpoints.len())) % endpoints.len();
+    (&endpoints[one], &endpoints[other])
 }
 
 async fn keep_resolved(pool: Weak<Pool>) {

@@ -28,7 +28,7 @@ pub(super) type Sender = SendRequest<Payload>;
 /// Drives a connection; resolves when it takes no more requests.
 pub(super) type Driver = Connection<TokioIo<TlsStream<TcpStream>>, Payload, TokioExecutor>;
 
-/// Makes connections to members of one service.
+/// Makes connections to the endpoints of one service.
 pub(super) struct Connector {
     name: &'static str,
     identity: Identity,

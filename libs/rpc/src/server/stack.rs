@@ -33,6 +33,7 @@ use tonic::{Code, Status};
 use tower::Service as _;
 use tracing::{Instrument as _, Span, field};
 
+use super::meter::{Meter, code};
 use super::stream::Stream;
 use super::{Error, ServerOptions};
 use crate::limit::{Limit, Slot};
@@ -186,12 +187,6 @@ fn span(request: &Request<Incoming>, peer: &Peer) -> Span {
     span
 }
 
-/// The code in the headers of a refusal; the handlers' successes carry theirs in the trailers.
-fn code(response: &Response<Body>) -> Code {
-    let header = response.headers().get("grpc-status");
-    header.map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
-}
-
 fn late() -> Status {
     refusal(Code::DeadlineExceeded, "deadline_exceeded", "the deadline has passed")
 }
@@ -201,34 +196,4 @@ fn panicked(panic: &(dyn Any + Send)) -> Status {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = text.unwrap_or("?"), "a handler panicked");
     Status::internal("internal error")
-}
-
-/// Measures a call until it is finished, or dropped because its caller went away.
-pub(super) struct Meter {
-    latency: Arc<Latency>,
-    span: Span,
-    began: Instant,
-    code: Code,
-}
-
-impl Meter {
-    fn start(latency: Arc<Latency>, span: Span) -> Self {
-        Self { latency, span, began: Instant::now(), code: Code::Cancelled }
-    }
-
-    pub(super) fn ended_with(&mut self, code: Code) {
-        self.code = code;
-    }
-
-    fn finish(&mut self, response: Response<Body>) -> Response<Body> {
-        self.ended_with(code(&response));
-        response
-    }
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        self.span.record("rpc.grpc.status_code", self.code as i32);
-        self.latency.observe(self.code, self.began.elapsed());
-    }
 }

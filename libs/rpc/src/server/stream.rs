@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
-use super::stack::Meter;
+use super::meter::Meter;
 use crate::limit::Slot;
 use crate::status::refusal;
 

@@ -1,4 +1,4 @@
-//! Several members of one service, that come and go.
+//! Several endpoints of one service, that come and go.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ fn named(name: &'static str) -> Callee {
 }
 
 #[tokio::test]
-async fn calls_spread_over_all_members() {
+async fn calls_are_balanced_over_all_endpoints() {
     let world = World::new();
     let one = world.serve(named("one"), ServerOptions::default()).await;
     let two = world.serve(named("two"), ServerOptions::default()).await;
@@ -29,7 +29,7 @@ async fn calls_spread_over_all_members() {
 }
 
 #[tokio::test]
-async fn a_killed_member_is_missed_by_nobody_and_taken_back() {
+async fn a_killed_endpoint_fails_no_call_and_is_connected_again() {
     let world = World::new();
     let one = world.serve(named("one"), ServerOptions::default()).await;
     let two = world.serve(named("two"), ServerOptions::default()).await;
@@ -41,7 +41,7 @@ async fn a_killed_member_is_missed_by_nobody_and_taken_back() {
     for _ in 0..200 {
         assert_eq!(call(&channel, GET, "").await.unwrap(), "two");
     }
-    // Not idempotent, but nothing is ever sent to a member that is gone.
+    // Not idempotent, but nothing is ever sent to an endpoint that is gone.
     for _ in 0..200 {
         assert_eq!(call(&channel, ADD, "").await.unwrap(), "two");
     }
@@ -51,7 +51,7 @@ async fn a_killed_member_is_missed_by_nobody_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_busy_member_gets_fewer_calls() {
+async fn a_busy_endpoint_gets_fewer_calls() {
     let world = World::new();
     let slow = Callee::new(|_| async {
         tokio::time::sleep(Duration::from_millis(100)).await; // the fault itself

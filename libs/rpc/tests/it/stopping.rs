@@ -57,7 +57,7 @@ async fn calls_in_progress_finish_and_new_ones_go_elsewhere() {
     drop(new);
 }
 
-/// No call fails while two members are restarted in turn, not even one that may not be repeated.
+/// No call fails while two endpoints are restarted in turn, not even one that may not be repeated.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_fails_no_call() {
     let world = World::new();

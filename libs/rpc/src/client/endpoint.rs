@@ -1,0 +1,271 @@
+//! One address of a service: an endpoint. A task keeps it connected; calls only look whether it is.
+//!
+//! One that cannot be reached backs off, longer each time, while others take its calls, so that nobody's
+//! request pays for finding out that it is still gone. That is what a circuit breaker does for a service
+//! whose endpoints are all bad; here it is per endpoint, and what opens it is the connection, not the answers of calls
+//! (no outlier ejection): a server that answers is asked to shed load itself, and retries have a budget.
+//!
+//! | state         | event                                        | next state       |
+//! |---------------|----------------------------------------------|------------------|
+//! | `Connecting`  | connected                                    | `Ready`          |
+//! | `Connecting`  | failed                                       | `BackOff`, once more failed |
+//! | `Ready`       | the connection ended after a second or more  | `Connecting`, nothing failed |
+//! | `Ready`       | it ended sooner                              | `BackOff`, once more failed |
+//! | `BackOff`     | the pause is over, or a call has nobody else | `Connecting`     |
+//! | any           | it is no longer an address of the service    | `Removed`        |
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::connect::{Connector, Driver, Sender};
+use crate::status::Chain;
+
+const BACK_OFF_MIN: Duration = Duration::from_millis(100);
+const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// Even a call that has nobody else to go to does not make us try more often than this.
+const ATTEMPT_SPACING: Duration = Duration::from_millis(50);
+/// A connection that ends sooner counts as a failed attempt: TLS 1.3 lets a client finish its
+/// handshake before the server has refused its certificate.
+const STABLE: Duration = Duration::from_secs(1);
+
+/// How an endpoint stands; `failed` counts attempts in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting { failed: u32 },
+    Ready { failed: u32 },
+    BackOff { failed: u32 },
+    Removed,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Connected,
+    Failed,
+    /// The connection takes no more calls, after so long.
+    Ended {
+        after: Duration,
+    },
+    PauseOver,
+    Removed,
+}
+
+impl State {
+    /// The table above. What it has no row for changes nothing.
+    fn after(self, event: Event) -> Self {
+        match (self, event) {
+            (_, Event::Removed) => Self::Removed,
+            (Self::Connecting { failed }, Event::Connected) => Self::Ready { failed },
+            (Self::Ready { .. }, Event::Ended { after }) if after >= STABLE => {
+                Self::Connecting { failed: 0 }
+            }
+            (Self::Connecting { failed } | Self::Ready { failed }, Event::Failed)
+            | (Self::Ready { failed }, Event::Ended { .. }) => {
+                Self::BackOff { failed: failed.saturating_add(1) }
+            }
+            (Self::BackOff { failed }, Event::PauseOver) => Self::Connecting { failed },
+            (state, _) => state,
+        }
+    }
+}
+
+/// What endpoints tell their pool.
+pub(super) struct Signals {
+    /// Some endpoint became ready or failed.
+    pub(super) changed: watch::Sender<()>,
+    /// Somebody could not be reached: the addresses may be out of date.
+    pub(super) resolve: Notify,
+}
+
+/// One address of a service.
+pub(super) struct Endpoint {
+    pub(super) address: SocketAddr,
+    sender: ArcSwapOption<Sender>,
+    in_flight: AtomicUsize,
+    failures: AtomicU64,
+    /// When the next attempt is due, in milliseconds since `created`; 0 while one is under way.
+    due_ms: AtomicU64,
+    created: Instant,
+    connect_now: Notify,
+    removed: CancellationToken,
+}
+
+impl Endpoint {
+    pub(super) fn start(
+        address: SocketAddr,
+        connector: Arc<Connector>,
+        signals: Arc<Signals>,
+    ) -> Arc<Self> {
+        let endpoint = Arc::new(Self {
+            address,
+            sender: ArcSwapOption::empty(),
+            in_flight: AtomicUsize::new(0),
+            failures: AtomicU64::new(0),
+            due_ms: AtomicU64::new(0),
+            created: Instant::now(),
+            connect_now: Notify::new(),
+            removed: CancellationToken::new(),
+        });
+        tokio::spawn(Arc::clone(&endpoint).keep_connected(connector, signals));
+        endpoint
+    }
+
+    /// The connection, when there is one that takes requests.
+    pub(super) fn sender(&self) -> Option<Sender> {
+        let sender = self.sender.load();
+        let sender = sender.as_deref().filter(|sender| !sender.is_closed());
+        sender.cloned()
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.load().as_deref().is_some_and(|sender| !sender.is_closed())
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// The order in which endpoints are tried when none is connected.
+    pub(super) fn due(&self) -> Instant {
+        self.created + Duration::from_millis(self.due_ms.load(Ordering::Relaxed))
+    }
+
+    /// A call has nobody else to go to: try now rather than when it is due.
+    pub(super) fn connect_now(&self) {
+        self.connect_now.notify_one();
+    }
+
+    /// The address is no longer one of the service's. Calls in progress finish.
+    pub(super) fn remove(&self) {
+        self.removed.cancel();
+    }
+
+    pub(super) fn is_removed(&self) -> bool {
+        self.removed.is_cancelled()
+    }
+
+    async fn keep_connected(self: Arc<Self>, connector: Arc<Connector>, signals: Arc<Signals>) {
+        let removed = self.removed.clone();
+        let mut state = State::Connecting { failed: 0 };
+        let mut connection = None;
+        while state != State::Removed {
+            let event = match state {
+                State::Connecting { failed } => {
+                    self.due_ms.store(0, Ordering::Relaxed);
+                    match removed.run_until_cancelled(connector.connect(self.address)).await {
+                        Some(Ok(made)) => {
+                            connection = Some(made);
+                            Event::Connected
+                        }
+                        Some(Err(error)) => {
+                            if failed == 0 {
+                                let (service, address) = (connector.name(), self.address);
+                                let error = Chain(&error);
+                                tracing::warn!(service, %address, %error, "an endpoint cannot be reached");
+                            }
+                            Event::Failed
+                        }
+                        None => Event::Removed,
+                    }
+                }
+                State::Ready { .. } => match connection.take() {
+                    Some((sender, driver)) => {
+                        let after = self.serve(sender, driver, &signals).await;
+                        if removed.is_cancelled() { Event::Removed } else { Event::Ended { after } }
+                    }
+                    None => Event::Failed,
+                },
+                State::BackOff { failed } => {
+                    let pause = self.back_off(failed, &signals);
+                    match removed.run_until_cancelled(pause).await {
+                        Some(()) => Event::PauseOver,
+                        None => Event::Removed,
+                    }
+                }
+                State::Removed => return,
+            };
+            state = state.after(event);
+        }
+    }
+
+    /// Offers a connection to calls until it takes no more; for how long it did.
+    async fn serve(&self, sender: Sender, driver: Driver, signals: &Signals) -> Duration {
+        let began = Instant::now();
+        self.sender.store(Some(Arc::new(sender)));
+        signals.changed.send_replace(());
+        let mut driver = std::pin::pin!(driver);
+        let ended = self.removed.run_until_cancelled(driver.as_mut()).await;
+        self.sender.store(None);
+        if ended.is_none() {
+            // With the last sender gone it ends when the calls in progress have.
+            let _ = driver.await;
+        }
+        began.elapsed()
+    }
+
+    /// Until the endpoint is due again, or a call has nobody else to go to.
+    async fn back_off(&self, failed: u32, signals: &Signals) {
+        let doublings = failed.saturating_sub(1).min(10);
+        let longest = BACK_OFF_MIN.saturating_mul(1 << doublings).min(BACK_OFF_MAX);
+        let due = Instant::now() + longest.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        let due_ms = due.duration_since(self.created).as_millis();
+        self.due_ms.store(u64::try_from(due_ms).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        signals.changed.send_replace(());
+        signals.resolve.notify_one();
+        sleep(ATTEMPT_SPACING).await;
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = self.connect_now.notified() => {}
+        }
+    }
+}
+
+/// Counts a call as in flight at its endpoint.
+pub(super) struct InFlight(Arc<Endpoint>);
+
+impl InFlight {
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
+        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(endpoint)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_goes_through_its_states_as_the_table_says() {
+        let ended = |millis| Event::Ended { after: Duration::from_millis(millis) };
+        for (state, event, next) in [
+            (State::Connecting { failed: 2 }, Event::Connected, State::Ready { failed: 2 }),
+            (State::Connecting { failed: 2 }, Event::Failed, State::BackOff { failed: 3 }),
+            (State::Ready { failed: 2 }, ended(1_000), State::Connecting { failed: 0 }),
+            (State::Ready { failed: 2 }, ended(999), State::BackOff { failed: 3 }),
+            (State::BackOff { failed: 3 }, Event::PauseOver, State::Connecting { failed: 3 }),
+            (State::Connecting { failed: 0 }, Event::Removed, State::Removed),
+            (State::Ready { failed: 0 }, Event::Removed, State::Removed),
+            (State::BackOff { failed: 1 }, Event::Removed, State::Removed),
+            (State::Removed, Event::Connected, State::Removed),
+        ] {
+            assert_eq!(state.after(event), next, "{state:?}, {event:?}");
+        }
+    }
+}
