@@ -10,12 +10,17 @@ use kernel::Shard;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection, Row as _};
-use tokio::time::sleep;
+use tokio::time::error::Elapsed;
+use tokio::time::{sleep, timeout};
 
 use crate::database::{range, sessions};
 use crate::{Database, Options};
 
 const POLL: Duration = Duration::from_millis(100);
+/// For one try to connect: one that gets no answer is not waited for.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// For all of it: migrations may take five minutes, and a server that falls silent meanwhile does not say so.
+const BRING_UP_MAX: Duration = Duration::from_secs(360);
 /// Between two looks at a database that was away at the start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -43,7 +48,7 @@ impl Database {
                     while let Err(error) =
                         bring_up(writer.session(), (index, databases), schema).await
                     {
-                        tracing::warn!(error = format!("{error:#}"), "still without this database");
+                        still_without(index, &error);
                         sleep(LOOK_AGAIN).await;
                     }
                     tracing::info!(index, "the database is there");
@@ -71,15 +76,36 @@ pub async fn migrate(options: Options, name: &str, schema: Schema) -> anyhow::Re
     done.await.into_iter().collect()
 }
 
+/// Whether it will pass by itself, or somebody has to look, is what the log's level says.
+fn still_without(index: usize, error: &anyhow::Error) {
+    let is_transient = error.downcast_ref().is_some_and(crate::is_transient);
+    let is_late = error.is::<Elapsed>();
+    let error = format!("{error:#}");
+    if is_transient || is_late {
+        tracing::warn!(index, error, "still without this database");
+    } else {
+        tracing::error!(index, error, "this database cannot be used");
+    }
+}
+
 /// The database at this index of so many.
 async fn bring_up(
+    session: &PgConnectOptions,
+    at: (usize, usize),
+    schema: Schema,
+) -> anyhow::Result<()> {
+    timeout(BRING_UP_MAX, try_to_bring_up(session, at, schema)).await?
+}
+
+async fn try_to_bring_up(
     session: &PgConnectOptions,
     (index, databases): (usize, usize),
     schema: Schema,
 ) -> anyhow::Result<()> {
     let context = || format!("database {index}");
     // Of its own: a pool gives up sooner than a start may, on a machine that starts everything.
-    let mut connection = PgConnection::connect_with(session).await.with_context(context)?;
+    let connecting = timeout(CONNECT_MAX, PgConnection::connect_with(session)).await;
+    let mut connection = connecting.with_context(context)?.with_context(context)?;
     lock(&mut connection).await.with_context(context)?;
     belongs_to(&mut connection, range(index, databases)).await.with_context(context)?;
     for migrator in schema() {

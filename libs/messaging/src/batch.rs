@@ -13,8 +13,8 @@ use thiserror::Error;
 
 use crate::{Delivered, store};
 
-/// After so many failures of its own an event is parked.
-const TRIES: i32 = 5;
+/// After so many failures of its own an event becomes a dead letter.
+const ATTEMPTS_MAX: i32 = 5;
 
 /// What a context does with events. It must be right under any order and any repetition that the
 /// inbox cannot see (two different events that say the same).
@@ -37,9 +37,12 @@ pub trait Handler: Send + Sync + 'static {
 /// Why a batch was not applied.
 #[derive(Debug, Error)]
 pub enum HandlerError {
-    /// The infrastructure failed, or a deployment is wrong: tried again for ever, and counts for nothing.
+    /// The infrastructure failed: tried again for ever, and counts for nothing.
     #[error("will be tried again: {0}")]
     Transient(anyhow::Error),
+    /// The deployment is wrong, for this event at least: tried again for ever, and counts for nothing either.
+    #[error("the deployment is wrong: {0}")]
+    Misdeployed(sqlx::Error),
     /// The same event would fail again.
     #[error("{0}")]
     Poison(String),
@@ -47,8 +50,10 @@ pub enum HandlerError {
 
 impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient(&error) || is_misdeployed(&error) {
+        if is_transient(&error) {
             Self::Transient(error.into())
+        } else if is_misdeployed(&error) {
+            Self::Misdeployed(error)
         } else {
             Self::Poison(error.to_string())
         }
@@ -64,10 +69,16 @@ impl From<prost::DecodeError> for HandlerError {
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Applied, applied before, or parked: the message is done.
+    /// Applied, applied before, or dead-lettered: the message is done.
     Done,
     /// To be delivered again, later.
     Again,
+}
+
+/// What of a batch cannot succeed as it stands.
+enum Fault {
+    Event(String),
+    Deployment(String),
 }
 
 /// The handler with the name under which the inbox knows it.
@@ -92,18 +103,26 @@ impl Processor<'_> {
                 return Vec::new();
             }
             let attempt = self.apply(home, Arc::clone(batch), part.clone());
-            let error = match AssertUnwindSafe(attempt).catch_unwind().await {
+            let fault = match AssertUnwindSafe(attempt).catch_unwind().await {
                 Ok(Ok(())) => return vec![Outcome::Done; events.len()],
                 Ok(Err(HandlerError::Transient(error))) => {
                     let consumer = &**self.consumer;
                     tracing::warn!(consumer, error = format!("{error:#}"), "later");
                     return vec![Outcome::Again; events.len()];
                 }
-                Ok(Err(HandlerError::Poison(error))) => error,
-                Err(_) => "the handler panicked".to_owned(),
+                Ok(Err(HandlerError::Misdeployed(error))) => Fault::Deployment(error.to_string()),
+                Ok(Err(HandlerError::Poison(error))) => Fault::Event(error),
+                Err(_) => Fault::Event("the handler panicked".to_owned()),
             };
             if let [culprit] = events {
-                return vec![self.failed(home, culprit, &error).await];
+                return vec![match fault {
+                    Fault::Event(error) => self.failed(home, culprit, &error).await,
+                    Fault::Deployment(error) => {
+                        let (consumer, kind) = (&**self.consumer, &culprit.kind);
+                        tracing::error!(consumer, kind, error, "the deployment is wrong");
+                        Outcome::Again
+                    }
+                }];
             }
             let middle = part.start + part.len() / 2;
             let mut outcomes = self.process(home, batch, part.start..middle).await;
@@ -144,14 +163,14 @@ impl Processor<'_> {
         let counted = count.await;
         let (consumer, id) = (&**self.consumer, event.event_id);
         match counted {
-            Ok(tries) if tries < TRIES => {
+            Ok(tries) if tries < ATTEMPTS_MAX => {
                 tracing::warn!(consumer, %id, kind = event.kind, tries, error, "event failed");
                 Outcome::Again
             }
-            Ok(tries) => match self.park(home, event.clone(), tries, error).await {
+            Ok(tries) => match self.dead_letter(home, event.clone(), tries, error).await {
                 Ok(()) => {
-                    tracing::error!(consumer, %id, kind = event.kind, tries, error, "event parked");
-                    crate::metrics::parked(consumer);
+                    tracing::error!(consumer, %id, kind = event.kind, tries, error, "event dead-lettered");
+                    crate::metrics::dead_lettered(consumer);
                     Outcome::Done
                 }
                 Err(_) => Outcome::Again,
@@ -161,7 +180,7 @@ impl Processor<'_> {
     }
 
     /// Gives up on an event.
-    pub async fn park(
+    pub async fn dead_letter(
         &self,
         home: Shard,
         event: Delivered,
@@ -169,10 +188,10 @@ impl Processor<'_> {
         error: &str,
     ) -> Result<(), sqlx::Error> {
         let (consumer, error) = (Arc::clone(self.consumer), error.to_owned());
-        let park = self.database.transaction(home, move |tx| {
-            async move { store::park(tx, &consumer, &event, tries, &error).await }.boxed()
+        let dead_letter = self.database.transaction(home, move |tx| {
+            async move { store::dead_letter(tx, &consumer, &event, tries, &error).await }.boxed()
         });
-        park.await
+        dead_letter.await
     }
 }
 

@@ -1,6 +1,7 @@
 //! The connection to NATS, and the streams on it.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -30,6 +31,8 @@ pub struct Bus {
     jetstream: Context,
     replicas: usize,
     stream_max_bytes: i64,
+    /// The stream whose change the server has refused, and on which connection: it is not asked again there.
+    refused: Arc<Mutex<Option<(String, u64)>>>,
 }
 
 impl Bus {
@@ -54,7 +57,8 @@ impl Bus {
             .await?;
         let jetstream = jetstream::new(client.clone());
         let (replicas, stream_max_bytes) = (options.nats_replicas, options.nats_stream_max_bytes);
-        Ok(Self { client, jetstream, replicas, stream_max_bytes })
+        let refused = Arc::default();
+        Ok(Self { client, jetstream, replicas, stream_max_bytes, refused })
     }
 
     /// Whether the server hears us now. What nobody needs later is not even sent when it does not:
@@ -113,6 +117,10 @@ impl Bus {
             metrics::differs(name, false);
             return Ok(stream);
         }
+        let this_time = Some((name.clone(), self.connections()));
+        if *self.refused.lock().unwrap_or_else(PoisonError::into_inner) == this_time {
+            return Ok(stream);
+        }
         match self.jetstream.update_stream(&wanted).await {
             Ok(_) => {
                 tracing::warn!(name, "the stream was changed to what is configured");
@@ -122,6 +130,7 @@ impl Bus {
                 let error = error.to_string();
                 tracing::error!(name, error, "the stream is not as it is configured");
                 metrics::differs(name, true);
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = this_time;
             }
             Err(error) => return Err(error.into()),
         }

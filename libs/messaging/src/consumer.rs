@@ -24,14 +24,14 @@ use crate::batch::{Outcome, Processor};
 use crate::bus::stream_name;
 use crate::event::{delivered, known_kinds};
 use crate::pulls::{ACK_WAIT, BATCH_EVENTS, IN_PROGRESS_EVERY, Pulls};
-use crate::{Bus, Delivered, Handler, Letter, PACE, metrics, store};
+use crate::{Bus, DeadLetter, Delivered, Handler, PACE, metrics, store};
 use repair::{Health, Look};
 
-/// So often it is looked for letters that are to be tried again.
-const LETTERS: Duration = Duration::from_secs(1);
+/// How often dead letters are looked for that are to be tried again.
+const DEAD_LETTERS: Duration = Duration::from_secs(1);
 /// So often the lag is measured where events never cease.
 const MEASURE: Duration = Duration::from_secs(5);
-/// Why an event of a type that this build has not is parked.
+/// Why an event of a type that this build does not know becomes a dead letter.
 const STRANGER: &str = "no type of event that is known here";
 /// After a failure that passes a message is delivered again so late at first, and later each time,
 const AGAIN: Duration = Duration::from_millis(200);
@@ -92,10 +92,10 @@ impl Worker {
 
     /// Tries dead letters again that somebody has asked for.
     async fn redrive_for_ever(&self, stop: &CancellationToken) {
-        while timeout(LETTERS, stop.cancelled()).await.is_err() {
+        while timeout(DEAD_LETTERS, stop.cancelled()).await.is_err() {
             for home in self.database.homes() {
                 if let Err(error) = self.redrive(home).await {
-                    tracing::warn!(consumer = &*self.name, %error, "letters: will try again");
+                    tracing::warn!(consumer = &*self.name, %error, "dead letters: will try again");
                 }
             }
         }
@@ -105,22 +105,22 @@ impl Worker {
         let known = known_kinds();
         let wanted: Vec<_> = known.iter().copied().filter(|it| self.handler.wants(it)).collect();
         let name = Arc::clone(&self.name);
-        let letters = self.database.read(home, Freshness::Primary, move |db| {
+        let dead_letters = self.database.read(home, Freshness::Primary, move |db| {
             let limit = BATCH_EVENTS as i64;
             async move { store::redriven(db, &name, &wanted, (&known, STRANGER), limit).await }
                 .boxed()
         });
-        let letters = letters.await?;
-        if letters.is_empty() {
+        let dead_letters = dead_letters.await?;
+        if dead_letters.is_empty() {
             return Ok(());
         }
-        let told = |letter: &Letter| (letter.event_id, letter.redriven_at);
+        let key = |it: &DeadLetter| (it.event_id, it.redriven_at);
         // A build that did not know the type could not know that it does not matter here.
-        let wanted = |letter: &Letter| self.handler.wants(&letter.kind);
-        let (letters, unwanted): (Vec<_>, Vec<_>) = letters.into_iter().partition(wanted);
-        let mut done: Vec<_> = unwanted.iter().map(told).collect();
-        let tried: Vec<_> = letters.iter().map(told).collect();
-        let events = letters.into_iter().map(Delivered::from).collect();
+        let wanted = |it: &DeadLetter| self.handler.wants(&it.kind);
+        let (dead_letters, unwanted): (Vec<_>, Vec<_>) = dead_letters.into_iter().partition(wanted);
+        let mut done: Vec<_> = unwanted.iter().map(key).collect();
+        let tried: Vec<_> = dead_letters.iter().map(key).collect();
+        let events = dead_letters.into_iter().map(Delivered::from).collect();
         let outcomes = self.processed(home, events).await;
         let dealt_with = tried.into_iter().zip(outcomes);
         done.extend(dealt_with.filter(|(_, done)| *done == Outcome::Done).map(|(it, _)| it));
@@ -173,13 +173,19 @@ impl Worker {
         let taken: Vec<Subject> = messages.iter().filter_map(|it| it.reply.clone()).collect();
         let mut processing = pin!(self.process(messages));
         let mut refused = None; // what is being processed comes to its end first
+        if !pulls.has_unread() {
+            working.reset(); // nothing has waited here
+        }
         loop {
+            // In the branch, and not behind it: a bus that takes nothing does not hold up what is processed.
+            let say = async {
+                working.tick().await;
+                pulls.in_progress(&taken).await
+            };
             tokio::select! {
                 biased;
                 () = &mut processing => break,
-                _ = working.tick(), if refused.is_none() => {
-                    refused = pulls.in_progress(&taken).await.err();
-                }
+                said = say, if refused.is_none() => refused = said.err(),
             }
         }
         refused.map_or(Ok(()), Err)
@@ -259,7 +265,7 @@ impl Worker {
         let applied = groups.into_iter().map(|(home, group)| self.apply(home, group));
         join_all(applied).await;
         for (message, event, reason) in strangers {
-            self.park(message, event, &reason).await; // they hold up nobody
+            self.dead_letter(message, event, &reason).await; // they hold up nobody
         }
     }
 
@@ -296,15 +302,15 @@ impl Worker {
         Processor { consumer: &self.name, database: &self.database, handler: &self.handler }
     }
 
-    async fn park(&self, message: Message, event: Delivered, reason: &str) {
-        match self.processor().park(event.shard(), event.clone(), 1, reason).await {
+    async fn dead_letter(&self, message: Message, event: Delivered, reason: &str) {
+        match self.processor().dead_letter(event.shard(), event.clone(), 1, reason).await {
             Ok(()) => {
                 let (consumer, kind) = (&*self.name, &event.kind);
-                tracing::error!(consumer, kind, subject = event.subject, reason, "parked");
-                metrics::parked(&self.name);
+                tracing::error!(consumer, kind, subject = event.subject, reason, "dead-lettered");
+                metrics::dead_lettered(&self.name);
                 acknowledge([message], AckKind::Ack).await;
             }
-            Err(error) => tracing::warn!(%error, "a bad message could not be parked yet"),
+            Err(error) => tracing::warn!(%error, "a bad message could not be dead-lettered yet"),
         }
     }
 }

@@ -11,8 +11,6 @@ use time::format_description::well_known::Rfc3339;
 use tracing::Span;
 use uuid::Uuid;
 
-use crate::letters::Letter;
-
 /// No event is larger, on its way out or in: what the bus does not take would wait in the outbox for ever.
 pub(crate) const BYTES_MAX: usize = 1 << 20;
 
@@ -40,6 +38,11 @@ impl Outgoing {
             traceparent: telemetry::context::current(),
             payload: event.encode_to_vec(),
         }
+    }
+
+    /// The shard of its aggregate, where it is stored.
+    pub(crate) fn shard(&self) -> Shard {
+        Shard::of(self.aggregate_id)
     }
 
     /// Continues the trace of the event that caused this one, instead of the batch's.
@@ -86,21 +89,6 @@ impl Delivered {
     /// The shard of the aggregate.
     pub fn shard(&self) -> Shard {
         Shard::of(self.aggregate_id)
-    }
-}
-
-impl From<Letter> for Delivered {
-    fn from(letter: Letter) -> Self {
-        Self {
-            event_id: letter.event_id,
-            kind: letter.kind,
-            aggregate_id: letter.aggregate_id,
-            occurred_at: letter.occurred_at,
-            span: Span::none(),
-            subject: letter.subject,
-            traceparent: letter.traceparent,
-            payload: letter.payload.into(),
-        }
     }
 }
 

@@ -31,10 +31,10 @@ static REDELIVERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     let help = "Messages that had been delivered before";
     counter_vec("souk_consumer_redeliveries_total", help, &["consumer"])
 });
-static LETTERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
+static DEAD_LETTERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
     gauge_vec("souk_dead_letters", "Events that are given up on now", &["context", "database"])
 });
-static PARKED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+static DEAD_LETTERED: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter_vec("souk_dead_letters_total", "Events that were given up on", &["consumer"])
 });
 static DIFFERS: LazyLock<IntGaugeVec> = LazyLock::new(|| {
@@ -53,8 +53,8 @@ pub(crate) fn outbox(context: &str, database: usize, (depth, age): (i64, f64)) {
     AGE.with_label_values(&labels).set(age as i64);
 }
 
-pub(crate) fn letters(context: &str, database: usize, parked: i64) {
-    LETTERS.with_label_values(&[context, &database.to_string()]).set(parked);
+pub(crate) fn dead_letters(context: &str, database: usize, events: i64) {
+    DEAD_LETTERS.with_label_values(&[context, &database.to_string()]).set(events);
 }
 
 pub(crate) fn published(context: &str, times: impl Iterator<Item = OffsetDateTime>) {
@@ -67,7 +67,7 @@ pub(crate) fn published(context: &str, times: impl Iterator<Item = OffsetDateTim
 /// increase of anything.
 pub(crate) fn consumer(name: &str) {
     REDELIVERED.with_label_values(&[name]);
-    PARKED.with_label_values(&[name]);
+    DEAD_LETTERED.with_label_values(&[name]);
 }
 
 /// What waits in the stream, and what was delivered and is not acknowledged.
@@ -87,6 +87,6 @@ pub(crate) fn batch(consumer: &str, events: usize) {
     BATCH.with_label_values(&[consumer]).observe(events as f64);
 }
 
-pub(crate) fn parked(consumer: &str) {
-    PARKED.with_label_values(&[consumer]).inc();
+pub(crate) fn dead_lettered(consumer: &str) {
+    DEAD_LETTERED.with_label_values(&[consumer]).inc();
 }

@@ -10,23 +10,23 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use crate::letters::LIST_MAX;
-use crate::{Letter, OutboxStatus, dead_letters, outboxes, redrive, replay};
+use crate::dead_letters::LIST_MAX;
+use crate::{DeadLetter, OutboxStatus, dead_letters, outboxes, redrive, replay};
 
 /// What can be done about events.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Verb {
+pub enum AdminCommand {
     /// Events on their way out
     #[command(subcommand)]
-    Outbox(OutboxVerb),
+    Outbox(OutboxCommand),
     /// Events that a consumer has given up on
     #[command(subcommand)]
-    DeadLetters(LettersVerb),
+    DeadLetters(DeadLettersCommand),
 }
 
 /// What can be done about events on their way out.
 #[derive(Clone, Debug, Subcommand)]
-pub enum OutboxVerb {
+pub enum OutboxCommand {
     /// How many events wait, for how long, and what the stream acknowledged last
     Status,
     /// Publish again what was written since a time; whoever has seen it does nothing
@@ -39,7 +39,7 @@ pub enum OutboxVerb {
 
 /// What can be done about events that a consumer has given up on.
 #[derive(Clone, Debug, Subcommand)]
-pub enum LettersVerb {
+pub enum DeadLettersCommand {
     /// The latest, a line each
     List,
     /// One event, with the reason and its bytes
@@ -52,7 +52,7 @@ pub enum LettersVerb {
     Redrive(Redrive),
 }
 
-/// Which letters.
+/// Which dead letters.
 #[derive(Clone, Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Redrive {
@@ -69,49 +69,53 @@ fn time(text: &str) -> Result<OffsetDateTime, String> {
         .map_err(|_| "not a time as RFC 3339 has it, for example 2026-01-31T12:00:00Z".into())
 }
 
-/// The verb as a process of the context does it: in its databases, answered on standard output.
+/// The command as a process of the context does it: in its databases, answered on standard output.
 ///
 /// # Errors
-/// As [`Verb::run`], and when a database cannot be reached.
-pub async fn operate(context: &str, options: database::Options, verb: Verb) -> anyhow::Result<()> {
+/// As [`AdminCommand::run`], and when a database cannot be reached.
+pub async fn operate(
+    context: &str,
+    options: database::Options,
+    command: AdminCommand,
+) -> anyhow::Result<()> {
     let name = format!("{context} operator");
     let database = Database::connect_patiently(&options, &name).await?;
-    let said = verb.run(context, &database).await?;
+    let said = command.run(context, &database).await?;
     database.close().await;
     std::io::stdout().write_all(said.as_bytes())?;
     Ok(())
 }
 
-impl Verb {
+impl AdminCommand {
     /// Does it in the databases of one context; what there is to say, in whole lines.
     ///
     /// # Errors
     /// When a database does not answer, or the outbox does not go back as far as is asked.
     pub async fn run(&self, context: &str, database: &Database) -> anyhow::Result<String> {
         Ok(match self {
-            Self::Outbox(OutboxVerb::Status) => {
+            Self::Outbox(OutboxCommand::Status) => {
                 outboxes(database).await?.iter().map(|outbox| status(context, outbox)).collect()
             }
-            Self::Outbox(OutboxVerb::Replay { since }) => {
+            Self::Outbox(OutboxCommand::Replay { since }) => {
                 let again = replay(database, *since).await?;
                 format!("{context:<8} {again} events will be sent again\n")
             }
-            Self::DeadLetters(LettersVerb::List) => {
-                let letters = dead_letters(database, None).await?;
-                let mut lines: String = letters.iter().map(line).collect();
-                if letters.len() == LIST_MAX as usize {
+            Self::DeadLetters(DeadLettersCommand::List) => {
+                let all = dead_letters(database, None).await?;
+                let mut lines: String = all.iter().map(line).collect();
+                if all.len() == LIST_MAX as usize {
                     lines.push_str("and more: these are the latest\n");
                 }
                 lines
             }
-            Self::DeadLetters(LettersVerb::Show { event }) => {
-                let letters = dead_letters(database, Some(*event)).await?;
-                if letters.is_empty() {
+            Self::DeadLetters(DeadLettersCommand::Show { event }) => {
+                let all = dead_letters(database, Some(*event)).await?;
+                if all.is_empty() {
                     return Ok(format!("{context:<8} no dead letter has this id\n"));
                 }
-                letters.iter().map(whole).collect()
+                all.iter().map(whole).collect()
             }
-            Self::DeadLetters(LettersVerb::Redrive(which)) => {
+            Self::DeadLetters(DeadLettersCommand::Redrive(which)) => {
                 let redriven = redrive(database, which.event).await?;
                 let none = which.event.filter(|_| redriven == 0);
                 let why = none.map_or("", |_| ": no dead letter that can be handled has this id");
@@ -133,32 +137,33 @@ fn status(context: &str, outbox: &OutboxStatus) -> String {
     )
 }
 
-fn line(letter: &Letter) -> String {
-    let Letter { consumer, event_id, tries, error, .. } = letter;
-    let kind = if letter.kind.is_empty() { "no event of ours" } else { &letter.kind };
-    let state = if letter.redriven_at.is_some() { "to be tried again" } else { "parked" };
+fn line(dead_letter: &DeadLetter) -> String {
+    let DeadLetter { consumer, event_id, tries, error, .. } = dead_letter;
+    let kind = if dead_letter.kind.is_empty() { "no event of ours" } else { &dead_letter.kind };
+    let state =
+        if dead_letter.redriven_at.is_some() { "to be tried again" } else { "dead-lettered" };
     let error = error.lines().next().unwrap_or_default();
     format!("{event_id}  {consumer:<20} {kind}  {state} after {tries}: {error}\n")
 }
 
-fn whole(letter: &Letter) -> String {
+fn whole(dead_letter: &DeadLetter) -> String {
     let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
-    let bytes = letter.payload.iter().fold(String::new(), |mut text, byte| {
+    let bytes = dead_letter.payload.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // a string takes everything
         text
     });
     let rows = [
-        ("event", letter.event_id.to_string()),
-        ("type", letter.kind.clone()),
-        ("subject", letter.subject.clone()),
-        ("aggregate", letter.aggregate_id.to_string()),
-        ("occurred", time(letter.occurred_at)),
-        ("trace", letter.traceparent.clone().unwrap_or_default()),
-        ("consumer", letter.consumer.clone()),
-        ("parked", time(letter.parked_at)),
-        ("redriven", letter.redriven_at.map(time).unwrap_or_default()),
-        ("tries", letter.tries.to_string()),
-        ("error", letter.error.clone()),
+        ("event", dead_letter.event_id.to_string()),
+        ("type", dead_letter.kind.clone()),
+        ("subject", dead_letter.subject.clone()),
+        ("aggregate", dead_letter.aggregate_id.to_string()),
+        ("occurred", time(dead_letter.occurred_at)),
+        ("trace", dead_letter.traceparent.clone().unwrap_or_default()),
+        ("consumer", dead_letter.consumer.clone()),
+        ("given up", time(dead_letter.parked_at)),
+        ("redriven", dead_letter.redriven_at.map(time).unwrap_or_default()),
+        ("tries", dead_letter.tries.to_string()),
+        ("error", dead_letter.error.clone()),
         ("payload", bytes),
     ];
     let lines = rows.iter().map(|(name, value)| format!("{name:<10} {value}\n"));

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use database::{Database, Tx};
-use kernel::Shard;
 use tokio::sync::Notify;
 
 use crate::event::BYTES_MAX;
@@ -45,9 +44,4 @@ impl Outbox {
     pub(crate) fn wake(&self, database: usize) -> &Arc<Notify> {
         &self.wake[database]
     }
-}
-
-/// The shard column of an event is the shard of its aggregate.
-pub(crate) fn shard(event: &Outgoing) -> i16 {
-    Shard::of(event.aggregate_id).column()
 }

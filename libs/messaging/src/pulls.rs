@@ -99,6 +99,11 @@ impl Pulls {
         Ok(self.unread.drain(..events).collect())
     }
 
+    /// Whether something waits here that nobody has taken.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
     /// Whatever has been delivered.
     fn read(&mut self) -> anyhow::Result<()> {
         while let Some(message) = unconstrained(self.next()).now_or_never() {

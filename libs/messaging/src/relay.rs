@@ -6,7 +6,7 @@
 //! not hold it was wiped or rolled back, and is filled again from the outbox. In a cluster it looks
 //! before it counts on any acknowledgement: there another server may lead without a reconnect.
 
-mod identity;
+mod checkpoint;
 mod room;
 
 use std::collections::HashSet;
@@ -28,18 +28,19 @@ use uuid::Uuid;
 use crate::event::{Stored, headers};
 use crate::store::{self, Acknowledged};
 use crate::{Bus, Outbox, PACE, metrics};
+use checkpoint::Agreement;
 
 const LEASE: Duration = Duration::from_secs(5);
 const BATCH: i64 = 512;
 /// So many full batches at most go out before anything else has its turn.
 const TURN: usize = 32;
-/// The fallback when no wake-up arrived, from this process or by a poke of another.
+/// The fallback when no wake-up arrived, from this process or by one of another copy.
 const POLL: Duration = Duration::from_millis(250);
-/// How often the stream's identity is checked, and everything is swept without the floor.
+/// How often the stream is compared with the checkpoint, and everything is swept without the low-water mark.
 const CHECK: Duration = Duration::from_secs(5);
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How far below the newest position a fetch looks; only the sweep looks further.
-const FLOOR_DEPTH: i64 = 10_000;
+const LOW_WATER_DEPTH: i64 = 10_000;
 
 /// Sends the events of one context from all its databases.
 pub struct Relay {
@@ -77,13 +78,10 @@ struct One {
     holder: Uuid,
     held_until: Instant,
     starting: bool,
-    floor: i64,
+    low_water: i64,
     /// Not before then it begins to send again.
     rested: Instant,
-    /// The connection on which the stream was last seen to hold what it had acknowledged.
-    checked: Option<u64>,
-    /// Since when the stream does not show what it had acknowledged.
-    missing: Option<Instant>,
+    agreement: Agreement,
 }
 
 impl One {
@@ -98,15 +96,14 @@ impl One {
             holder: EventId::mint().uuid(),
             held_until: Instant::now(),
             starting: true,
-            floor: 0,
+            low_water: 0,
             rested: Instant::now(),
-            checked: None,
-            missing: None,
+            agreement: Agreement::Unknown,
         }
     }
 
     async fn run(mut self, stop: CancellationToken) {
-        let mut pokes = self.pokes().await;
+        let mut wake_ups = self.wake_ups().await;
         let mut poll = interval(POLL);
         let mut check = interval(CHECK);
         let woken = Arc::clone(&self.woken);
@@ -116,10 +113,10 @@ impl One {
                 biased;
                 () = stop.cancelled() => break,
                 _ = check.tick() => drop(note(self.check_and_sweep(holds).await)),
-                Some(()) = pokes.next() => {
-                    while pokes.next().now_or_never().flatten().is_some() {} // one look answers all
+                Some(()) = wake_ups.next() => {
+                    while wake_ups.next().now_or_never().flatten().is_some() {} // one look answers all
                     if holds {
-                        note(self.drain(self.floor).await);
+                        note(self.drain(self.low_water).await);
                     }
                 }
                 () = woken.notified() => self.woken(holds).await,
@@ -127,46 +124,46 @@ impl One {
             }
         }
         if self.held_until > Instant::now() {
-            note(timeout(ACK_TIMEOUT, self.drain(self.floor)).await.unwrap_or(Ok(())));
+            note(timeout(ACK_TIMEOUT, self.drain(self.low_water)).await.unwrap_or(Ok(())));
             let holder = self.holder;
             note(self.write(move |db| store::drop_lease(db, holder).boxed()).await);
         }
     }
 
-    /// Another copy holds the lease: it is told that there is work. (A copy that polls pokes
-    /// too: cheap, and it heals a poke that was lost.)
+    /// Another copy holds the lease: it is told that there is work. (A copy that polls does so
+    /// too: cheap, and it makes up for a wake-up that was lost.)
     async fn woken(&mut self, holds: bool) {
         if holds {
-            note(self.drain(self.floor).await);
+            note(self.drain(self.low_water).await);
         } else if self.bus.is_connected() {
-            let poked = self.bus.client().publish(self.poke_subject(), "".into()).await;
-            note(poked);
+            let woken_up = self.bus.client().publish(self.wake_up_subject(), "".into()).await;
+            note(woken_up);
         }
     }
 
-    async fn pokes(&self) -> BoxStream<'static, ()> {
-        let subscription = self.bus.client().subscribe(self.poke_subject()).await;
+    async fn wake_ups(&self) -> BoxStream<'static, ()> {
+        let subscription = self.bus.client().subscribe(self.wake_up_subject()).await;
         match note(subscription) {
             Some(subscription) => subscription.map(drop).boxed(),
             None => futures_util::stream::pending().boxed(), // polling is left
         }
     }
 
-    fn poke_subject(&self) -> String {
+    fn wake_up_subject(&self) -> String {
         format!("souk-poke.{}.{}", self.context, self.index)
     }
 
     /// Renewed at half time. The local clock only decides when to renew; the database's decides
-    /// who holds it and may mark, and two at once send duplicates, no worse. So a relay that starts seizes it:
+    /// who holds it and may mark, and two at once send duplicates, no worse. So a relay that starts takes it over:
     /// it may well follow one that was killed, and nobody shall wait for a dead one's lease.
     async fn hold_lease(&mut self) -> Result<bool, sqlx::Error> {
         let now = Instant::now();
         if self.held_until > now + LEASE / 2 {
             return Ok(true);
         }
-        let (holder, seize) = (self.holder, self.starting);
-        let hold =
-            self.write(move |db| store::hold_lease(db, holder, LEASE.as_secs_f64(), seize).boxed());
+        let (holder, take_over) = (self.holder, self.starting);
+        let hold = self
+            .write(move |db| store::hold_lease(db, holder, LEASE.as_secs_f64(), take_over).boxed());
         let held = hold.await?;
         self.starting = false;
         if held {
@@ -175,13 +172,13 @@ impl One {
         Ok(held)
     }
 
-    /// Sends until nothing is left above the floor. A long outbox goes in turns: whoever is to stop, or to
+    /// Sends until nothing is left above the low-water mark. A long outbox goes in turns: whoever is to stop, or to
     /// look at the stream, does not wait for its end.
-    async fn drain(&mut self, floor: i64) -> anyhow::Result<()> {
+    async fn drain(&mut self, low_water: i64) -> anyhow::Result<()> {
         sleep_until(self.rested).await;
         self.rested = Instant::now() + PACE;
         for _ in 0..TURN {
-            if self.pass(floor).await? < BATCH as usize || !self.hold_lease().await? {
+            if self.publish_batch(low_water).await? < BATCH as usize || !self.hold_lease().await? {
                 return Ok(());
             }
         }
@@ -193,7 +190,7 @@ impl One {
         if !holds {
             return Ok(());
         }
-        self.check_identity().await?;
+        self.verify_checkpoint().await?;
         self.make_room().await?; // first: a full stream takes nothing of what is drained
         self.drain(0).await
     }
@@ -208,12 +205,12 @@ impl One {
     /// In a cluster a new leader may have forgotten behind a connection that held: most of the servers
     /// lost power, and what they had not synced yet. There the stream is looked at once more before what
     /// it acknowledged is marked, which moves the place to look at.
-    async fn pass(&mut self, floor: i64) -> anyhow::Result<usize> {
+    async fn publish_batch(&mut self, low_water: i64) -> anyhow::Result<usize> {
         let connection = self.bus.connections();
-        if self.checked != Some(connection) {
-            self.check_identity().await?;
+        if self.agreement != (Agreement::Verified { connection }) {
+            self.verify_checkpoint().await?;
         }
-        let events = self.read(move |db| store::unpublished(db, floor, BATCH).boxed()).await?;
+        let events = self.read(move |db| store::unpublished(db, low_water, BATCH).boxed()).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
         crash::point(Point::RelayFetched);
         let mut sends = Vec::with_capacity(events.len());
@@ -223,7 +220,10 @@ impl One {
         let acks = join_all(sends).await;
         anyhow::ensure!(self.bus.connections() == connection, "another connection: sending again");
         if self.bus.is_clustered() {
-            anyhow::ensure!(self.check_identity().await?, "the stream lost its end: sending again");
+            anyhow::ensure!(
+                self.verify_checkpoint().await?,
+                "the stream lost its end: sending again"
+            );
         }
         let (mut acknowledged, mut held_back) = (Vec::with_capacity(events.len()), HashSet::new());
         for (event, ack) in events.iter().zip(acks) {
@@ -242,12 +242,12 @@ impl One {
         let mark = self
             .write(move |db| async move { store::mark_published(db, holder, &acks).await }.boxed());
         if !mark.await? {
-            return self.give_way();
+            return self.step_down();
         }
         crash::point(Point::RelayMarked);
         metrics::published(self.context, acknowledged.iter().map(|ack| ack.occurred_at));
         anyhow::ensure!(held_back.is_empty(), "some events could not be published");
-        self.floor = newest - FLOOR_DEPTH;
+        self.low_water = newest - LOW_WATER_DEPTH;
         Ok(events.len())
     }
 
@@ -285,7 +285,7 @@ impl One {
     }
 
     /// Whoever holds the lease by now does it, or does it again.
-    fn give_way<T>(&mut self) -> anyhow::Result<T> {
+    fn step_down<T>(&mut self) -> anyhow::Result<T> {
         self.held_until = Instant::now();
         anyhow::bail!("another copy relays by now")
     }

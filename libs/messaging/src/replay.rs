@@ -49,12 +49,12 @@ pub async fn outboxes(database: &Database) -> Result<Vec<OutboxStatus>, sqlx::Er
     for (index, home) in database.homes().enumerate() {
         let read = database.read(home, Freshness::Primary, |db| {
             let read = async move {
-                Ok::<_, sqlx::Error>((store::depth(db).await?, store::known(db).await?))
+                Ok::<_, sqlx::Error>((store::depth(db).await?, store::checkpoint(db).await?))
             };
             read.boxed()
         });
-        let ((waiting, oldest_seconds), known) = read.await?;
-        let acknowledged = known.last;
+        let ((waiting, oldest_seconds), checkpoint) = read.await?;
+        let acknowledged = checkpoint.last;
         all.push(OutboxStatus { database: index, waiting, oldest_seconds, acknowledged });
     }
     Ok(all)

@@ -5,21 +5,19 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::event::Stored;
-use crate::outbox::shard;
-use crate::upkeep::OUTBOX_DAYS;
 use crate::{Delivered, Outgoing};
 
-mod letters;
+mod dead_letters;
 
-pub(crate) use letters::{
-    count_failure, forget_redriven, letters, park, parked, redrive, redriven,
+pub(crate) use dead_letters::{
+    count_failure, dead_letter, dead_lettered, dead_letters, forget_redriven, redrive, redriven,
 };
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// Events of one transaction, in their order.
 pub(crate) async fn append(connection: &mut PgConnection, events: &[Outgoing]) -> Result<()> {
-    let shards: Vec<i16> = events.iter().map(shard).collect();
+    let shards: Vec<i16> = events.iter().map(|e| e.shard().column()).collect();
     let ids: Vec<Uuid> = events.iter().map(|e| e.event_id.uuid()).collect();
     let aggregates: Vec<Uuid> = events.iter().map(|e| e.aggregate_id).collect();
     let kinds: Vec<&str> = events.iter().map(|e| e.kind).collect();
@@ -44,20 +42,20 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &[Outgoing]) -
     Ok(())
 }
 
-/// Takes or renews the lease on relaying, by the database's clock; with `seize` even from
+/// Takes or renews the lease on relaying, by the database's clock; with `take_over` even from
 /// another. False: another holds it.
 pub(crate) async fn hold_lease(
     connection: &mut PgConnection,
     holder: Uuid,
     seconds: f64,
-    seize: bool,
+    take_over: bool,
 ) -> Result<bool> {
     let held = sqlx::query!(
         "update messaging.relay set holder = $1, held_until = now() + make_interval(secs => $2)
          where holder = $1 or held_until < now() or $3",
         holder,
         seconds,
-        seize
+        take_over
     )
     .execute(connection)
     .await?;
@@ -72,10 +70,10 @@ pub(crate) async fn drop_lease(connection: &mut PgConnection, holder: Uuid) -> R
     Ok(())
 }
 
-/// What is not published yet, from `floor` on.
+/// What is not published yet, from the low-water mark on.
 pub(crate) async fn unpublished(
     connection: &mut PgConnection,
-    floor: i64,
+    low_water: i64,
     limit: i64,
 ) -> Result<Vec<Stored>> {
     sqlx::query_as!(
@@ -85,7 +83,7 @@ pub(crate) async fn unpublished(
            from messaging.outbox
            where published_at is null and position >= $1
            order by position limit $2"#,
-        floor,
+        low_water,
         limit
     )
     .fetch_all(connection)
@@ -146,22 +144,22 @@ pub(crate) async fn mark_published(
     .await
 }
 
-/// What is known of the stream.
-pub(crate) struct Known {
+/// How far the stream is known to have got.
+pub(crate) struct Checkpoint {
     /// When it was made, which tells it from another of the same name; none: nothing was looked at yet.
     pub stream: Option<OffsetDateTime>,
     /// The last message that it acknowledged: sequence and event id.
     pub last: Option<(i64, Uuid)>,
 }
 
-/// The stream as it was seen last.
-pub(crate) async fn known(connection: &mut PgConnection) -> Result<Known> {
+/// The checkpoint of this outbox.
+pub(crate) async fn checkpoint(connection: &mut PgConnection) -> Result<Checkpoint> {
     let row =
         sqlx::query!("select stream_created, last_sequence, last_event_id from messaging.relay")
             .fetch_one(connection)
             .await?;
     let last = row.last_event_id.map(|id| (row.last_sequence, id));
-    Ok(Known { stream: row.stream_created, last })
+    Ok(Checkpoint { stream: row.stream_created, last })
 }
 
 /// The highest published event at or below this stream sequence.
@@ -204,7 +202,7 @@ pub(crate) async fn send_again_above(
 
 /// From now on this is the stream, and this is the last message that it acknowledged. False, and nothing
 /// changes: another holds the lease by now.
-pub(crate) async fn ends_at(
+pub(crate) async fn save_checkpoint(
     connection: &mut PgConnection,
     holder: Uuid,
     stream: OffsetDateTime,
@@ -235,10 +233,11 @@ pub(crate) async fn depth(connection: &mut PgConnection) -> Result<(i64, f64)> {
     Ok((row.count, row.age))
 }
 
-/// Who listens to the context's stream: these, and whoever did within the days that a stream keeps its events.
+/// Who listens to the context's stream: these, and whoever did within so many days.
 pub(crate) async fn listeners(
     connection: &mut PgConnection,
     now: &[String],
+    days: i32,
 ) -> Result<Vec<String>> {
     sqlx::query_scalar!(
         r#"with there as (
@@ -249,7 +248,7 @@ pub(crate) async fn listeners(
            union
            select consumer from messaging.listeners where seen_at > now() - make_interval(days => $2)"#,
         now,
-        OUTBOX_DAYS
+        days
     )
     .fetch_all(connection)
     .await

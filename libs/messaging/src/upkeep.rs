@@ -7,7 +7,7 @@ use database::{Database, Freshness};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use kernel::Shard;
-use tokio::time::interval;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{metrics, store};
@@ -47,12 +47,19 @@ struct One<'a> {
 impl One<'_> {
     async fn run(self, stop: CancellationToken) {
         let (mut figures, mut partitions) = (interval(FIGURES_EVERY), interval(PARTITIONS_EVERY));
+        figures.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 _ = figures.tick() => self.measure().await,
-                _ = partitions.tick() => self.partitions().await,
+                _ = partitions.tick() => {
+                    let done = self.partitions().await;
+                    if done.is_err() {
+                        partitions.reset_after(FIGURES_EVERY);
+                    }
+                    done
+                }
             };
             if let Err(error) = done {
                 tracing::warn!(context = self.context, database = self.index, %error, "upkeep: later");
@@ -63,13 +70,13 @@ impl One<'_> {
     async fn measure(&self) -> Result<(), sqlx::Error> {
         let measure = self.database.read(self.home, Freshness::Primary, |db| {
             let both = async move {
-                Ok::<_, sqlx::Error>((store::depth(db).await?, store::parked(db).await?))
+                Ok::<_, sqlx::Error>((store::depth(db).await?, store::dead_lettered(db).await?))
             };
             both.boxed()
         });
-        let (depth, parked) = measure.await?;
+        let (depth, dead_letters) = measure.await?;
         metrics::outbox(self.context, self.index, depth);
-        metrics::letters(self.context, self.index, parked);
+        metrics::dead_letters(self.context, self.index, dead_letters);
         Ok(())
     }
 

@@ -91,6 +91,8 @@ impl User {
             subjects.extend(verbs.map(|verb| format!("$JS.API.CONSUMER.{verb}.{of}.{consumer}")));
             subjects.push(format!("$JS.API.CONSUMER.CREATE.{of}.{consumer}.>"));
             subjects.push(format!("$JS.ACK.{of}.{consumer}.>"));
+            // The same with domain and account, which newer servers may put in (nats-server #7860).
+            subjects.push(format!("$JS.ACK.*.*.{of}.{consumer}.>"));
         }
         subjects
     }

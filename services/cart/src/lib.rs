@@ -73,9 +73,9 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 /// What an operator does about events: `cart dead-letters list`.
 pub fn operate(
     options: database::Options,
-    verb: messaging::Verb,
+    command: messaging::AdminCommand,
 ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("cart", options, verb))
+    Box::pin(messaging::operate("cart", options, command))
 }
 
 /// Brings the databases to the newest version: `cart migrate`.

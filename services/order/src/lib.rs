@@ -84,9 +84,9 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 /// What an operator does about events: `order dead-letters list`.
 pub fn operate(
     options: database::Options,
-    verb: messaging::Verb,
+    command: messaging::AdminCommand,
 ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("order", options, verb))
+    Box::pin(messaging::operate("order", options, command))
 }
 
 /// Brings the databases to the newest version: `order migrate`.

@@ -80,9 +80,9 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 /// What an operator does about events: `payment dead-letters list`.
 pub fn operate(
     options: database::Options,
-    verb: messaging::Verb,
+    command: messaging::AdminCommand,
 ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("payment", options, verb))
+    Box::pin(messaging::operate("payment", options, command))
 }
 
 /// Brings the database to the newest version: `payment migrate`.

@@ -67,9 +67,9 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 /// What an operator does about events: `product dead-letters list`.
 pub fn operate(
     options: database::Options,
-    verb: messaging::Verb,
+    command: messaging::AdminCommand,
 ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("product", options, verb))
+    Box::pin(messaging::operate("product", options, command))
 }
 
 /// Brings the database to the newest version: `product migrate`.

@@ -77,9 +77,9 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 /// What an operator does about events: `user dead-letters list`.
 pub fn operate(
     options: database::Options,
-    verb: messaging::Verb,
+    command: messaging::AdminCommand,
 ) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("user", options, verb))
+    Box::pin(messaging::operate("user", options, command))
 }
 
 /// Brings the database to the newest version: `user migrate`.

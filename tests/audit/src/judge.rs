@@ -32,7 +32,7 @@ pub fn judge(facts: &Facts, acknowledged: &[OrderId]) -> Verdict {
         ended_orders_hold_nothing(facts),
         events_are_published(facts),
         events_happened_once(facts),
-        no_event_is_parked(facts),
+        no_event_is_dead_lettered(facts),
     ];
     Verdict { checks }
 }
@@ -96,11 +96,11 @@ fn counted(
     Check { looked_at: facts.events, ..check }
 }
 
-fn no_event_is_parked(facts: &Facts) -> Check {
+fn no_event_is_dead_lettered(facts: &Facts) -> Check {
     let told = facts
         .dead_letters
         .iter()
         .map(|DeadLetter { database, kind, error }| format!("{kind} at {database}: {error}"));
-    let check = Check::of("no_event_is_parked", "P14", told.map(Some));
+    let check = Check::of("no_event_is_dead_lettered", "P14", told.map(Some));
     Check { looked_at: facts.databases, ..check }
 }

@@ -8,6 +8,7 @@ use futures_util::{FutureExt as _, TryStreamExt as _};
 
 use super::One;
 use crate::store;
+use crate::upkeep::OUTBOX_DAYS;
 
 /// A stream is trimmed from this share of its limit on, in percent,
 const FILLING: u64 = 75;
@@ -39,7 +40,8 @@ impl One {
             durable.map(|it| (it.name.clone(), it.ack_floor.stream_sequence)).collect();
         let names: Vec<String> = acknowledged.iter().map(|(name, _)| name.clone()).collect();
         let now = names.clone();
-        let note = self.write(move |db| async move { store::listeners(db, &now).await }.boxed());
+        let note = self
+            .write(move |db| async move { store::listeners(db, &now, OUTBOX_DAYS).await }.boxed());
         let listeners = note.await?;
         if !is_filled(stream.cached_info(), FILLING) {
             return Ok(());

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::{Context, Effects, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_panics_or_is_refused_is_parked_and_holds_up_nobody() {
+async fn poison_is_dead_lettered_and_delays_no_other_event() {
     let context = Context::new(2).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
@@ -33,7 +33,7 @@ async fn what_panics_or_is_refused_is_parked_and_holds_up_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_is_outlived_and_parks_nothing() {
+async fn an_outage_dead_letters_nothing() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
@@ -52,7 +52,7 @@ async fn an_outage_is_outlived_and_parks_nothing() {
 
 /// A missing table or grant is nothing that an event can help.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deployment_mistake_parks_nothing_and_is_outlived() {
+async fn a_deployment_mistake_dead_letters_nothing() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
@@ -73,8 +73,35 @@ async fn a_deployment_mistake_parks_nothing_and_is_outlived() {
     context.settled(10).await;
 }
 
+/// A grant that one kind of event needs is missing.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_event_of_ours_is_parked_with_its_reason() {
+async fn a_deployment_mistake_delays_no_event_that_it_does_not_concern() {
+    let context = Context::new(1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    let mut ids = Vec::new();
+    for _ in 0..20 {
+        ids.push(context.confirm(Shard(3)).await);
+    }
+    let grant = format!(
+        "create function not_granted() returns trigger language plpgsql as $$ begin
+             raise insufficient_privilege;
+         end $$;
+         create trigger not_granted before insert on effects for each row
+         when (new.order_id = '{}') execute function not_granted()",
+        ids[7]
+    );
+    context.world.sql(&context.urls[0], &grant);
+    context.relay(&stop);
+    context.consume(Effects::default(), &stop);
+    context.settled(19).await;
+    assert_eq!(context.count("messaging.failures"), 0);
+    context.world.sql(&context.urls[0], "drop trigger not_granted on effects");
+    context.settled(20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_message_is_dead_lettered_with_its_reason() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();

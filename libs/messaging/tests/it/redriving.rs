@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::{Context, Effects, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_is_handled_once_the_handler_is_mended() {
+async fn a_redriven_dead_letter_is_handled_once_its_handler_is_fixed() {
     let context = Context::new(2).await;
     let broken = CancellationToken::new();
     let stop = CancellationToken::new();
@@ -43,7 +43,7 @@ async fn a_letter_is_handled_once_the_handler_is_mended() {
 /// A type that only another build knows waits for that build; one that matters to nobody here is done with,
 /// and no handler hears of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn letters_that_no_handler_here_wants_never_reach_one() {
+async fn a_dead_letter_of_an_unwanted_type_reaches_no_handler() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
@@ -67,7 +67,7 @@ async fn letters_that_no_handler_here_wants_never_reach_one() {
 
 /// The batch in which it was parked again must not take it for one that was dealt with.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_that_is_redriven_the_moment_it_is_parked_again_is_not_lost() {
+async fn a_dead_letter_that_is_redriven_while_it_fails_again_is_not_lost() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{PullConsumer, pull};
+use async_nats::jetstream::stream::Config;
 use async_nats::jetstream::{self, ContextBuilder};
 use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::Shard;
 use messaging::{Bus, Consumer, Options, Relay};
+use testkit::eventually;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::{Context, Effects};
+use crate::bench::{Context, Effects, SOON};
 use crate::bus_loss::published;
 
 const SOURCE: &str = "SOUK_ORDER";
@@ -20,12 +22,19 @@ async fn bus_of(context: &Context, user: &str) -> Bus {
     Bus::connect(&Options::at(context.world.bus_url(user)), user).await.unwrap()
 }
 
-/// All of it: a stream, a consumer, a loss of everything, and a stream that is as it is not configured.
+/// All of it: a stream that is configured otherwise, a consumer, acknowledgements, and a loss of either.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_context_can_do_with_its_own_credentials_all_that_it_has_to() {
     let context = Context::new(2).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
+    let operator = jetstream::new(context.bus.client().clone());
+    let before = Config {
+        name: SOURCE.into(),
+        subjects: vec!["souk.order.v1.>".into()],
+        ..Config::default()
+    };
+    operator.create_stream(before).await.unwrap();
     let [order, product] = [bus_of(&context, "order").await, bus_of(&context, "product").await];
     let relay = Relay::new("order", &order, &context.database, &context.outbox);
     tokio::spawn(relay.run(stop.clone()));
@@ -35,7 +44,13 @@ async fn a_context_can_do_with_its_own_credentials_all_that_it_has_to() {
         context.confirm(Shard(shard * 12)).await;
     }
     context.settled(20).await;
-    let operator = jetstream::new(context.bus.client().clone());
+    let stream = operator.get_stream(SOURCE).await.unwrap();
+    assert!(stream.cached_info().config.max_bytes > 0, "it is as it is configured now");
+    let mut theirs: PullConsumer = stream.get_consumer(THEIRS).await.unwrap();
+    eventually("all are acknowledged", SOON, async || {
+        (theirs.info().await.ok()?.ack_floor.stream_sequence == 20).then_some(())
+    })
+    .await;
     operator.delete_stream(SOURCE).await.unwrap();
     context.confirm(Shard(0)).await;
     context.settled(21).await;
@@ -53,11 +68,14 @@ async fn one_contexts_credentials_say_nothing_in_anothers_name() {
     context.relay(&stop);
     context.confirm(Shard(3)).await;
     published(&context, 1).await;
-    let source = jetstream::new(context.bus.client().clone()).get_stream(SOURCE).await.unwrap();
+    let operator = jetstream::new(context.bus.client().clone());
+    let source = operator.get_stream(SOURCE).await.unwrap();
     let config = pull::Config { durable_name: Some(THEIRS.into()), ..pull::Config::default() };
     let mut consumer: PullConsumer = source.create_consumer(config).await.unwrap();
     let mut messages = consumer.messages().await.unwrap();
     let message = messages.next().await.unwrap().unwrap();
+    let others = Config { name: "SOUK_USER".into(), ..Config::default() };
+    operator.create_stream(others).await.unwrap();
     let mut answers = context.bus.client().subscribe("_INBOX.order.answer").await.unwrap();
 
     let stolen = bus_of(&context, "payment").await.client().clone();
@@ -78,7 +96,7 @@ async fn one_contexts_credentials_say_nothing_in_anothers_name() {
     assert!(bus.get_stream("SOUK_USER").await.is_err(), "not even to look at");
     // Another's answers.
     stolen.publish("_INBOX.order.answer", "a lie".into()).await.unwrap();
-    stolen.flush().await.unwrap();
+    assert!(bus.get_stream(SOURCE).await.is_ok(), "and the server has come to it");
     context.bus.client().publish("_INBOX.order.answer", "the truth".into()).await.unwrap();
     assert_eq!(answers.next().await.unwrap().payload, "the truth");
 

@@ -17,6 +17,7 @@ async fn merges(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from merges where ctid = any(array(
              select ctid from merges where merged_at < now() - interval '30 days' limit $1
+             for update skip locked
          ))",
         most
     )
@@ -33,6 +34,7 @@ async fn guest_carts(connection: &mut PgConnection, most: i64) -> Result<u64> {
                  select ctid from carts
                  where owner = 'guest' and state = 'open' and changed_at < now() - interval '31 days'
                  limit $1
+             for update skip locked
              ))
              returning shard, cart_id
          ), lines as (

@@ -17,6 +17,7 @@ async fn keys(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from idempotency_keys where ctid = any(array(
              select ctid from idempotency_keys where created_at < now() - interval '48 hours' limit $1
+             for update skip locked
          ))",
         most
     )
@@ -30,6 +31,7 @@ async fn abandoned(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from abandoned_checkouts where ctid = any(array(
              select ctid from abandoned_checkouts where abandoned_at < now() - interval '48 hours' limit $1
+             for update skip locked
          ))",
         most
     )

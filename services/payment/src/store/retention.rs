@@ -15,6 +15,7 @@ async fn webhooks(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from webhooks where ctid = any(array(
              select ctid from webhooks where received_at < now() - interval '7 days' limit $1
+             for update skip locked
          ))",
         most
     )

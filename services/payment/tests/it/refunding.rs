@@ -68,7 +68,7 @@ async fn a_return_that_is_heard_of_first_waits_for_the_money() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asking_back_more_than_was_paid_is_parked_and_holds_up_nobody() {
+async fn a_refund_above_the_payment_is_dead_lettered_and_delays_no_other_event() {
     let shop = Shop::open().await;
     let customer = shop.customer("tok_approve").await;
     let order = shop.hold(&customer, 1000).await;

@@ -16,7 +16,9 @@ pub(crate) const KEPT: &[Kept] = &[Kept {
 async fn unsold(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from reservations where ctid = any(array(
-             select ctid from reservations where created_at < now() - interval '60 days' and state in ('released', 'rejected') limit $1
+             select ctid from reservations where created_at < now() - interval '60 days' and state in ('released', 'rejected')
+                 and not exists (select from returns r where r.order_id = reservations.order_id) limit $1
+             for update skip locked
          ))",
         most
     )

@@ -137,7 +137,7 @@ async fn a_hot_product_is_written_once_in_a_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_makes_no_sense_is_parked_and_holds_up_nobody() {
+async fn a_malformed_event_is_dead_lettered_and_delays_no_other_event() {
     let shop = Shop::open().await;
     let orders = Orders::open(&shop.world).await;
     let cup = shop.add("cup", 5).await;

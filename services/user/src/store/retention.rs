@@ -17,6 +17,7 @@ async fn tokens(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from refresh_tokens where ctid = any(array(
              select ctid from refresh_tokens where expires_at < now() limit $1
+             for update skip locked
          ))",
         most
     )
@@ -33,6 +34,7 @@ async fn families(connection: &mut PgConnection, most: i64) -> Result<u64> {
              where expires_at < now()
                  and not exists (select from refresh_tokens t where t.family_id = f.family_id)
              limit $1
+             for update skip locked
          ))",
         most
     )

@@ -129,7 +129,7 @@ fn defects(books: &Books) -> Vec<Defect> {
                  '{sold}', 't', 's', now(), '', 5, 'undecodable');"
             ),
             "delete from messaging.dead_letters;".into(),
-            &["no_event_is_parked"],
+            &["no_event_is_dead_lettered"],
         ),
     ]
 }

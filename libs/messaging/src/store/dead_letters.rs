@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Result, claim};
 use crate::Delivered;
-use crate::letters::Letter;
+use crate::dead_letters::DeadLetter;
 
 /// PostgreSQL's text has no NUL.
 fn storable(text: &str) -> String {
@@ -35,8 +35,8 @@ pub(crate) async fn count_failure(
     .await
 }
 
-/// Parks an event: its dead letter and its inbox row are one outcome.
-pub(crate) async fn park(
+/// Gives up on an event: its dead letter and its inbox row are one outcome.
+pub(crate) async fn dead_letter(
     connection: &mut PgConnection,
     consumer: &str,
     event: &Delivered,
@@ -71,13 +71,13 @@ pub(crate) async fn park(
 }
 
 /// Dead letters, the latest first.
-pub(crate) async fn letters(
+pub(crate) async fn dead_letters(
     connection: &mut PgConnection,
     event: Option<Uuid>,
     limit: i64,
-) -> Result<Vec<Letter>> {
+) -> Result<Vec<DeadLetter>> {
     sqlx::query_as!(
-        Letter,
+        DeadLetter,
         "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
              payload, tries, error, parked_at, redriven_at
          from messaging.dead_letters where $1::uuid is null or event_id = $1
@@ -89,7 +89,7 @@ pub(crate) async fn letters(
     .await
 }
 
-/// Marks letters of these kinds to be tried again, and takes back that they were dealt with.
+/// Marks dead letters of these kinds to be tried again, and takes back that they were dealt with.
 pub(crate) async fn redrive(
     connection: &mut PgConnection,
     event: Option<Uuid>,
@@ -114,17 +114,17 @@ pub(crate) async fn redrive(
     Ok(u64::try_from(redriven).unwrap_or_default())
 }
 
-/// What this consumer is to try again, the oldest first: letters of the kinds that it wants, and of all known
-/// kinds those that were parked for this reason. Others are for another build to take.
+/// What this consumer is to try again, the oldest first: dead letters of the kinds that it wants, and of all known
+/// kinds those that became one for this reason. Others are for another build to take.
 pub(crate) async fn redriven(
     connection: &mut PgConnection,
     consumer: &str,
     wanted: &[&str],
     (known, parked_for): (&[&str], &str),
     limit: i64,
-) -> Result<Vec<Letter>> {
+) -> Result<Vec<DeadLetter>> {
     sqlx::query_as!(
-        Letter,
+        DeadLetter,
         "select consumer, event_id, aggregate_id, type as kind, subject, occurred_at, traceparent,
              payload, tries, error, parked_at, redriven_at
          from messaging.dead_letters
@@ -141,8 +141,8 @@ pub(crate) async fn redriven(
     .await
 }
 
-/// Forgets letters that were dealt with: each an event and when it was told to be tried again. One that was
-/// parked again stays, even if it was told once more since.
+/// Forgets dead letters that were dealt with: each an event and when it was told to be tried again. One that was
+/// given up on again stays, even if it was told once more since.
 pub(crate) async fn forget_redriven(
     connection: &mut PgConnection,
     consumer: &str,
@@ -163,7 +163,7 @@ pub(crate) async fn forget_redriven(
 }
 
 /// How many events are given up on.
-pub(crate) async fn parked(connection: &mut PgConnection) -> Result<i64> {
+pub(crate) async fn dead_lettered(connection: &mut PgConnection) -> Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "count!" from messaging.dead_letters where redriven_at is null"#
     )

@@ -1,16 +1,17 @@
-//! Dead letters: what a consumer has given up on, for people to read and to send again.
+//! Dead letters (a dead-letter queue, DLQ, as a table): what a consumer has given up on, for people to read and to send again.
 //!
-//! A letter is its inbox row's outcome. Redriving it takes both back in one transaction: the inbox
-//! row goes, and the letter is marked. The consumer takes marked letters from the table, not from
-//! the bus, so that an event older than the stream can still be handled; a letter is deleted when
+//! A dead letter is its inbox row's outcome. Redriving it takes both back in one transaction: the inbox
+//! row goes, and the dead letter is marked. The consumer takes marked ones from the table, not from
+//! the bus, so that an event older than the stream can still be handled; one is deleted when
 //! it has had its effect, and is a dead letter again when it fails again.
 
 use database::{Database, Freshness};
 use futures_util::FutureExt as _;
 use time::OffsetDateTime;
+use tracing::Span;
 use uuid::Uuid;
 
-use crate::event::known_kinds;
+use crate::event::{Delivered, known_kinds};
 use crate::store;
 
 /// No list is longer than this; redriving is not limited.
@@ -18,7 +19,7 @@ pub const LIST_MAX: i64 = 500;
 
 /// An event that a consumer has given up on.
 #[derive(Clone, Debug)]
-pub struct Letter {
+pub struct DeadLetter {
     /// Who could not handle it, for example `order-from-product`.
     pub consumer: String,
     /// The event.
@@ -45,27 +46,46 @@ pub struct Letter {
     pub redriven_at: Option<OffsetDateTime>,
 }
 
-/// The letters of a context, the latest first: of one event, or of all.
+impl From<DeadLetter> for Delivered {
+    fn from(it: DeadLetter) -> Self {
+        Self {
+            event_id: it.event_id,
+            kind: it.kind,
+            aggregate_id: it.aggregate_id,
+            occurred_at: it.occurred_at,
+            span: Span::none(),
+            subject: it.subject,
+            traceparent: it.traceparent,
+            payload: it.payload.into(),
+        }
+    }
+}
+
+/// The dead letters of a context, the latest first: of one event, or of all.
 ///
 /// # Errors
 /// When a database does not answer.
-pub async fn list(database: &Database, event: Option<Uuid>) -> Result<Vec<Letter>, sqlx::Error> {
-    let mut letters = Vec::new();
+pub async fn list(
+    database: &Database,
+    event: Option<Uuid>,
+) -> Result<Vec<DeadLetter>, sqlx::Error> {
+    let mut all = Vec::new();
     for home in database.homes() {
-        let read = database
-            .read(home, Freshness::Primary, move |db| store::letters(db, event, LIST_MAX).boxed());
-        letters.extend(read.await?);
+        let read = database.read(home, Freshness::Primary, move |db| {
+            store::dead_letters(db, event, LIST_MAX).boxed()
+        });
+        all.extend(read.await?);
     }
-    letters.sort_by_key(|letter| std::cmp::Reverse(letter.parked_at));
-    letters.truncate(LIST_MAX as usize);
-    Ok(letters)
+    all.sort_by_key(|it| std::cmp::Reverse(it.parked_at));
+    all.truncate(LIST_MAX as usize);
+    Ok(all)
 }
 
-/// Lets a letter, or all of them, be tried again; how many. What is no event that this build knows cannot
+/// Lets a dead letter, or all of them, be tried again; how many. What is no event that this build knows cannot
 /// be handled, and stays where it is.
 ///
 /// # Errors
-/// When a database does not answer; the letters of the others are redriven.
+/// When a database does not answer; those of the others are redriven.
 pub async fn redrive(database: &Database, event: Option<Uuid>) -> Result<u64, sqlx::Error> {
     let mut redriven = 0;
     for home in database.homes() {
