@@ -1,25 +1,22 @@
-//! From the command line to the exit code.
+//! The command line.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 
-use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use souk::cli::{EXIT_USAGE, one_line};
-
-use crate::{catalogue, secrets};
 
 /// One-shot steps around the shop's containers.
 #[derive(Debug, Parser)]
 #[command(name = "init", version, disable_help_subcommand = true)]
-struct Cli {
+pub struct Cli {
+    /// What is done.
     #[command(subcommand)]
-    step: Step,
+    pub step: Step,
 }
 
+/// What is done, once.
 #[derive(Debug, Subcommand)]
-enum Step {
+pub enum Step {
     /// Write certificates and passwords, a folder for each process; what is there stays, but for
     /// certificates, which are issued anew
     Secrets(Secrets),
@@ -86,43 +83,10 @@ fn http_url(text: &str) -> Result<String, String> {
     Ok(format!("http://{address}"))
 }
 
-/// The whole program.
-pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) if !error.use_stderr() => {
-            print!("{error}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            eprintln!("{}", one_line(&error.to_string()));
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    match run(&cli.step) {
-        Ok(done) => {
-            println!("{done}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("init: {}", format!("{error:#}").replace('\n', " "));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(step: &Step) -> Result<String> {
-    match step {
-        Step::Secrets(options) => secrets::write(options),
-        Step::Catalogue(options) => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(catalogue::fill(options))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use souk::cli::one_line;
+
     use super::*;
 
     #[test]

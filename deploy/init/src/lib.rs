@@ -6,3 +6,4 @@
 pub mod cli;
 pub mod secrets;
 pub mod catalogue;
+pub mod process;

@@ -3,11 +3,13 @@
 mod bench;
 mod chaos;
 mod external;
+mod images;
 mod load;
 
 pub use bench::{Bench, Measured, Orders, Provider};
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;
+pub use images::Images;
 pub use load::{Class, Load, Scenario, Slo, Steps};
 
 use clap::builder::PossibleValuesParser;
@@ -17,8 +19,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
-
-use crate::images;
 
 /// The exit code for a command line that makes no sense (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -194,21 +194,6 @@ pub struct Sqlx {
     /// Change nothing; fail if something is out of date
     #[arg(long)]
     pub check: bool,
-}
-
-/// Options of `images`.
-#[derive(Debug, Args)]
-pub struct Images {
-    /// Push them there: a registry's host and perhaps a path, for example registry.example.com/acme
-    #[arg(long, value_name = "REGISTRY", value_parser = images::registry)]
-    pub push: Option<String>,
-    /// Load them into this kind cluster
-    #[arg(long, value_name = "CLUSTER")]
-    pub kind: Option<String>,
-    /// Build for these, for example linux/amd64,linux/arm64; such images can only be pushed
-    #[arg(long, value_name = "PLATFORM,…", requires = "push", conflicts_with = "kind",
-          value_parser = images::platforms)]
-    pub platform: Option<String>,
 }
 
 /// How many of each service; one of those that are not named.

@@ -9,7 +9,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use context::Current;
 use futures_util::future::BoxFuture;
@@ -19,23 +18,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use crate::error::late;
 use crate::pool::Pool;
-use crate::{Database, Tx};
-
-/// Which copy of a shard may answer a read. Today every shard has one, its primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// The primary, which has everything that was committed. Whatever a write depends on reads here.
-    Primary,
-    /// A copy that has got at least so far.
-    AtLeast(Position),
-    /// A copy that is at most so far behind.
-    AtMost(Duration),
-}
-
-/// A place in a database's log (`pg_lsn`), in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(pub u64);
+use crate::{Database, Freshness, Tx};
 
 impl Database {
     /// Asks one shard's database. The closure may run several statements, outside of a transaction.
@@ -128,14 +113,6 @@ impl Database {
         };
         Job::new(alone, call, self.jobs()).await
     }
-}
-
-/// Transient: the next try may be answered.
-pub(crate) fn late() -> Error {
-    Error::Io(std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "the database has not answered in time",
-    ))
 }
 
 /// Work that goes on when nobody waits for it any more.

@@ -32,3 +32,11 @@ pub fn is_misdeployed(error: &Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.is_some_and(|code| code.starts_with("42") || code == "0A000")
 }
+
+/// Transient: the next try may be answered.
+pub(crate) fn late() -> Error {
+    Error::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "the database has not answered in time",
+    ))
+}

@@ -6,16 +6,17 @@ mod access;
 mod config;
 mod database;
 mod error;
+mod freshness;
 mod metrics;
 mod migrate;
 mod pool;
 mod retention;
 mod tx;
 
-pub use access::{Freshness, Position};
 pub use config::Options;
 pub use database::{ConnectError, Database, SOLE};
 pub use error::{constraint, is_misdeployed, is_transient};
+pub use freshness::{Freshness, Position};
 pub use migrate::{Schema, migrate};
 pub use retention::Kept;
 pub use tx::Tx;

@@ -8,8 +8,7 @@ use sqlx::{Error, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::access::late;
-use crate::is_transient;
+use crate::error::{is_transient, late};
 use crate::pool::Lent;
 
 /// A transaction on one database, as [`crate::Database::transaction`] lends it.

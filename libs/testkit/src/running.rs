@@ -21,8 +21,15 @@ pub struct Builder<'a> {
     arguments: Vec<String>,
 }
 
+impl World {
+    /// A service to be started with the arguments that every service takes.
+    pub fn service(&self, name: &'static str) -> Builder<'_> {
+        Builder::new(self, name)
+    }
+}
+
 impl<'a> Builder<'a> {
-    pub(crate) fn new(world: &'a World, name: &'static str) -> Self {
+    fn new(world: &'a World, name: &'static str) -> Self {
         Self { world, name, arguments: Vec::new() }.path("--tls-dir", &world.tls_dir(name))
     }
 

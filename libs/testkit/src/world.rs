@@ -13,7 +13,6 @@ use kernel::{FamilyId, UserId};
 use rpc::{Channel, Identity, Targets};
 use stores::{Endpoints, Home, Options, Psql, Server, Stores, Tools};
 
-use crate::Builder;
 use crate::folder::{Folder, NATS};
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
@@ -150,11 +149,6 @@ impl World {
         let targets: Vec<String> = at.iter().map(SocketAddr::to_string).collect();
         let targets: Targets = targets.join(",").parse().expect("addresses");
         rpc::connect(name, &targets, &identity.expect("a certificate"))
-    }
-
-    /// A service to be started with the arguments that every service takes.
-    pub fn service(&self, name: &'static str) -> Builder<'_> {
-        Builder::new(self, name)
     }
 }
 

@@ -11,6 +11,7 @@ pub mod sql;
 pub mod migrations;
 pub mod errors;
 pub mod containers;
+pub mod circles;
 pub mod bus;
 pub mod failpoints;
 pub mod contracts;

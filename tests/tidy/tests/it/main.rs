@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use tidy::{
-    Complaints, Tree, bus, containers, contracts, dependencies, documents, domain, errors,
+    Complaints, Tree, bus, circles, containers, contracts, dependencies, documents, domain, errors,
     failpoints, habits, migrations, readme, skeleton, sql,
 };
 
@@ -62,6 +62,11 @@ fn services_are_deployed() {
 #[test]
 fn every_service_has_containers() {
     holds(containers::every_service_has_containers);
+}
+
+#[test]
+fn no_two_files_import_each_other() {
+    holds(circles::no_two_files_import_each_other);
 }
 
 #[test]
