@@ -137,7 +137,7 @@ fn check_form(request: &Request) -> Result<(), Problem> {
 impl Limits {
     fn admit(&self, class: Class) -> Result<Slot, Problem> {
         let slot = match class {
-            Class::Browse => self.requests.enter_modestly(),
+            Class::Browse => self.requests.enter_low_priority(),
             Class::Usual | Class::Import => self.requests.enter(),
             Class::Watch => self.streams.enter(),
         };

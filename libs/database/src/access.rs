@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::error::late;
+use crate::error::timed_out;
 use crate::pool::Pool;
 use crate::{Database, Freshness, Tx};
 
@@ -61,10 +61,10 @@ impl Database {
         E: From<Error> + Send + 'static,
     {
         let (call, index) = (Current::capture(), self.index_of(shard));
-        let lent = self.writer(shard).acquire(&call).await?;
-        let until = Instant::now() + self.patience();
+        let connection = self.writer(shard).acquire(&call).await?;
+        let until = Instant::now() + self.operation_timeout();
         let transaction = async move {
-            let mut tx = Tx::begin(lent, index, until).await?;
+            let mut tx = Tx::begin(connection, index, until).await?;
             match timeout_at(until, work(&mut tx)).await {
                 Ok(Ok(done)) => {
                     tx.commit(until).await?;
@@ -74,7 +74,7 @@ impl Database {
                     tx.roll_back();
                     Err(error)
                 }
-                Err(_) => Err(late().into()), // dropped, and so closed
+                Err(_) => Err(timed_out().into()), // dropped, and so closed
             }
         };
         Job::new(transaction, call, self.jobs()).await
@@ -96,19 +96,19 @@ impl Database {
         E: From<Error> + Send + 'static,
     {
         let call = Current::capture();
-        let mut lent = pool.acquire(&call).await?;
-        let until = Instant::now() + self.patience();
+        let mut connection = pool.acquire(&call).await?;
+        let until = Instant::now() + self.operation_timeout();
         let alone = async move {
-            match timeout_at(until, work(&mut lent)).await {
+            match timeout_at(until, work(&mut connection)).await {
                 Ok(Ok(done)) => {
-                    lent.release();
+                    connection.release();
                     Ok(done)
                 }
                 Ok(Err(error)) => {
-                    lent.mend();
+                    connection.reset();
                     Err(error)
                 }
-                Err(_) => Err(late().into()), // dropped, and so closed
+                Err(_) => Err(timed_out().into()), // dropped, and so closed
             }
         };
         Job::new(alone, call, self.jobs()).await

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// PostgreSQL URLs, separated by commas: one for each shard, in the order of the shards
+    /// PostgreSQL URLs, separated by commas: one, or one for each range of the 256 shards, in their order
     #[arg(
         long,
         env = "SOUK_DATABASE_URLS",

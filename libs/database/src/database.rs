@@ -35,11 +35,11 @@ const SESSION: [(&str, &str); 7] = [
 
 /// For all that is done on a connection at a time: a server that does not answer at all, and does not say
 /// that it is gone, is given up on. Longer than the limits of a session.
-const PATIENCE: Duration = Duration::from_secs(10);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 /// An operator comes when there is trouble, and asks for more than a request does.
-const OPERATORS_PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+const OPERATORS_OPERATION_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 /// For a first connection.
-const GREETING_MAX: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// For a connection.
 const OPERATORS_ACQUIRE_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(14_999);
 
@@ -52,7 +52,7 @@ pub const SOLE: Shard = Shard(0);
 pub struct Database {
     readers: Arc<[Pool]>,
     writers: Arc<[Pool]>,
-    patience: Duration,
+    operation_timeout: Duration,
     jobs: TaskTracker,
     closing: CancellationToken,
 }
@@ -78,7 +78,7 @@ impl Database {
     /// When a URL cannot be used, or no database answers.
     pub async fn connect(options: &Options, name: &str) -> Result<Self, ConnectError> {
         let sessions = sessions(options, name)?;
-        let answers = join_all(sessions.iter().enumerate().map(|(at, it)| greet(at, it))).await;
+        let answers = join_all(sessions.iter().enumerate().map(|(at, it)| ping(at, it))).await;
         let there: Vec<bool> = answers.iter().map(Result::is_ok).collect();
         for away in answers.into_iter().filter_map(Result::err) {
             if there.iter().all(|there| !there) {
@@ -91,8 +91,8 @@ impl Database {
             let reader = pool(options, session.clone(), Meter::new(index, "read"));
             let writer = pool(options, session, Meter::new(index, "write"));
             if !there {
-                reader.bar();
-                writer.bar();
+                reader.disable();
+                writer.disable();
             }
             readers.push(reader);
             writers.push(writer);
@@ -101,18 +101,18 @@ impl Database {
         join_all(readers.iter().chain(&writers).map(Pool::warm)).await;
         let (readers, writers) = (readers.into(), writers.into());
         let (jobs, closing) = (TaskTracker::new(), CancellationToken::new());
-        Ok(Self { readers, writers, patience: PATIENCE, jobs, closing })
+        Ok(Self { readers, writers, operation_timeout: OPERATION_TIMEOUT, jobs, closing })
     }
 
     /// As [`Database::connect`], for an operator, who has the time to wait.
     ///
     /// # Errors
     /// As [`Database::connect`].
-    pub async fn connect_patiently(options: &Options, name: &str) -> Result<Self, ConnectError> {
+    pub async fn connect_for_operator(options: &Options, name: &str) -> Result<Self, ConnectError> {
         let acquire = options.database_acquire_ms.max(OPERATORS_ACQUIRE_MS);
         let options = Options { database_acquire_ms: acquire, ..options.clone() };
         let database = Self::connect(&options, name).await?;
-        Ok(Self { patience: OPERATORS_PATIENCE, ..database })
+        Ok(Self { operation_timeout: OPERATORS_OPERATION_TIMEOUT, ..database })
     }
 
     /// Which database owns the shard: an index. N databases own 256/N neighbouring shards each.
@@ -132,15 +132,16 @@ impl Database {
     /// # Errors
     /// When all are lost: which those are.
     pub async fn check(self) -> anyhow::Result<()> {
-        let lost = self.lost();
-        anyhow::ensure!(lost.len() < self.readers.len(), "lost: database {lost:?}");
+        let unreachable = self.unreachable();
+        let some_answer = unreachable.len() < self.readers.len();
+        anyhow::ensure!(some_answer, "unreachable: database {unreachable:?}");
         Ok(())
     }
 
     /// Which databases let nobody in at present, by index; empty when all is well.
-    pub fn lost(&self) -> Vec<usize> {
+    pub fn unreachable(&self) -> Vec<usize> {
         let lost = |(index, pools): (usize, (&Pool, &Pool))| {
-            (pools.0.is_lost() || pools.1.is_lost()).then_some(index)
+            (pools.0.is_unreachable() || pools.1.is_unreachable()).then_some(index)
         };
         self.readers.iter().zip(&*self.writers).enumerate().filter_map(lost).collect()
     }
@@ -174,8 +175,8 @@ impl Database {
         &self.closing
     }
 
-    pub(crate) fn patience(&self) -> Duration {
-        self.patience
+    pub(crate) fn operation_timeout(&self) -> Duration {
+        self.operation_timeout
     }
 
     pub(crate) fn jobs(&self) -> &TaskTracker {
@@ -205,9 +206,9 @@ pub(crate) fn sessions(
 }
 
 /// Whether the database answers.
-async fn greet(index: usize, session: &PgConnectOptions) -> Result<(), ConnectError> {
-    let greeting = PgConnection::connect_with(session).and_then(PgConnection::close);
-    let answer = timeout(GREETING_MAX, greeting).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
+async fn ping(index: usize, session: &PgConnectOptions) -> Result<(), ConnectError> {
+    let pinging = PgConnection::connect_with(session).and_then(PgConnection::close);
+    let answer = timeout(PING_TIMEOUT, pinging).await.unwrap_or(Err(sqlx::Error::PoolTimedOut));
     answer.map_err(|source| ConnectError { index, source })
 }
 

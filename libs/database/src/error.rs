@@ -34,7 +34,7 @@ pub fn is_misdeployed(error: &Error) -> bool {
 }
 
 /// Transient: the next try may be answered.
-pub(crate) fn late() -> Error {
+pub(crate) fn timed_out() -> Error {
     Error::Io(std::io::Error::new(
         std::io::ErrorKind::TimedOut,
         "the database has not answered in time",

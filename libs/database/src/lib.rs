@@ -18,5 +18,5 @@ pub use database::{ConnectError, Database, SOLE};
 pub use error::{constraint, is_misdeployed, is_transient};
 pub use freshness::{Freshness, Position};
 pub use migrate::{Schema, migrate};
-pub use retention::Kept;
+pub use retention::RetentionRule;
 pub use tx::Tx;

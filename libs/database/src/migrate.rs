@@ -42,7 +42,7 @@ impl Database {
     pub async fn migrate(&self, schema: Schema) -> anyhow::Result<()> {
         let databases = self.pools().count();
         for (index, [reader, writer]) in self.pools().enumerate() {
-            if writer.is_barred() {
+            if writer.is_disabled() {
                 let (reader, writer) = (reader.clone(), writer.clone());
                 let met = async move {
                     while let Err(error) =
@@ -52,7 +52,7 @@ impl Database {
                         sleep(LOOK_AGAIN).await;
                     }
                     tracing::info!(index, "the database is there");
-                    [reader, writer].iter().for_each(crate::pool::Pool::admit);
+                    [reader, writer].iter().for_each(crate::pool::Pool::enable);
                 };
                 let closing = self.closing().clone();
                 self.jobs().spawn(async move { closing.run_until_cancelled(met).await });
@@ -107,7 +107,7 @@ async fn try_to_bring_up(
     let connecting = timeout(CONNECT_MAX, PgConnection::connect_with(session)).await;
     let mut connection = connecting.with_context(context)?.with_context(context)?;
     lock(&mut connection).await.with_context(context)?;
-    belongs_to(&mut connection, range(index, databases)).await.with_context(context)?;
+    claim_or_check_shards(&mut connection, range(index, databases)).await.with_context(context)?;
     for migrator in schema() {
         run(&mut connection, migrator)
             .await
@@ -141,15 +141,15 @@ async fn run(connection: &mut PgConnection, mut migrator: Migrator) -> anyhow::R
     }
 }
 
-/// Whether a migration that was applied, and is not one of ours, is of a later release. The oldest such is
-/// named first; one from before our last is no release's at all.
+/// Whether an applied migration that we do not know is newer than all of ours: then a later release has migrated this
+/// schema. Otherwise the histories differ, which is an error.
 fn is_newer(migrator: &Migrator, version: i64) -> bool {
     migrator.iter().all(|ours| ours.version < version)
 }
 
-/// A database knows which shards it has since it was first used: the URL of another one, or of all
-/// before there were several, is no mistake that may be noticed by what is missing.
-async fn belongs_to(
+/// On first use a database stores its range of shards. Later starts compare it with the configuration. The URL of another
+/// database, or another number of databases, fails here, and not later as missing rows.
+async fn claim_or_check_shards(
     connection: &mut PgConnection,
     (Shard(first), Shard(last)): (Shard, Shard),
 ) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What is kept for a time, and then deleted in bounded parts: one large delete would run into the time that a
+//! Retention: what is kept for a time, and then deleted in bounded parts. One large delete would run into the time that a
 //! statement has, once and then each time.
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ const PART: u64 = 1_000;
 const EVERY: Duration = Duration::from_secs(3_600);
 
 /// Rows that are kept for a time. `docs/operations.md` has the list.
-pub struct Kept {
+pub struct RetentionRule {
     /// What they are, for the log.
     pub what: &'static str,
     /// Deletes at most so many of those whose time is over, in one statement. Answers how many.
@@ -28,20 +28,25 @@ impl Database {
     /// what fails is done the next time.
     pub fn retain(
         self,
-        kept: &'static [Kept],
+        rules: &'static [RetentionRule],
         stop: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let mut due = interval(EVERY);
             while stop.run_until_cancelled(due.tick()).await.is_some() {
-                join_all(self.homes().map(|home| self.delete_all(home, kept, &stop))).await;
+                join_all(self.homes().map(|home| self.delete_all(home, rules, &stop))).await;
             }
             Ok(())
         })
     }
 
-    async fn delete_all(&self, home: Shard, kept: &'static [Kept], stop: &CancellationToken) {
-        for Kept { what, delete } in kept {
+    async fn delete_all(
+        &self,
+        home: Shard,
+        rules: &'static [RetentionRule],
+        stop: &CancellationToken,
+    ) {
+        for RetentionRule { what, delete } in rules {
             let mut gone = 0;
             while !stop.is_cancelled() {
                 match self.write(home, move |db| delete(db, PART as i64)).await {

@@ -8,12 +8,12 @@ use sqlx::{Error, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use crate::error::{is_transient, late};
-use crate::pool::Lent;
+use crate::error::{is_transient, timed_out};
+use crate::pool::PooledConnection;
 
 /// A transaction on one database, as [`crate::Database::transaction`] lends it.
 pub struct Tx {
-    lent: Lent,
+    connection: PooledConnection,
     database: usize,
     wake: Option<Arc<Notify>>,
     after_commit: Vec<Box<dyn FnOnce() + Send>>,
@@ -23,16 +23,18 @@ impl Tx {
     /// A connection that was lost while nobody used it is no error: nothing had begun on it, and another
     /// takes its place.
     pub(crate) async fn begin(
-        mut lent: Lent,
+        mut connection: PooledConnection,
         database: usize,
         until: Instant,
     ) -> Result<Self, Error> {
         loop {
-            let begin = sqlx::raw_sql("begin").execute(&mut *lent);
-            match timeout_at(until, begin).await.map_err(|_| late())? {
-                Ok(_) => return Ok(Self { lent, database, wake: None, after_commit: Vec::new() }),
-                Err(error) if lent.was_used() && is_transient(&error) => {
-                    lent = lent.replace(until).await?;
+            let begin = sqlx::raw_sql("begin").execute(&mut *connection);
+            match timeout_at(until, begin).await.map_err(|_| timed_out())? {
+                Ok(_) => {
+                    return Ok(Self { connection, database, wake: None, after_commit: Vec::new() });
+                }
+                Err(error) if connection.was_used() && is_transient(&error) => {
+                    connection = connection.replace(until).await?;
                 }
                 Err(error) => return Err(error),
             }
@@ -58,10 +60,10 @@ impl Tx {
     /// Makes it durable. After an error the outcome is unknown.
     pub(crate) async fn commit(mut self, until: Instant) -> Result<(), Error> {
         crash::point(Point::CommitBefore);
-        let commit = sqlx::raw_sql("commit").execute(&mut *self.lent);
-        timeout_at(until, commit).await.unwrap_or_else(|_| Err(late()))?;
+        let commit = sqlx::raw_sql("commit").execute(&mut *self.connection);
+        timeout_at(until, commit).await.unwrap_or_else(|_| Err(timed_out()))?;
         crash::point(Point::CommitAfter);
-        self.lent.release();
+        self.connection.release();
         if let Some(waiter) = self.wake {
             waiter.notify_one();
         }
@@ -71,19 +73,19 @@ impl Tx {
 
     /// Takes everything back; nobody waits for it.
     pub(crate) fn roll_back(self) {
-        self.lent.mend();
+        self.connection.reset();
     }
 }
 
 impl Deref for Tx {
     type Target = PgConnection;
     fn deref(&self) -> &PgConnection {
-        &self.lent
+        &self.connection
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.lent
+        &mut self.connection
     }
 }

@@ -72,7 +72,7 @@ pub(crate) enum Outcome {
     /// Applied, applied before, or dead-lettered: the message is done.
     Done,
     /// To be delivered again, later.
-    Again,
+    Redeliver,
 }
 
 /// What of a batch cannot succeed as it stands.
@@ -90,7 +90,7 @@ pub(crate) struct Processor<'a> {
 
 impl Processor<'_> {
     /// Applies a part of a batch whose events all live in the database of `home`. One that fails is split
-    /// until the culprit stands alone, so that one bad event never holds up the others.
+    /// until the failing one stands alone, so that one bad event never holds up the others.
     pub fn process<'a>(
         &'a self,
         home: Shard,
@@ -108,19 +108,19 @@ impl Processor<'_> {
                 Ok(Err(HandlerError::Transient(error))) => {
                     let consumer = &**self.consumer;
                     tracing::warn!(consumer, error = format!("{error:#}"), "later");
-                    return vec![Outcome::Again; events.len()];
+                    return vec![Outcome::Redeliver; events.len()];
                 }
                 Ok(Err(HandlerError::Misdeployed(error))) => Fault::Deployment(error.to_string()),
                 Ok(Err(HandlerError::Poison(error))) => Fault::Event(error),
                 Err(_) => Fault::Event("the handler panicked".to_owned()),
             };
-            if let [culprit] = events {
+            if let [failing] = events {
                 return vec![match fault {
-                    Fault::Event(error) => self.failed(home, culprit, &error).await,
+                    Fault::Event(error) => self.failed(home, failing, &error).await,
                     Fault::Deployment(error) => {
-                        let (consumer, kind) = (&**self.consumer, &culprit.kind);
+                        let (consumer, kind) = (&**self.consumer, &failing.kind);
                         tracing::error!(consumer, kind, error, "the deployment is wrong");
-                        Outcome::Again
+                        Outcome::Redeliver
                     }
                 }];
             }
@@ -140,7 +140,7 @@ impl Processor<'_> {
         let (consumer, handler) = (Arc::clone(self.consumer), Arc::clone(self.handler));
         let applied = self.database.transaction(home, move |tx| {
             let apply = async move {
-                let fresh = fresh(tx, &consumer, &batch[part]).await?;
+                let fresh = claim_unseen(tx, &consumer, &batch[part]).await?;
                 if !fresh.is_empty() {
                     handler.handle(tx, &fresh).await?;
                 }
@@ -156,16 +156,17 @@ impl Processor<'_> {
     }
 
     async fn failed(&self, home: Shard, event: &Delivered, error: &str) -> Outcome {
-        let (consumer, told, reason) = (Arc::clone(self.consumer), event.clone(), error.to_owned());
+        let (consumer, failed, reason) =
+            (Arc::clone(self.consumer), event.clone(), error.to_owned());
         let count = self.database.write(home, move |db| {
-            async move { store::count_failure(db, &consumer, &told, &reason).await }.boxed()
+            async move { store::count_failure(db, &consumer, &failed, &reason).await }.boxed()
         });
         let counted = count.await;
         let (consumer, id) = (&**self.consumer, event.event_id);
         match counted {
             Ok(tries) if tries < ATTEMPTS_MAX => {
                 tracing::warn!(consumer, %id, kind = event.kind, tries, error, "event failed");
-                Outcome::Again
+                Outcome::Redeliver
             }
             Ok(tries) => match self.dead_letter(home, event.clone(), tries, error).await {
                 Ok(()) => {
@@ -173,9 +174,9 @@ impl Processor<'_> {
                     crate::metrics::dead_lettered(consumer);
                     Outcome::Done
                 }
-                Err(_) => Outcome::Again,
+                Err(_) => Outcome::Redeliver,
             },
-            Err(_) => Outcome::Again, // the database is away, and everything waits
+            Err(_) => Outcome::Redeliver, // the database is away, and everything waits
         }
     }
 
@@ -196,7 +197,7 @@ impl Processor<'_> {
 }
 
 /// Claims the events that the consumer has not seen yet: those, in their order.
-async fn fresh(
+async fn claim_unseen(
     tx: &mut Tx,
     consumer: &str,
     events: &[Delivered],

@@ -24,7 +24,7 @@ use crate::batch::{Outcome, Processor};
 use crate::bus::stream_name;
 use crate::event::{delivered, known_kinds};
 use crate::pulls::{ACK_WAIT, BATCH_EVENTS, IN_PROGRESS_EVERY, Pulls};
-use crate::{Bus, DeadLetter, Delivered, Handler, PACE, metrics, store};
+use crate::{Bus, DeadLetter, Delivered, Handler, MIN_BATCH_INTERVAL, metrics, store};
 use repair::{Health, Look};
 
 /// How often dead letters are looked for that are to be tried again.
@@ -32,11 +32,11 @@ const DEAD_LETTERS: Duration = Duration::from_secs(1);
 /// So often the lag is measured where events never cease.
 const MEASURE: Duration = Duration::from_secs(5);
 /// Why an event of a type that this build does not know becomes a dead letter.
-const STRANGER: &str = "no type of event that is known here";
-/// After a failure that passes a message is delivered again so late at first, and later each time,
-const AGAIN: Duration = Duration::from_millis(200);
-/// but no later.
-const AGAIN_MAX: Duration = Duration::from_secs(2);
+const UNKNOWN_TYPE: &str = "no type of event that is known here";
+/// Delay of the redelivery after the first transient failure; it doubles with each delivery.
+const REDELIVERY_DELAY_MIN: Duration = Duration::from_millis(200);
+/// The longest such delay.
+const REDELIVERY_DELAY_MAX: Duration = Duration::from_secs(2);
 const RECONNECT: Duration = Duration::from_millis(500);
 
 /// The events of one context, taken in by another.
@@ -107,7 +107,7 @@ impl Worker {
         let name = Arc::clone(&self.name);
         let dead_letters = self.database.read(home, Freshness::Primary, move |db| {
             let limit = BATCH_EVENTS as i64;
-            async move { store::redriven(db, &name, &wanted, (&known, STRANGER), limit).await }
+            async move { store::redriven(db, &name, &wanted, (&known, UNKNOWN_TYPE), limit).await }
                 .boxed()
         });
         let dead_letters = dead_letters.await?;
@@ -146,12 +146,12 @@ impl Worker {
                 messages = pulls.next_batch(Instant::now() + health.patience()) => messages?,
             };
             if messages.is_empty() {
-                health = self.look(&mut consumer, health).await?;
+                health = self.check_and_repair(&mut consumer, health).await?;
                 measured = Instant::now();
                 continue;
             }
             health = Health::CaughtUp;
-            let rested = Instant::now() + PACE;
+            let rested = Instant::now() + MIN_BATCH_INTERVAL;
             self.process_in_progress(messages, &mut pulls, &mut working).await?;
             sleep_until(rested).await;
             if measured.elapsed() >= MEASURE {
@@ -224,15 +224,19 @@ impl Worker {
         }
     }
 
-    /// Looks how the consumer stands, and removes one that is broken: it is made anew, from the stream's beginning.
-    async fn look(&self, consumer: &mut PullConsumer, health: Health) -> anyhow::Result<Health> {
+    /// Asks how the consumer stands, and deletes a broken one: it is created again, from the stream's beginning.
+    async fn check_and_repair(
+        &self,
+        consumer: &mut PullConsumer,
+        health: Health,
+    ) -> anyhow::Result<Health> {
         let info = self.measure(consumer).await?;
         let stream = self.bus.stream_of_another(self.source).await?;
         let state = stream.get_info().await?.state;
         let health = health.after(Look::at(&info, &state), Instant::now());
         if health == Health::Broken {
             stream.delete_consumer(&self.name).await?;
-            anyhow::bail!("the consumer was silent: made anew");
+            anyhow::bail!("the consumer was silent: creating it again");
         }
         Ok(health)
     }
@@ -247,24 +251,24 @@ impl Worker {
         metrics::delivered(&self.name, &messages);
         let mut groups: Vec<(Shard, Group)> =
             self.database.homes().map(|home| (home, Group::default())).collect();
-        let (mut done, mut strangers) = (Vec::new(), Vec::new());
+        let (mut done, mut undeliverable) = (Vec::new(), Vec::new());
         for message in messages {
             match delivered(&message) {
                 Ok(event) if self.handler.wants(&event.kind) => {
                     groups[self.database.index_of(event.shard())].1.push(event, message);
                 }
                 Ok(event) if event.is_known() => done.push(message),
-                Ok(event) => strangers.push((message, event, STRANGER.to_owned())),
+                Ok(event) => undeliverable.push((message, event, UNKNOWN_TYPE.to_owned())),
                 Err(reason) => {
                     let event = unreadable(&message);
-                    strangers.push((message, event, reason));
+                    undeliverable.push((message, event, reason));
                 }
             }
         }
         acknowledge(done, AckKind::Ack).await;
         let applied = groups.into_iter().map(|(home, group)| self.apply(home, group));
         join_all(applied).await;
-        for (message, event, reason) in strangers {
+        for (message, event, reason) in undeliverable {
             self.dead_letter(message, event, &reason).await; // they hold up nobody
         }
     }
@@ -278,7 +282,7 @@ impl Worker {
         for (message, outcome) in group.messages.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Done => done.push(message),
-                Outcome::Again => again.push(message),
+                Outcome::Redeliver => again.push(message),
             }
         }
         crash::point(Point::ConsumerHandled);
@@ -369,7 +373,7 @@ fn trace(batch: &Span, consumer: &str, mut events: Vec<Delivered>) -> Vec<Delive
 /// How long a message rests that has failed at this delivery. The server's count is of all reasons.
 fn back_off(deliveries: i64) -> Duration {
     let doublings = u32::try_from(deliveries.saturating_sub(1)).unwrap_or_default().min(8);
-    (AGAIN * (1 << doublings)).min(AGAIN_MAX)
+    (REDELIVERY_DELAY_MIN * (1 << doublings)).min(REDELIVERY_DELAY_MAX)
 }
 
 /// An acknowledgement that is lost costs one more delivery, which the inbox knows.

@@ -34,10 +34,10 @@ pub use relay::Relay;
 pub use replay::{OutboxStatus, ReplayError, outboxes, replay};
 pub use upkeep::upkeep;
 
-/// A consumer begins no two batches in less, a relay none after one that was not full: what comes meanwhile
-/// goes along, which is cheaper (docs/performance.md). Who has rested begins at once, so an event alone does
-/// not wait.
-const PACE: Duration = Duration::from_millis(20);
+/// Minimum time between the starts of two batches of a consumer, and of a relay after a batch that was not full. Events that
+/// arrive meanwhile share the next commit, which is cheaper (docs/performance.md). After an idle period a batch starts
+/// at once, so an event alone does not wait.
+const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The library's own schema, beside the tables of the service.
 pub fn migrator() -> sqlx::migrate::Migrator {

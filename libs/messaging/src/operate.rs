@@ -79,7 +79,7 @@ pub async fn operate(
     command: AdminCommand,
 ) -> anyhow::Result<()> {
     let name = format!("{context} operator");
-    let database = Database::connect_patiently(&options, &name).await?;
+    let database = Database::connect_for_operator(&options, &name).await?;
     let said = command.run(context, &database).await?;
     database.close().await;
     std::io::stdout().write_all(said.as_bytes())?;

@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use crate::event::{Stored, headers};
 use crate::store::{self, Acknowledged};
-use crate::{Bus, Outbox, PACE, metrics};
-use checkpoint::Agreement;
+use crate::{Bus, MIN_BATCH_INTERVAL, Outbox, metrics};
+use checkpoint::StreamSync;
 
 const LEASE: Duration = Duration::from_secs(5);
 const BATCH: i64 = 512;
@@ -60,14 +60,14 @@ impl Relay {
     pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
             let databases = self.database.homes().enumerate();
-            join_all(databases.map(|at| One::new(&self, at).run(stop.clone()))).await;
+            join_all(databases.map(|at| DatabaseRelay::new(&self, at).run(stop.clone()))).await;
             Ok(())
         })
     }
 }
 
 /// The relay of one database.
-struct One {
+struct DatabaseRelay {
     context: &'static str,
     bus: Bus,
     woken: Arc<Notify>,
@@ -81,10 +81,10 @@ struct One {
     low_water: i64,
     /// Not before then it begins to send again.
     rested: Instant,
-    agreement: Agreement,
+    sync: StreamSync,
 }
 
-impl One {
+impl DatabaseRelay {
     fn new(relay: &Relay, (index, home): (usize, Shard)) -> Self {
         Self {
             context: relay.context,
@@ -98,7 +98,7 @@ impl One {
             starting: true,
             low_water: 0,
             rested: Instant::now(),
-            agreement: Agreement::Unknown,
+            sync: StreamSync::Unknown,
         }
     }
 
@@ -176,7 +176,7 @@ impl One {
     /// look at the stream, does not wait for its end.
     async fn drain(&mut self, low_water: i64) -> anyhow::Result<()> {
         sleep_until(self.rested).await;
-        self.rested = Instant::now() + PACE;
+        self.rested = Instant::now() + MIN_BATCH_INTERVAL;
         for _ in 0..TURN {
             if self.publish_batch(low_water).await? < BATCH as usize || !self.hold_lease().await? {
                 return Ok(());
@@ -190,25 +190,25 @@ impl One {
         if !holds {
             return Ok(());
         }
-        self.verify_checkpoint().await?;
+        self.verify_or_resync().await?;
         self.make_room().await?; // first: a full stream takes nothing of what is drained
         self.drain(0).await
     }
 
     /// One batch: fetch, publish pipelined, mark. Answers how many were fetched.
     ///
-    /// A server that comes back may have forgotten what it acknowledged. What is published then
-    /// takes the places of the lost, and once the stream is as long as it was nothing tells. So on
-    /// a new connection the stream is looked at before anything is sent, and acknowledgements that
-    /// may have come over another connection than the one that was looked at count for nothing.
+    /// After a restart the server may have lost messages that it has acknowledged. New messages then get the same
+    /// sequence numbers. As soon as the stream reaches its old length, the length does not show the loss any more. So on
+    /// a new connection the stream is compared before anything is sent, and acknowledgements count only when they
+    /// come over the connection on which it was compared.
     ///
     /// In a cluster a new leader may have forgotten behind a connection that held: most of the servers
     /// lost power, and what they had not synced yet. There the stream is looked at once more before what
     /// it acknowledged is marked, which moves the place to look at.
     async fn publish_batch(&mut self, low_water: i64) -> anyhow::Result<usize> {
         let connection = self.bus.connections();
-        if self.agreement != (Agreement::Verified { connection }) {
-            self.verify_checkpoint().await?;
+        if self.sync != (StreamSync::Verified { connection }) {
+            self.verify_or_resync().await?;
         }
         let events = self.read(move |db| store::unpublished(db, low_water, BATCH).boxed()).await?;
         let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
@@ -221,7 +221,7 @@ impl One {
         anyhow::ensure!(self.bus.connections() == connection, "another connection: sending again");
         if self.bus.is_clustered() {
             anyhow::ensure!(
-                self.verify_checkpoint().await?,
+                self.verify_or_resync().await?,
                 "the stream lost its end: sending again"
             );
         }
@@ -287,7 +287,7 @@ impl One {
     /// Whoever holds the lease by now does it, or does it again.
     fn step_down<T>(&mut self) -> anyhow::Result<T> {
         self.held_until = Instant::now();
-        anyhow::bail!("another copy relays by now")
+        anyhow::bail!("another copy has taken over the lease")
     }
 }
 

@@ -107,7 +107,8 @@ impl Acknowledged {
     }
 }
 
-/// Marks what the stream acknowledged, and remembers the last of it. False, and nothing is marked: another
+/// Marks what the stream acknowledged, and remembers the last of it. The commit does not wait for the disk: a mark that
+/// is lost in a crash only means that the event is sent again. False, and nothing is marked: another
 /// holds the lease by now. It may have seen that the stream has lost what it acknowledged to us.
 pub(crate) async fn mark_published(
     connection: &mut PgConnection,

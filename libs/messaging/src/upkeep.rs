@@ -28,7 +28,7 @@ pub fn upkeep(
 ) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
         let each = database.homes().enumerate().map(|(index, home)| {
-            let one = One { context, index, home, database: &database };
+            let one = DatabaseUpkeep { context, index, home, database: &database };
             one.run(stop.clone())
         });
         join_all(each).await;
@@ -36,15 +36,15 @@ pub fn upkeep(
     })
 }
 
-/// One database of the context.
-struct One<'a> {
+/// The upkeep of one database.
+struct DatabaseUpkeep<'a> {
     context: &'static str,
     index: usize,
     home: Shard,
     database: &'a Database,
 }
 
-impl One<'_> {
+impl DatabaseUpkeep<'_> {
     async fn run(self, stop: CancellationToken) {
         let (mut figures, mut partitions) = (interval(FIGURES_EVERY), interval(PARTITIONS_EVERY));
         figures.set_missed_tick_behavior(MissedTickBehavior::Delay);

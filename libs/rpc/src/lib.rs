@@ -6,7 +6,8 @@
 //! - [`client`]: find the endpoints of a service, balance the load, keep the deadline, try again when
 //!   that is safe.
 //! - [`status`]: refusals with a stable reason, and how to read them.
-//! - [`deadline`] and [`call`]: what a handler must carry on by hand.
+//! - [`deadline`]: absolute within a process, what is left of it on the wire.
+//! - [`limit`]: admission, for servers and the gateway.
 //!
 //! tonic generates the code and frames the messages, but it has no hook for swapping a
 //! certificate, balances at random, neither passes deadlines on nor answers in time, and waits

@@ -1,39 +1,39 @@
-//! A bound on what is in progress. Nobody waits for a place: who finds none is turned away, while
-//! the answer is still cheap.
+//! Admission: a limit of calls in progress (a concurrency limit; not a rate limit or token bucket). Nothing queues: a call
+//! that finds no permit is shed at once, while the answer is still cheap.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Places.
+/// Permits.
 #[derive(Debug)]
 pub struct Limit {
     taken: Arc<AtomicUsize>,
     most: usize,
 }
 
-/// A place, until it is dropped.
+/// A permit, until it is dropped.
 #[derive(Debug)]
 pub struct Slot(Arc<AtomicUsize>);
 
 impl Limit {
-    /// So many.
+    /// So many permits.
     pub fn new(most: usize) -> Self {
         Self { taken: Arc::default(), most }
     }
 
-    /// A place among all.
+    /// One of all permits.
     pub fn enter(&self) -> Option<Slot> {
         self.enter_below(self.most)
     }
 
-    /// A place among the first three quarters: the rest is for what matters more.
-    pub fn enter_modestly(&self) -> Option<Slot> {
+    /// One of the first three quarters of the permits: the rest is for calls of high priority.
+    pub fn enter_low_priority(&self) -> Option<Slot> {
         self.enter_below((self.most - self.most / 4).max(1))
     }
 
     fn enter_below(&self, most: usize) -> Option<Slot> {
         let before = self.taken.fetch_add(1, Ordering::Relaxed);
-        // Made before the check, so that who is turned away gives the count back by dropping it.
+        // Made before the check, so that a call that is shed gives the count back by dropping it.
         let slot = Slot(Arc::clone(&self.taken));
         (before < most).then_some(slot)
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_is_taken_until_its_last_holder_ends() {
+    fn a_permit_is_taken_until_its_last_holder_ends() {
         let limit = Limit::new(1);
         let slot = Arc::new(limit.enter().unwrap());
         let handler = Arc::clone(&slot);
@@ -62,14 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn the_modest_are_turned_away_first() {
+    fn low_priority_is_shed_first() {
         let limit = Limit::new(4);
-        let browsing: Vec<_> = std::iter::from_fn(|| limit.enter_modestly()).collect();
+        let browsing: Vec<_> = std::iter::from_fn(|| limit.enter_low_priority()).collect();
         assert_eq!(browsing.len(), 3);
         let checkout = limit.enter().unwrap();
         assert!(limit.enter().is_none());
         drop(browsing);
-        assert!(limit.enter_modestly().is_some());
+        assert!(limit.enter_low_priority().is_some());
         drop(checkout);
         assert_eq!(limit.taken.load(Ordering::Relaxed), 0);
     }

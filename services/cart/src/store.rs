@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::{Cart, Change, Key, Line, State, Touched};
 
-pub(crate) use retention::KEPT;
+pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::domain::checkout::{Event, State};
 use crate::domain::{Line, Order};
 
-pub(crate) use retention::KEPT;
+pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

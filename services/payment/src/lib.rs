@@ -57,7 +57,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("payment", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("payment", database.clone(), stop.clone()));
-    tasks.keep("retention", database.clone().retain(store::KEPT, stop.clone()));
+    tasks.keep("retention", database.clone().retain(store::RETENTION, stop.clone()));
     let handler = Events::new(app.clone());
     let consumer = Consumer { context: "payment", source: "order", handler };
     tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));

@@ -24,7 +24,7 @@ pub(crate) use work::{
     renew, settle,
 };
 
-pub(crate) use retention::KEPT;
+pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

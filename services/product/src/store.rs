@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::domain::{Listing, Product};
 
-pub(crate) use retention::KEPT;
+pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

@@ -11,7 +11,7 @@ use crate::domain::{Address, Email, Role, User};
 
 mod retention;
 
-pub(crate) use retention::KEPT;
+pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 

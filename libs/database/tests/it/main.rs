@@ -192,7 +192,7 @@ async fn a_database_that_is_away_is_refused_at_once_and_found_again() {
     };
     eventually("it is lost", SOON, async || {
         assert!(ask(here).await.is_ok(), "the other has nothing to do with it");
-        (ask(away).await.is_err() && database.lost() == [1]).then_some(())
+        (ask(away).await.is_err() && database.unreachable() == [1]).then_some(())
     })
     .await;
     // A hundred callers who each waited for a connection would take most of an hour.
@@ -200,7 +200,8 @@ async fn a_database_that_is_away_is_refused_at_once_and_found_again() {
         assert!(database::is_transient(&ask(away).await.unwrap_err()));
     }
     way.open().await;
-    eventually("it is found again", SOON, async || database.lost().is_empty().then_some(())).await;
+    eventually("it is found again", SOON, async || database.unreachable().is_empty().then_some(()))
+        .await;
     ask(away).await.unwrap();
 }
 

@@ -77,11 +77,11 @@ async fn a_database_that_is_away_at_the_start_costs_its_own_users_only() {
     let [here, away] = [Shard(0), Shard(255)];
     ask(here).await.unwrap();
     assert!(database::is_transient(&ask(away).await.unwrap_err()));
-    assert_eq!(database.lost(), [1]);
+    assert_eq!(database.unreachable(), [1]);
     assert!(database.clone().check().await.is_ok(), "ready for the others");
     way.open().await;
     eventually("it is met, and migrated", SOON, async || ask(away).await.ok()).await;
-    assert!(database.lost().is_empty());
+    assert!(database.unreachable().is_empty());
     database.close().await;
 }
 

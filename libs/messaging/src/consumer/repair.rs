@@ -1,4 +1,4 @@
-//! When a durable consumer is to be made anew. All that is asked is what the server says of it and of its
+//! When a durable consumer is deleted and created again. All that is asked is what the server says of it and of its
 //! stream, each time that nothing has come for a while:
 //!
 //! | state      | a look finds                                        | next state         |
@@ -21,12 +21,12 @@ use std::time::Duration;
 use async_nats::jetstream::{consumer, stream};
 use tokio::time::Instant;
 
-/// Nothing has come for so long: time to look.
-const QUIET: Duration = Duration::from_secs(5);
-/// The same after a look that found something left, and so long it may deliver nothing of it,
-const STILL: Duration = Duration::from_secs(2);
-/// or so long, while somebody may be at work on the last that it delivered.
-const AT_WORK: Duration = Duration::from_secs(20);
+/// Without a message for so long, the consumer is checked.
+const CHECK_AFTER_IDLE: Duration = Duration::from_secs(5);
+/// The same after a check that found something left. A consumer that delivers nothing of it for so long is broken.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// The same while messages are unacknowledged: another copy may be working on them.
+const STALLED_AFTER_WITH_UNACKED: Duration = Duration::from_secs(20);
 
 /// How a consumer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl Health {
     /// How long nothing may come before the next look.
     pub(super) fn patience(self) -> Duration {
         match self {
-            Self::CaughtUp => QUIET,
-            Self::Behind { .. } | Self::Broken => STILL,
+            Self::CaughtUp => CHECK_AFTER_IDLE,
+            Self::Behind { .. } | Self::Broken => STALLED_AFTER,
         }
     }
 
@@ -87,7 +87,8 @@ impl Health {
         }
         match self {
             Self::Behind { delivered: before, since } if before == delivered => {
-                let over = now - since >= if idle { STILL } else { AT_WORK };
+                let over =
+                    now - since >= if idle { STALLED_AFTER } else { STALLED_AFTER_WITH_UNACKED };
                 if over { Self::Broken } else { self }
             }
             _ => Self::Behind { delivered, since: now },

@@ -26,7 +26,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::One;
+use super::DatabaseRelay;
 use super::room::may_be_trimmed;
 use crate::store::{self, Checkpoint};
 
@@ -40,7 +40,7 @@ const REWIND: i64 = 10_000;
 
 /// How the stream stands to the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Agreement {
+pub(super) enum StreamSync {
     Unknown,
     /// On the connection of this number.
     Verified {
@@ -61,7 +61,7 @@ enum Found {
     Gone,
 }
 
-impl Agreement {
+impl StreamSync {
     fn after(self, found: Found, connection: u64, now: Instant) -> Self {
         match (self, found) {
             (_, Found::Contained) => Self::Verified { connection },
@@ -73,13 +73,15 @@ impl Agreement {
     }
 }
 
-impl One {
+impl DatabaseRelay {
     /// Compares the stream with the checkpoint. After a loss, what came after the last message that it contains is
-    /// to be sent again, and every consumer starts over. Whether nothing was lost.
-    pub(super) async fn verify_checkpoint(&mut self) -> anyhow::Result<bool> {
+    /// to be sent again, and every consumer starts over (a resync). True: nothing was lost.
+    ///
+    /// It also creates the stream, or changes it to its configuration.
+    pub(super) async fn verify_or_resync(&mut self) -> anyhow::Result<bool> {
         let connection = self.bus.connections();
         // Nothing is sent until this comes to an end.
-        let before = std::mem::replace(&mut self.agreement, Agreement::Unknown);
+        let before = std::mem::replace(&mut self.sync, StreamSync::Unknown);
         let mut stream = self.bus.own_stream(self.context).await?;
         if self.is_purged(&stream).await? {
             // What it has left is sent again as well: it would not take that twice.
@@ -96,23 +98,23 @@ impl One {
             None if !another => Found::Contained,
             _ => Found::Gone,
         };
-        let agreement = before.after(found, connection, Instant::now());
-        match agreement {
-            Agreement::Verified { .. } if known.is_none() => {
+        let sync = before.after(found, connection, Instant::now());
+        match sync {
+            StreamSync::Verified { .. } if known.is_none() => {
                 self.save_checkpoint(&stream, end).await?;
             }
-            Agreement::Missing { .. } => {
-                self.agreement = agreement;
+            StreamSync::Missing { .. } => {
+                self.sync = sync;
                 bail!("the stream does not show what it holds: looking again");
             }
-            Agreement::Lost => {
-                self.agreement = agreement;
+            StreamSync::Lost => {
+                self.sync = sync;
                 self.resync(stream, end).await?;
             }
-            Agreement::Verified { .. } | Agreement::Unknown => {}
+            StreamSync::Verified { .. } | StreamSync::Unknown => {}
         }
-        self.agreement = Agreement::Verified { connection };
-        Ok(agreement != Agreement::Lost)
+        self.sync = StreamSync::Verified { connection };
+        Ok(sync != StreamSync::Lost)
     }
 
     /// `end` is what the stream has lost; none: another stream is in its place, and counts as empty.
@@ -130,7 +132,7 @@ impl One {
             if let Some((sequence, _)) = end {
                 kept = self.last_match(&stream, sequence).await?;
             }
-            recreate_consumers(&stream).await?;
+            delete_consumers(&stream).await?;
         }
         crash::point(Point::RelayRewinding);
         let above = kept.map_or(0, |(sequence, _)| sequence);
@@ -230,7 +232,7 @@ async fn contains(stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bo
 
 /// A consumer's place in a stream that lost its end means nothing. Its owner notices that it
 /// is gone and makes it anew, from the beginning; the inbox knows what was seen.
-async fn recreate_consumers(stream: &Stream) -> anyhow::Result<()> {
+async fn delete_consumers(stream: &Stream) -> anyhow::Result<()> {
     let mut names = stream.consumer_names();
     while let Some(name) = names.next().await {
         stream.delete_consumer(&name?).await?;
@@ -246,21 +248,21 @@ mod tests {
     fn a_loss_is_noticed_as_the_table_says() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let missing = |seconds| Agreement::Missing { since: at(seconds) };
+        let missing = |seconds| StreamSync::Missing { since: at(seconds) };
         let (verified, again) =
-            (Agreement::Verified { connection: 1 }, Agreement::Verified { connection: 2 });
+            (StreamSync::Verified { connection: 1 }, StreamSync::Verified { connection: 2 });
         for (state, found, seconds, next) in [
-            (Agreement::Unknown, Found::Contained, 0, again),
+            (StreamSync::Unknown, Found::Contained, 0, again),
             (verified, Found::Contained, 0, again),
             (missing(0), Found::Contained, 60, again),
-            (Agreement::Lost, Found::Contained, 0, again),
-            (verified, Found::Gone, 0, Agreement::Lost),
-            (missing(0), Found::Gone, 0, Agreement::Lost),
+            (StreamSync::Lost, Found::Contained, 0, again),
+            (verified, Found::Gone, 0, StreamSync::Lost),
+            (missing(0), Found::Gone, 0, StreamSync::Lost),
             (verified, Found::NotShown, 3, missing(3)),
-            (Agreement::Unknown, Found::NotShown, 3, missing(3)),
+            (StreamSync::Unknown, Found::NotShown, 3, missing(3)),
             (missing(0), Found::NotShown, 4, missing(0)),
-            (missing(0), Found::NotShown, 5, Agreement::Lost),
-            (Agreement::Lost, Found::NotShown, 0, Agreement::Lost),
+            (missing(0), Found::NotShown, 5, StreamSync::Lost),
+            (StreamSync::Lost, Found::NotShown, 0, StreamSync::Lost),
         ] {
             assert_eq!(
                 state.after(found, 2, at(seconds)),

@@ -6,22 +6,22 @@ use async_nats::jetstream::consumer::Info as Consumer;
 use async_nats::jetstream::stream::{Info, Stream};
 use futures_util::{FutureExt as _, TryStreamExt as _};
 
-use super::One;
+use super::DatabaseRelay;
 use crate::store;
 use crate::upkeep::OUTBOX_DAYS;
 
-/// A stream is trimmed from this share of its limit on, in percent,
-const FILLING: u64 = 75;
-/// to this one,
-const TRIMMED: u64 = 50;
-/// and below this one nothing can have been trimmed: what is missing there was removed by somebody else.
-const UNTOUCHED: u64 = 25;
-/// The share of its messages that goes at once.
-const STEP: u64 = 16;
+/// A stream is trimmed when it holds more than this share of its limit, in percent.
+const TRIM_START_PERCENT: u64 = 75;
+/// It is trimmed down to this share.
+const TRIM_TARGET_PERCENT: u64 = 50;
+/// Below this share nothing can have been trimmed: what is missing there was removed by somebody else.
+const NEVER_TRIMMED_BELOW_PERCENT: u64 = 25;
+/// One purge removes at most one of so many parts of its messages: a sixteenth.
+const TRIM_STEP_DIVISOR: u64 = 16;
 
 /// Whether events may be missing from the stream's beginning because it was trimmed.
 pub(super) fn may_be_trimmed(info: &Info) -> bool {
-    is_filled(info, UNTOUCHED)
+    is_filled(info, NEVER_TRIMMED_BELOW_PERCENT)
 }
 
 fn is_filled(info: &Info, percent: u64) -> bool {
@@ -30,7 +30,7 @@ fn is_filled(info: &Info, percent: u64) -> bool {
     limit > 0 && info.state.bytes > limit / 100 * percent
 }
 
-impl One {
+impl DatabaseRelay {
     /// Trims a stream that fills up. Whoever has not acknowledged, or is away, holds that up, and says so by the log.
     pub(super) async fn make_room(&self) -> anyhow::Result<()> {
         let stream = self.bus.stream(self.context).await?;
@@ -43,7 +43,7 @@ impl One {
         let note = self
             .write(move |db| async move { store::listeners(db, &now, OUTBOX_DAYS).await }.boxed());
         let listeners = note.await?;
-        if !is_filled(stream.cached_info(), FILLING) {
+        if !is_filled(stream.cached_info(), TRIM_START_PERCENT) {
             return Ok(());
         }
         let slowest = acknowledged.into_iter().min_by_key(|(_, floor)| *floor);
@@ -66,9 +66,9 @@ impl One {
 /// Removes up to the message with this sequence; whether that was enough.
 async fn trim(stream: Stream, last: u64) -> anyhow::Result<bool> {
     let mut info = stream.cached_info().clone();
-    while is_filled(&info, TRIMMED) {
+    while is_filled(&info, TRIM_TARGET_PERCENT) {
         let first = info.state.first_sequence;
-        let kept_from = (first + info.state.messages.div_ceil(STEP)).min(last + 1);
+        let kept_from = (first + info.state.messages.div_ceil(TRIM_STEP_DIVISOR)).min(last + 1);
         if kept_from <= first {
             return Ok(false);
         }

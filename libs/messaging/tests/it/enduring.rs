@@ -39,7 +39,7 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
         database_connections: 1.try_into().unwrap(),
         database_acquire_ms: testkit::ACQUIRE_MS.try_into().unwrap(),
     };
-    let elsewhere = Database::connect_patiently(&elsewhere, "elsewhere").await.unwrap();
+    let elsewhere = Database::connect_for_operator(&elsewhere, "elsewhere").await.unwrap();
     let over = CancellationToken::new();
     let until_over = over.clone();
     let open = tokio::spawn(async move {

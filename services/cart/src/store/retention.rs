@@ -1,15 +1,15 @@
 //! What is kept for a time, and for how long: `docs/operations.md` says why.
 
-use database::Kept;
+use database::RetentionRule;
 use futures_util::FutureExt as _;
 use sqlx::PgConnection;
 
 use super::Result;
 
 /// In this order.
-pub(crate) const KEPT: &[Kept] = &[
-    Kept { what: "merges", delete: |db, most| merges(db, most).boxed() },
-    Kept { what: "guests' carts", delete: |db, most| guest_carts(db, most).boxed() },
+pub(crate) const RETENTION: &[RetentionRule] = &[
+    RetentionRule { what: "merges", delete: |db, most| merges(db, most).boxed() },
+    RetentionRule { what: "guests' carts", delete: |db, most| guest_carts(db, most).boxed() },
 ];
 
 /// A merge that was cut off is finished long before. They go before the guests' carts, whose versions begin anew.

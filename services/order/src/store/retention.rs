@@ -1,15 +1,15 @@
 //! What is kept for a time, and for how long: `docs/operations.md` says why.
 
-use database::Kept;
+use database::RetentionRule;
 use futures_util::FutureExt as _;
 use sqlx::PgConnection;
 
 use super::Result;
 
 /// In this order.
-pub(crate) const KEPT: &[Kept] = &[
-    Kept { what: "idempotency keys", delete: |db, most| keys(db, most).boxed() },
-    Kept { what: "abandoned checkouts", delete: |db, most| abandoned(db, most).boxed() },
+pub(crate) const RETENTION: &[RetentionRule] = &[
+    RetentionRule { what: "idempotency keys", delete: |db, most| keys(db, most).boxed() },
+    RetentionRule { what: "abandoned checkouts", delete: |db, most| abandoned(db, most).boxed() },
 ];
 
 /// Callers are promised a day.

@@ -1,14 +1,14 @@
 //! What is kept for a time, and for how long: `docs/operations.md` says why.
 
-use database::Kept;
+use database::RetentionRule;
 use futures_util::FutureExt as _;
 use sqlx::PgConnection;
 
 use super::Result;
 
 /// In this order.
-pub(crate) const KEPT: &[Kept] =
-    &[Kept { what: "webhooks", delete: |db, most| webhooks(db, most).boxed() }];
+pub(crate) const RETENTION: &[RetentionRule] =
+    &[RetentionRule { what: "webhooks", delete: |db, most| webhooks(db, most).boxed() }];
 
 /// The provider does not repeat a notice for so long.
 async fn webhooks(connection: &mut PgConnection, most: i64) -> Result<u64> {

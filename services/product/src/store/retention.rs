@@ -1,13 +1,13 @@
 //! What is kept for a time, and for how long: `docs/operations.md` says why.
 
-use database::Kept;
+use database::RetentionRule;
 use futures_util::FutureExt as _;
 use sqlx::PgConnection;
 
 use super::Result;
 
 /// In this order.
-pub(crate) const KEPT: &[Kept] = &[Kept {
+pub(crate) const RETENTION: &[RetentionRule] = &[RetentionRule {
     what: "reservations that ended without a sale",
     delete: |db, most| unsold(db, most).boxed(),
 }];

@@ -1,15 +1,15 @@
 //! What is kept for a time, and for how long: `docs/operations.md` says why.
 
-use database::Kept;
+use database::RetentionRule;
 use futures_util::FutureExt as _;
 use sqlx::PgConnection;
 
 use super::Result;
 
 /// In this order.
-pub(crate) const KEPT: &[Kept] = &[
-    Kept { what: "refresh tokens", delete: |db, most| tokens(db, most).boxed() },
-    Kept { what: "families", delete: |db, most| families(db, most).boxed() },
+pub(crate) const RETENTION: &[RetentionRule] = &[
+    RetentionRule { what: "refresh tokens", delete: |db, most| tokens(db, most).boxed() },
+    RetentionRule { what: "families", delete: |db, most| families(db, most).boxed() },
 ];
 
 /// Refused by their age already.
