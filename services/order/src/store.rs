@@ -61,10 +61,11 @@ pub(crate) struct Key {
     pub kept: Option<KeptReply>,
 }
 
-/// Takes the key until the end of the transaction, and keeps the order from being abandoned
-/// meanwhile ([`checkouts::lock`]). An answer that is committed between the
-/// statement's snapshot and its lock is not seen; [`insert`] then fails on [`KEY`].
-pub(crate) async fn take_key(
+/// Takes two advisory locks until the end of the transaction: the key's, exclusive and not waited for, and the
+/// order's, shared, so that nobody can abandon the order meanwhile ([`checkouts::lock`]). The seeds 0 and 1 of the hash keep
+/// the locks of keys and of orders apart. An answer that is committed between the statement's snapshot and its lock is
+/// not seen; [`insert`] then fails on [`KEY`].
+pub(crate) async fn lock_key_and_order(
     tx: &mut PgConnection,
     user: UserId,
     key: &str,

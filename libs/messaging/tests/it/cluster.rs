@@ -66,7 +66,7 @@ async fn what_most_of_a_cluster_has_forgotten_is_sent_again() {
     forgetful.iter().zip(&old).for_each(|(data, old)| copy(data, old));
     context.world.nats().start_server(Server::Nats).unwrap();
     confirm(&context, 10).await;
-    published(&context, 30).await;
+    published_within(HEALED, &context, 30).await;
 
     // Nobody had read these ten.
     let paused = pid(&mut context, "nats-3");
@@ -116,7 +116,7 @@ async fn what_a_server_forgot_is_sent_again_over_a_connection_to_another() {
     copy(&data, &old);
     context.world.nats().start_server(Server::Nats).unwrap();
     confirm(&context, 10).await;
-    published(&context, 30).await;
+    published_within(HEALED, &context, 30).await;
     let connected = context.bus.client().statistics().connects.load(SeqCst);
 
     // Nobody had read these ten, and more than they are take their places.
@@ -125,7 +125,7 @@ async fn what_a_server_forgot_is_sent_again_over_a_connection_to_another() {
     std::fs::remove_dir_all(&data).unwrap();
     copy(&old, &data);
     context.world.nats().start_server(Server::Nats).unwrap();
-    published(&context, 90).await;
+    published_within(HEALED, &context, 90).await;
     assert_eq!(context.bus.client().statistics().connects.load(SeqCst), connected, "it held");
     context.consume(Effects::default(), &stop);
     context.settled(90).await;

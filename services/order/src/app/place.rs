@@ -106,7 +106,7 @@ impl App {
         match self.price(caller, checkout, begun).await {
             Ok(priced) => self.place_begun(caller.user, id, checkout.clone(), priced).await,
             Err(refusal) => {
-                self.resolve_soon(caller.user.into(), id).await;
+                self.try_resolve_now(caller.user.into(), id).await;
                 Err(refusal)
             }
         }
@@ -122,21 +122,21 @@ impl App {
         match self.write(user, id, checkout, priced).await {
             Ok(Written::New(reply)) => Ok(reply),
             Ok(Written::Before(reply)) => {
-                self.resolve_soon(user.into(), id).await;
+                self.try_resolve_now(user.into(), id).await;
                 Ok(reply)
             }
             // A database that is away or overloaded is not asked at once what became of it.
             Err(error @ Error::Database(_)) => Err(error),
             Err(error) => {
-                self.resolve_soon(user.into(), id).await;
+                self.try_resolve_now(user.into(), id).await;
                 Err(error)
             }
         }
     }
 
     /// What cannot be resolved at once is resolved later ([`Self::resolve_checkouts`]). Answers whether it was.
-    async fn resolve_soon(&self, cart: CartId, id: OrderId) -> bool {
-        let resolved = self.resolve(cart, id).await;
+    async fn try_resolve_now(&self, cart: CartId, id: OrderId) -> bool {
+        let resolved = self.resolve_or_abandon(cart, id).await;
         if let Err(error) = &resolved {
             tracing::warn!(%error, order_id = %id, "a checkout is resolved later");
         }
@@ -145,7 +145,7 @@ impl App {
 
     /// Tells cart what became of an order whose lines it has given away. One that is not written will
     /// never be: whoever still works at it finds it abandoned.
-    async fn resolve(&self, cart: CartId, id: OrderId) -> Result<(), Error> {
+    async fn resolve_or_abandon(&self, cart: CartId, id: OrderId) -> Result<(), Error> {
         let look = self.database.transaction(id.shard(), move |tx| {
             let look = async move {
                 if !store::checkouts::lock(tx, id).await? {
@@ -182,7 +182,7 @@ impl App {
             let mut more = checkouts.len() == UNRESOLVED_MAX as usize;
             for (cart, id) in checkouts {
                 // One whose database is away holds up no other, and has to wait for the next time.
-                more &= self.resolve_soon(cart, id).await;
+                more &= self.try_resolve_now(cart, id).await;
             }
             if !more || stop.is_cancelled() {
                 return Ok(());
@@ -225,7 +225,7 @@ impl App {
         let app = self.clone();
         let work = self.database.transaction(store::home(user), move |tx| {
             let work = async move {
-                let key = store::take_key(tx, user, &checkout.key, id).await?;
+                let key = store::lock_key_and_order(tx, user, &checkout.key, id).await?;
                 if let Some(kept) = key.kept {
                     return same_request(kept, &checkout.fingerprint()).map(Written::Before);
                 }
