@@ -50,7 +50,7 @@ impl Database {
     }
 
     /// Runs `work` in a transaction on one shard's database: committed when it answers `Ok`, rolled back
-    /// when it answers an error.
+    /// when it answers an error. Either has happened when this answers, so its locks are gone.
     ///
     /// # Errors
     /// Those of the closure, and those of [`Database::write`].
@@ -71,7 +71,7 @@ impl Database {
                     Ok(done)
                 }
                 Ok(Err(error)) => {
-                    tx.roll_back();
+                    tx.roll_back().await;
                     Err(error)
                 }
                 Err(_) => Err(timed_out().into()), // dropped, and so closed

@@ -71,9 +71,9 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes everything back; nobody waits for it.
-    pub(crate) fn roll_back(self) {
-        self.connection.reset();
+    /// Takes everything back. When this is over its locks are gone.
+    pub(crate) async fn roll_back(self) {
+        self.connection.reset_now().await;
     }
 }
 

@@ -61,6 +61,13 @@ impl PooledConnection {
         });
     }
 
+    /// The same at once: when this is over, so are the locks of what was under way.
+    pub(crate) async fn reset_now(mut self) {
+        if let (Some(connection), Some(_permit)) = (self.connection.take(), self.permit.take()) {
+            self.home.reset(connection).await;
+        }
+    }
+
     /// Another connection instead of one that turned out to be lost.
     pub(crate) async fn replace(mut self, until: Instant) -> Result<Self, Error> {
         if let Some(connection) = &self.connection {

@@ -162,6 +162,25 @@ async fn nobody_waits_for_a_connection_longer_than_the_call_has() {
     holder.await.unwrap().unwrap();
 }
 
+/// Whoever hears of the error may want the same lock.
+#[tokio::test]
+async fn a_transaction_that_answers_an_error_has_let_go_of_its_locks() {
+    let world = World::new();
+    let database = connect(&world.databases("database", 1), 4).await;
+    for _ in 0..200 {
+        let locks = database.transaction(SOLE, |tx| {
+            let refuse = async move {
+                let lock = "select pg_try_advisory_xact_lock(7)";
+                let locked: bool = sqlx::query_scalar(lock).fetch_one(&mut **tx).await?;
+                assert!(locked, "the one before has it still");
+                Err::<(), _>(Error::RowNotFound) // whatever it is: it failed
+            };
+            refuse.boxed()
+        });
+        locks.await.unwrap_err();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_falls_silent_costs_the_connections_in_use_and_no_other() {
     let world = World::new();
