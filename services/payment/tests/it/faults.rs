@@ -97,10 +97,10 @@ async fn a_hundred_payments_through_faults_and_crashes_are_each_charged_once() {
 async fn a_lease_is_renewed_during_a_call_and_ends_soon_with_its_holder() {
     let mut shop = Shop::open_with(Settings { timeout: "20s", calls: 32 }).await;
     let customer = shop.customer("tok_approve").await;
-    let _other = shop.another().await; // and does not take what is in hand
-    shop.provider.behave(json!({"delay_ms": {"min": 4_000, "max": 4_000}})).await;
+    shop.provider.behave(json!({"delay_ms": {"min": 8_000, "max": 8_000}})).await;
     let order = shop.hold(&customer, 1250).await;
     shop.until(order, "pending").await;
+    let _other = shop.another().await; // it comes later, and does not take what is in hand
     shop.sql("create table first as select order_id, leased_by, leased_until from payments");
     let renewed = "payments p join first f using (order_id, leased_by)
         where p.leased_until > f.leased_until + interval '1 second'";
