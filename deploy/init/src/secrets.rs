@@ -9,6 +9,7 @@
 //! product/ cart/ order/     the same, database-urls nats-url token.pem
 //! user/                     the same as product, token-key.pem staff-password
 //! payment/                  the same as product, webhook-secret
+//! provisioner/              nats-url
 //! psp/                      webhook-secret
 //! staff/                    staff-password: for those who act as staff from outside
 //! postgres/                 password databases.sql
@@ -26,7 +27,7 @@ use operator::layout::{Layout, replace};
 use operator::plan::{CONTEXTS, databases};
 use operator::secrets::Secrets;
 use souk::cli::SERVICES;
-use stores::{bus_authorization, database_statements};
+use stores::{BUS_PROVISIONER, bus_authorization, database_statements};
 
 use crate::cli;
 
@@ -87,18 +88,24 @@ impl Giving<'_> {
 
     /// What a service with databases needs.
     fn context(&self, context: &str, sharded: bool) -> Result<()> {
-        let cli::Secrets { shards, postgres, nats, .. } = self.options;
+        let cli::Secrets { shards, postgres, .. } = self.options;
         let password = self.secrets.database_password(context)?;
         let url = |name| format!("postgres://souk_{context}:{password}@{postgres}/{name}");
         let urls: Vec<String> = databases(context, sharded, *shards).into_iter().map(url).collect();
         self.give(context, "database-urls", urls.join(","))?;
-        let password = self.secrets.bus_password(context)?;
-        self.give(context, "nats-url", format!("nats://{context}:{password}@{nats}"))?;
+        self.bus(context)?;
         self.copy(context, "token.pem", &self.secrets.token_key())
+    }
+
+    fn bus(&self, user: &str) -> Result<()> {
+        let password = self.secrets.bus_password(user)?;
+        let url = format!("nats://{user}:{password}@{}", self.options.nats);
+        self.give(user, "nats-url", url)
     }
 
     fn of_single_processes(&self) -> Result<()> {
         let secrets = self.secrets;
+        self.bus(BUS_PROVISIONER)?;
         self.copy("user", "token-key.pem", &secrets.token_signing_key())?;
         self.copy("user", "staff-password", &secrets.staff_password_file())?;
         self.copy("staff", "staff-password", &secrets.staff_password_file())?;

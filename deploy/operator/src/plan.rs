@@ -17,6 +17,9 @@ use crate::secrets::{STAFF_EMAIL, Secrets};
 /// The payment provider's process; not one of the shop's.
 pub const PSP: &str = "psp";
 
+/// The process that keeps the bus's streams and consumers.
+pub const PROVISIONER: &str = stores::BUS_PROVISIONER;
+
 /// Contexts with databases, and whether they are sharded.
 pub const CONTEXTS: [(&str, bool); 5] =
     [("product", false), ("user", false), ("cart", true), ("order", true), ("payment", false)];
@@ -66,7 +69,7 @@ pub struct Places {
 /// All processes, in the order in which they are listed.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The payment provider first, then the shop's own.
+    /// The payment provider first, then the provisioner, then the services.
     pub tasks: Vec<Task>,
 }
 
@@ -80,6 +83,10 @@ impl Plan {
         let provider = ports.any()?;
         let mut tasks =
             vec![Task { name: PSP.into(), service: PSP.into(), listen: provider, admin: provider }];
+        // It serves nothing but its admin port.
+        let admin = ports.any()?;
+        let service = PROVISIONER.to_owned();
+        tasks.push(Task { name: service.clone(), service, listen: admin, admin });
         for service in SERVICES {
             for number in 0..replicas.of(service) {
                 let listen = match port.filter(|_| service == "gateway") {
@@ -116,20 +123,23 @@ impl Plan {
             self.provider(&mut env, task, places);
             return env.0;
         }
-        env.set("SOUK_LISTEN", task.listen);
         env.set("SOUK_ADMIN_LISTEN", task.admin);
         env.path("SOUK_TLS_DIR", places.layout.certs_of(&task.service));
         if let Some(collector) = &places.collector {
             env.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector);
         }
-        if let Some(urls) = places.database_urls.get(&task.service) {
-            env.set("SOUK_DATABASE_URLS", urls.join(","));
-            if let Some(url) = places.bus_urls.get(&task.service) {
-                env.set("SOUK_NATS_URL", url);
-            }
+        if let Some(url) = places.bus_urls.get(&task.service) {
+            env.set("SOUK_NATS_URL", url);
+        }
+        if task.service == PROVISIONER {
             if let Some(replicas) = places.nats_replicas {
                 env.set("SOUK_NATS_REPLICAS", replicas);
             }
+            return env.0;
+        }
+        env.set("SOUK_LISTEN", task.listen);
+        if let Some(urls) = places.database_urls.get(&task.service) {
+            env.set("SOUK_DATABASE_URLS", urls.join(","));
             env.set("SOUK_REDIS_URL", &places.redis_url);
             env.path("SOUK_TOKEN_PUBLIC_KEY_FILE", places.secrets.token_key());
         }
@@ -239,6 +249,7 @@ mod tests {
         let names: Vec<&str> = plan.tasks.iter().map(|task| task.name.as_str()).collect();
         let expected = [
             "psp",
+            "provisioner",
             "gateway",
             "gateway-2",
             "product",
@@ -267,7 +278,7 @@ mod tests {
         };
         assert_eq!(knows("order"), ["SOUK_CART_URLS", "SOUK_PRODUCT_URLS", "SOUK_USER_URLS"]);
         assert_eq!(knows("gateway").len(), 5);
-        for context in ["product", "user", "cart", "payment", "psp"] {
+        for context in ["product", "user", "cart", "payment", "psp", "provisioner"] {
             assert!(knows(context).is_empty(), "{context}");
         }
     }
@@ -281,7 +292,9 @@ mod tests {
             assert_eq!(has(name, "SOUK_TOKEN_SIGNING_KEY_FILE"), name == "user", "{name}");
             assert_eq!(has(name, "SOUK_STAFF_PASSWORD_FILE"), name == "user", "{name}");
             assert_eq!(has(name, "SOUK_PSP_WEBHOOK_SECRET_FILE"), name == "payment", "{name}");
-            assert_eq!(has(name, "SOUK_DATABASE_URLS"), !["psp", "gateway"].contains(&name));
+            let has_none = ["psp", "provisioner", "gateway"].contains(&name);
+            assert_eq!(has(name, "SOUK_DATABASE_URLS"), !has_none);
+            assert_eq!(has(name, "SOUK_NATS_URL"), !["psp", "gateway"].contains(&name), "{name}");
         }
     }
 
@@ -291,7 +304,7 @@ mod tests {
         assert_eq!(environment(&plan, "order")["SOUK_DATABASE_URLS"], "souk_order_0,souk_order_1");
         assert_eq!(environment(&plan, "payment")["SOUK_DATABASE_URLS"], "souk_payment");
         assert_eq!(environment(&plan, "order")["SOUK_CHECKOUT_DEADLINE"], "3000ms");
-        assert_eq!(environment(&plan, "order")["SOUK_NATS_REPLICAS"], "3");
+        assert_eq!(environment(&plan, "provisioner")["SOUK_NATS_REPLICAS"], "3");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::board::{Entry, now_unix_ms};
 use crate::certificates::OPERATOR;
 use crate::http::Client;
 use crate::layout::Layout;
-use crate::plan::PSP;
+use crate::plan::{PROVISIONER, PSP};
 use crate::process::Process;
 use crate::speak::say;
 use crate::state::{State, Store};
@@ -124,7 +124,7 @@ fn sum(metrics: &str, name: &str) -> Option<f64> {
 /// The certificate carries the service's name and no address, so the name is said beside it.
 fn grpcurl(layout: &Layout, entry: &Entry) -> Option<String> {
     let task = &entry.task;
-    if [PSP, "gateway"].contains(&task.service.as_str()) {
+    if [PSP, PROVISIONER, "gateway"].contains(&task.service.as_str()) {
         return None;
     }
     let folder = near(&layout.certs_of(OPERATOR));

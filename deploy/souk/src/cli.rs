@@ -27,8 +27,19 @@ pub const EXIT_USAGE: u8 = 64;
 pub const SERVICES: [&str; 6] = ["gateway", "product", "user", "cart", "order", "payment"];
 
 /// Everything that keeps a log.
-const LOGGED: [&str; 10] =
-    ["gateway", "product", "user", "cart", "order", "payment", "psp", "postgres", "redis", "nats"];
+const LOGGED: [&str; 11] = [
+    "gateway",
+    "product",
+    "user",
+    "cart",
+    "order",
+    "payment",
+    "provisioner",
+    "psp",
+    "postgres",
+    "redis",
+    "nats",
+];
 
 /// More of one service than this is a mistake on one machine.
 const REPLICAS_MAX: u16 = 8;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use stores::Home;
 
 /// What has an image beside the services.
-const BESIDE: [&str; 3] = ["psp", "init", "load"];
+const BESIDE: [&str; 4] = ["provisioner", "psp", "init", "load"];
 
 /// How images are called that are not pushed: `localhost/souk/order`. Under a name without a host an engine that
 /// does not have one would ask the public registry, where anybody can own that name.

@@ -1,38 +1,31 @@
 //! The connection to NATS, and the streams on it.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use async_nats::connection::State;
-use async_nats::jetstream::context::CreateStreamErrorKind;
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Stream};
-use async_nats::jetstream::{self, Context};
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
+use async_nats::jetstream::stream::{Info, Stream};
+use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
 use secrecy::ExposeSecret as _;
+use tokio::time::timeout;
 
-use crate::{Options, metrics};
+use crate::Options;
+use crate::provisioning::Request;
 
 /// A half-open connection is noticed by two missed pings; NATS's own default takes minutes.
 const PING: Duration = Duration::from_secs(5);
 
-/// How long a stream keeps messages: no longer than the outbox, which is the record.
-const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// For so long the server takes no message a second time: as long as it takes to send one again that was not
-/// acknowledged. That only saves work, and what an operator replays is to be taken.
-const DUPLICATES: Duration = Duration::from_secs(10);
+/// A request to the provisioner is not waited for longer.
+const PROVISIONED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A connection to NATS that comes back by itself. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus {
     client: Client,
     jetstream: Context,
-    replicas: usize,
-    stream_max_bytes: i64,
-    /// The stream whose change the server has refused, and on which connection: it is not asked again there.
-    refused: Arc<Mutex<Option<(String, u64)>>>,
 }
 
 impl Bus {
@@ -56,9 +49,7 @@ impl Bus {
             .connect(servers)
             .await?;
         let jetstream = jetstream::new(client.clone());
-        let (replicas, stream_max_bytes) = (options.nats_replicas, options.nats_stream_max_bytes);
-        let refused = Arc::default();
-        Ok(Self { client, jetstream, replicas, stream_max_bytes, refused })
+        Ok(Self { client, jetstream })
     }
 
     /// Whether the server hears us now. What nobody needs later is not even sent when it does not:
@@ -88,78 +79,73 @@ impl Bus {
         &self.jetstream
     }
 
-    /// The stream of a context, made when it is missing.
+    /// Asks the provisioner in the name of `context`, and waits until it is done.
     ///
     /// # Errors
-    /// When the bus does not answer in time, or refuses.
-    pub async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
-        let config = self.configured(context, Config::default());
-        Ok(self.jetstream.get_or_create_stream(config).await?)
+    /// When no provisioner runs, when it does not answer in 5 s, or with its refusal.
+    pub(crate) async fn ask(&self, context: &str, request: &Request) -> anyhow::Result<()> {
+        let subject = request.subject(context);
+        let answer = timeout(PROVISIONED_WITHIN, self.client.request(subject, "".into())).await;
+        let answer = answer.map_err(anyhow::Error::from).and_then(|answer| Ok(answer?));
+        let refusal =
+            answer.with_context(|| format!("asking the provisioner: {request:?}"))?.payload;
+        ensure!(refusal.is_empty(), "the provisioner: {}", String::from_utf8_lossy(&refusal));
+        Ok(())
     }
 
-    /// The stream of another context, which makes it itself.
+    /// The stream of a context, as it is now.
     ///
     /// # Errors
-    /// When it is not there yet, and as [`Bus::stream`].
-    pub(crate) async fn stream_of_another(&self, context: &str) -> anyhow::Result<Stream> {
+    /// When the bus does not answer in time, or there is no such stream.
+    pub(crate) async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
         let stream = self.jetstream.get_stream(stream_name(context)).await;
         stream.with_context(|| format!("the stream of {context}"))
     }
 
-    /// The same as [`Bus::stream`], and one that is not as it is configured here is changed. What the server refuses to change stays,
-    /// and is an alarm: events go on.
+    /// The stream of the context that this process is; the provisioner creates it when it is missing.
+    ///
+    /// # Errors
+    /// As [`Bus::stream`], and as the provisioner's.
     pub(crate) async fn own_stream(&self, context: &str) -> anyhow::Result<Stream> {
-        let stream = self.stream(context).await?;
-        let found = &stream.cached_info().config;
-        let wanted = self.configured(context, found.clone());
-        let name = &wanted.name;
-        if wanted == *found {
-            metrics::differs(name, false);
-            return Ok(stream);
-        }
-        let this_time = Some((name.clone(), self.connections()));
-        if *self.refused.lock().unwrap_or_else(PoisonError::into_inner) == this_time {
-            return Ok(stream);
-        }
-        match self.jetstream.update_stream(&wanted).await {
-            Ok(_) => {
-                tracing::warn!(name, "the stream was changed to what is configured");
-                metrics::differs(name, false);
+        match self.jetstream.get_stream(stream_name(context)).await {
+            Ok(stream) => Ok(stream),
+            Err(error) if is_missing(&error) => {
+                self.ask(context, &Request::CreateStream).await?;
+                self.stream(context).await
             }
-            Err(error) if matches!(error.kind(), CreateStreamErrorKind::JetStream(_)) => {
-                let error = error.to_string();
-                tracing::error!(name, error, "the stream is not as it is configured");
-                metrics::differs(name, true);
-                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = this_time;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(self.jetstream.get_stream(name).await?)
-    }
-
-    /// `found` with all that we decide about.
-    fn configured(&self, context: &str, found: Config) -> Config {
-        Config {
-            name: stream_name(context),
-            subjects: vec![format!("souk.{context}.v1.>")],
-            max_age: STREAM_AGE,
-            max_bytes: self.stream_max_bytes,
-            // What does not fit waits in its outbox; thrown out at the other end, it would be missed by whoever is behind.
-            discard: DiscardPolicy::New,
-            duplicate_window: DUPLICATES,
-            num_replicas: self.replicas,
-            ..found
+            Err(error) => Err(error.into()),
         }
     }
 
-    /// Removes this very stream, which is filled again from the outbox.
-    pub(crate) async fn delete(&self, stream: &Stream) -> anyhow::Result<()> {
-        let seen = stream.cached_info();
-        let same = stream.get_info().await?.created == seen.created;
-        anyhow::ensure!(same, "another relay has removed it already");
-        self.jetstream.delete_stream(&seen.config.name).await?;
-        Ok(())
+    /// This very stream created anew, empty: it is to be filled again from the outbox.
+    ///
+    /// # Errors
+    /// As [`Bus::own_stream`], and when somebody has done it already.
+    pub(crate) async fn recreate(&self, context: &str, stream: &Stream) -> anyhow::Result<Stream> {
+        let created = stream.cached_info().created.unix_timestamp_nanos();
+        self.ask(context, &Request::RecreateStream { created }).await?;
+        self.stream(context).await
     }
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// Below this share of its limit, in percent, a stream cannot have been trimmed: what is missing there was removed by
+/// somebody else.
+const NEVER_TRIMMED_BELOW_PERCENT: u64 = 25;
+
+/// Whether events may be missing from the stream's beginning because it was trimmed.
+pub(crate) fn may_be_trimmed(info: &Info) -> bool {
+    is_filled(info, NEVER_TRIMMED_BELOW_PERCENT)
+}
+
+/// Whether a stream holds more than this share of its limit.
+pub(crate) fn is_filled(info: &Info, percent: u64) -> bool {
+    // Below zero it is unlimited.
+    let limit = u64::try_from(info.config.max_bytes).unwrap_or(0);
+    limit > 0 && info.state.bytes > limit / 100 * percent
 }
 
 fn servers(urls: &str) -> anyhow::Result<Vec<ServerAddr>> {
@@ -180,6 +166,11 @@ fn sign_in(servers: &[ServerAddr]) -> ConnectOptions {
 /// The stream of a context.
 pub(crate) fn stream_name(context: &str) -> String {
     format!("SOUK_{}", context.to_uppercase())
+}
+
+/// The durable consumer that `context` has of the stream of `source`.
+pub(crate) fn consumer_name(context: &str, source: &str) -> String {
+    format!("{context}-from-{source}")
 }
 
 fn note(event: &Event) {

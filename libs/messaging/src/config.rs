@@ -9,7 +9,22 @@ pub struct Options {
     /// NATS URLs, separated by commas: nats://user:password@host:port
     #[arg(long, env = "SOUK_NATS_URL", hide_env_values = true)]
     pub nats_url: SecretString,
+}
 
+impl Options {
+    /// This server.
+    pub fn at(nats_url: impl Into<SecretString>) -> Self {
+        Self { nats_url: nats_url.into() }
+    }
+}
+
+/// About a million events.
+const STREAM_MAX_BYTES: i64 = 1 << 30;
+
+/// How streams are configured; the provisioner's business alone.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct ProvisionerOptions {
     /// Copies of each stream in a NATS cluster
     #[arg(long, env = "SOUK_NATS_REPLICAS", default_value = "1")]
     pub nats_replicas: usize,
@@ -20,13 +35,8 @@ pub struct Options {
     pub nats_stream_max_bytes: i64,
 }
 
-/// About a million events.
-const STREAM_MAX_BYTES: i64 = 1 << 30;
-
-impl Options {
-    /// One server, and what is usual.
-    pub fn at(nats_url: impl Into<SecretString>) -> Self {
-        let nats_stream_max_bytes = STREAM_MAX_BYTES;
-        Self { nats_url: nats_url.into(), nats_replicas: 1, nats_stream_max_bytes }
+impl Default for ProvisionerOptions {
+    fn default() -> Self {
+        Self { nats_replicas: 1, nats_stream_max_bytes: STREAM_MAX_BYTES }
     }
 }

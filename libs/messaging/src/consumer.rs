@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Subject;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PullConsumer, pull};
-use async_nats::jetstream::stream::ConsumerErrorKind;
+use async_nats::jetstream::consumer::{Info, PullConsumer};
 use async_nats::jetstream::{AckKind, Message};
 use crash::Point;
 use database::{Database, Freshness};
@@ -21,9 +20,10 @@ use tracing::{Instrument as _, Span, info_span};
 use uuid::Uuid;
 
 use crate::batch::{Outcome, Processor};
-use crate::bus::stream_name;
+use crate::bus::{consumer_name, stream_name};
 use crate::event::{delivered, known_kinds};
-use crate::pulls::{ACK_WAIT, BATCH_EVENTS, IN_PROGRESS_EVERY, Pulls};
+use crate::provisioning::Request;
+use crate::pulls::{BATCH_EVENTS, IN_PROGRESS_EVERY, Pulls};
 use crate::{Bus, DeadLetter, Delivered, Handler, MIN_BATCH_INTERVAL, metrics, store};
 use repair::{Health, Look};
 
@@ -58,15 +58,22 @@ impl<H: Handler> Consumer<H> {
         database: Database,
         stop: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
-        let name = format!("{}-from-{}", self.context, self.source).into();
-        let worker =
-            Worker { name, source: self.source, handler: Arc::new(self.handler), bus, database };
+        let name = consumer_name(self.context, self.source).into();
+        let worker = Worker {
+            name,
+            context: self.context,
+            source: self.source,
+            handler: Arc::new(self.handler),
+            bus,
+            database,
+        };
         Box::pin(worker.run(stop))
     }
 }
 
 struct Worker {
     name: Arc<str>,
+    context: &'static str,
     source: &'static str,
     handler: Arc<dyn Handler>,
     bus: Bus,
@@ -191,52 +198,35 @@ impl Worker {
         refused.map_or(Ok(()), Err)
     }
 
-    /// The durable consumer, made or brought to this configuration.
+    /// The durable consumer; the provisioner creates it when it is missing.
     async fn durable(&self) -> anyhow::Result<PullConsumer> {
-        let stream = self.bus.stream_of_another(self.source).await?;
-        let config = pull::Config {
-            durable_name: Some(self.name.to_string()),
-            // One wildcard: nats-server 2.9 ignores all but one of several filters.
-            filter_subject: format!("souk.{}.v1.>", self.source),
-            deliver_policy: DeliverPolicy::All,
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_deliver: -1, // tries are counted in the database
-            max_ack_pending: 8192,
-            ..pull::Config::default()
-        };
-        match stream.create_consumer(config.clone()).await {
-            Ok(consumer) => {
-                metrics::differs(&self.name, false);
-                Ok(consumer)
+        let source = self.source.to_owned();
+        let (bus, request) = (&self.bus, Request::CreateConsumer { source });
+        match bus.stream(self.source).await?.get_consumer(&self.name).await {
+            Ok(consumer) => Ok(consumer),
+            Err(error) => {
+                tracing::info!(consumer = &*self.name, error, "asking for the consumer");
+                bus.ask(self.context, &request).await?;
+                let created = bus.stream(self.source).await?.get_consumer(&self.name).await;
+                created.map_err(anyhow::Error::from_boxed)
             }
-            // It exists, and what differs cannot be changed: events go on, and somebody has to look.
-            Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) => {
-                let Ok(found) = stream.get_consumer(&self.name).await else {
-                    return Err(error.into());
-                };
-                let (consumer, error) = (&*self.name, error.to_string());
-                tracing::error!(consumer, error, "the consumer is not as it is configured");
-                metrics::differs(&self.name, true);
-                Ok(found)
-            }
-            Err(error) => Err(error.into()),
         }
     }
 
-    /// Asks how the consumer stands, and deletes a broken one: it is created again, from the stream's beginning.
+    /// Looks how the consumer stands, and has a broken one created again, from the stream's beginning.
     async fn check_and_repair(
         &self,
         consumer: &mut PullConsumer,
         health: Health,
     ) -> anyhow::Result<Health> {
         let info = self.measure(consumer).await?;
-        let stream = self.bus.stream_of_another(self.source).await?;
-        let state = stream.get_info().await?.state;
-        let health = health.after(Look::at(&info, &state), Instant::now());
+        let stream = self.bus.stream(self.source).await?;
+        let state = &stream.cached_info().state;
+        let health = health.after(Look::at(&info, state), Instant::now());
         if health == Health::Broken {
-            stream.delete_consumer(&self.name).await?;
-            anyhow::bail!("the consumer was silent: creating it again");
+            let source = self.source.to_owned();
+            self.bus.ask(self.context, &Request::RecreateConsumer { source }).await?;
+            anyhow::bail!("the consumer was silent: it was created again");
         }
         Ok(health)
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 mod config;
 mod bus;
+mod provisioning;
+mod provisioner;
 mod event;
 mod store;
 mod outbox;
@@ -24,12 +26,13 @@ mod metrics;
 
 pub use batch::{Handler, HandlerError};
 pub use bus::Bus;
-pub use config::Options;
+pub use config::{Options, ProvisionerOptions};
 pub use consumer::Consumer;
 pub use dead_letters::{DeadLetter, list as dead_letters, redrive};
 pub use event::{Delivered, Outgoing};
 pub use operate::{AdminCommand, operate};
 pub use outbox::Outbox;
+pub use provisioner::Provisioner;
 pub use relay::Relay;
 pub use replay::{OutboxStatus, ReplayError, outboxes, replay};
 pub use upkeep::upkeep;

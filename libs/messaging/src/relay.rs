@@ -7,7 +7,6 @@
 //! before it counts on any acknowledgement: there another server may lead without a reconnect.
 
 mod checkpoint;
-mod room;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -191,7 +190,6 @@ impl DatabaseRelay {
             return Ok(());
         }
         self.verify_or_resync().await?;
-        self.make_room().await?; // first: a full stream takes nothing of what is drained
         self.drain(0).await
     }
 

@@ -234,27 +234,6 @@ pub(crate) async fn depth(connection: &mut PgConnection) -> Result<(i64, f64)> {
     Ok((row.count, row.age))
 }
 
-/// Who listens to the context's stream: these, and whoever did within so many days.
-pub(crate) async fn listeners(
-    connection: &mut PgConnection,
-    now: &[String],
-    days: i32,
-) -> Result<Vec<String>> {
-    sqlx::query_scalar!(
-        r#"with there as (
-               insert into messaging.listeners (consumer) select unnest($1::text[])
-               on conflict (consumer) do update set seen_at = now() returning consumer
-           )
-           select consumer as "consumer!" from there
-           union
-           select consumer from messaging.listeners where seen_at > now() - make_interval(days => $2)"#,
-        now,
-        days
-    )
-    .fetch_all(connection)
-    .await
-}
-
 /// Creates the partitions to come and drops the days that are over for so long, and forgets the failures of
 /// what has succeeded since.
 pub(crate) async fn upkeep(

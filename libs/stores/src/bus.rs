@@ -1,8 +1,6 @@
 //! Who may do what on the bus. Each context has a user of its own there: it publishes under its own subjects, takes in
-//! the streams that it reacts to, each by its own consumer, and hears nobody's answers but its own. nats-server checks it.
-//!
-//! What is missing: a user that may create its stream or its consumer also says how, and a server would deliver or
-//! republish under any subject for it. `docs/guarantees.md` (P37) says so too.
+//! the streams that it reacts to, each by its own consumer, and hears nobody's answers but its own. Streams and consumers
+//! are created, changed and deleted by the provisioner alone, whom contexts ask. nats-server checks it.
 
 /// A context, whose events it takes in, and what it uses beside streams.
 struct User {
@@ -27,14 +25,17 @@ const USERS: [User; 5] = [
 /// Whoever may do everything: operators, tests, and servers that are told nothing of contexts.
 pub const BUS_OPERATOR: &str = "souk";
 
-/// The contexts that have users of their own.
+/// The process, and the user, that creates, changes and deletes streams and consumers.
+pub const BUS_PROVISIONER: &str = "provisioner";
+
+/// Everybody who has a user of his own: the contexts, and the provisioner.
 pub fn bus_users() -> impl Iterator<Item = &'static str> {
-    USERS.iter().map(|user| user.context)
+    USERS.iter().map(|user| user.context).chain([BUS_PROVISIONER])
 }
 
-/// Whose events a context takes in; empty for one that is unknown.
-pub fn bus_sources(context: &str) -> &'static [&'static str] {
-    USERS.iter().find(|user| user.context == context).map_or(&[], |user| user.sources)
+/// The contexts, each with those whose events it takes in.
+pub fn bus_topology() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    USERS.iter().map(|user| (user.context, user.sources))
 }
 
 /// nats-server's `authorization`: the operator with this password, and each context with its own.
@@ -48,15 +49,17 @@ pub fn bus_authorization<E>(
     let mut text = format!(
         "authorization {{\n  users: [\n    {{ user: {BUS_OPERATOR}, password: \"{operator}\" }}\n"
     );
-    for user in &USERS {
-        let (context, password) = (user.context, password(user.context)?);
+    let contexts = USERS.iter().map(|it| (it.context, it.publishes(), it.subscribes()));
+    let provisioner = (BUS_PROVISIONER, provisioner_publishes(), provisioner_subscribes());
+    for (user, publishes, subscribes) in contexts.chain([provisioner]) {
         text.push_str(&format!(
-            "    {{ user: {context}, password: \"{password}\", permissions: {{\n\
+            "    {{ user: {user}, password: \"{}\", permissions: {{\n\
              \x20     publish: [{}]\n\
              \x20     subscribe: [{}]\n\
              \x20   }} }}\n",
-            quoted(&user.publishes()),
-            quoted(&user.subscribes())
+            password(user)?,
+            quoted(&publishes),
+            quoted(&subscribes)
         ));
     }
     text.push_str("  ]\n}\n");
@@ -77,19 +80,16 @@ impl User {
         let mut subjects = vec![
             format!("souk.{context}.v1.>"),
             format!("souk-poke.{context}.*"),
-            format!("$JS.API.CONSUMER.DELETE.{own}.*"), // after a loss all begin anew
+            format!("souk-provision.{context}.>"),
+            format!("$JS.API.STREAM.INFO.{own}"),
+            format!("$JS.API.STREAM.MSG.GET.{own}"),
         ];
         subjects.extend(self.core.iter().map(|&subject| subject.to_owned()));
-        let verbs = ["INFO", "CREATE", "UPDATE", "DELETE", "PURGE", "MSG.GET"];
-        subjects.extend(verbs.map(|verb| format!("$JS.API.STREAM.{verb}.{own}")));
-        let verbs = ["LIST", "NAMES"];
-        subjects.extend(verbs.map(|verb| format!("$JS.API.CONSUMER.{verb}.{own}")));
         for source in self.sources {
             let (of, consumer) = (stream(source), format!("{context}-from-{source}"));
             subjects.push(format!("$JS.API.STREAM.INFO.{of}"));
-            let verbs = ["INFO", "DELETE", "MSG.NEXT"];
+            let verbs = ["INFO", "MSG.NEXT"];
             subjects.extend(verbs.map(|verb| format!("$JS.API.CONSUMER.{verb}.{of}.{consumer}")));
-            subjects.push(format!("$JS.API.CONSUMER.CREATE.{of}.{consumer}.>"));
             subjects.push(format!("$JS.ACK.{of}.{consumer}.>"));
             // The same with domain and account, which newer servers may put in (nats-server #7860).
             subjects.push(format!("$JS.ACK.*.*.{of}.{consumer}.>"));
@@ -101,4 +101,25 @@ impl User {
         let own = [format!("_INBOX.{}.>", self.context), format!("souk-poke.{}.*", self.context)];
         own.into_iter().chain(self.core.iter().map(|&subject| subject.to_owned())).collect()
     }
+}
+
+fn provisioner_publishes() -> Vec<String> {
+    let of = |context: &str| {
+        let stream = stream(context);
+        let verbs = ["INFO", "CREATE", "UPDATE", "DELETE", "PURGE"];
+        let streams = verbs.map(|verb| format!("$JS.API.STREAM.{verb}.{stream}"));
+        let consumers = [
+            format!("$JS.API.CONSUMER.LIST.{stream}"),
+            format!("$JS.API.CONSUMER.INFO.{stream}.*"),
+            format!("$JS.API.CONSUMER.CREATE.{stream}.>"),
+            format!("$JS.API.CONSUMER.DELETE.{stream}.*"),
+        ];
+        streams.into_iter().chain(consumers)
+    };
+    let answers = "_INBOX.>".to_owned();
+    USERS.iter().flat_map(|user| of(user.context)).chain([answers]).collect()
+}
+
+fn provisioner_subscribes() -> Vec<String> {
+    vec!["souk-provision.>".to_owned(), format!("_INBOX.{BUS_PROVISIONER}.>")]
 }

@@ -33,7 +33,7 @@ mod client;
 mod databases;
 mod pgbench;
 
-pub use bus::{BUS_OPERATOR, bus_authorization, bus_sources, bus_users};
+pub use bus::{BUS_OPERATOR, BUS_PROVISIONER, bus_authorization, bus_topology, bus_users};
 pub use databases::{Psql, database_statements};
 pub use error::{Error, Result};
 pub use fetch::{can_fetch, fetch, provide};

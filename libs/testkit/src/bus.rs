@@ -11,7 +11,7 @@ use proto::event::Event;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::{ACQUIRE_MS, World};
+use crate::{ACQUIRE_MS, World, eventually};
 
 /// Publishes in the name of a context, through an outbox and a relay of its own.
 pub struct Publisher {
@@ -57,10 +57,15 @@ pub struct Published {
 }
 
 impl Published {
-    /// Reads the stream of `context`, which its relay may yet have to make.
+    /// Reads the stream of `context`, which may yet have to be created.
     pub async fn by(world: &World, context: &str) -> Self {
         let bus = Bus::connect(&nats(world), "reader").await.expect("NATS");
-        let stream = bus.stream(context).await.expect("the stream");
+        let jetstream = async_nats::jetstream::new(bus.client().clone());
+        let name = format!("SOUK_{}", context.to_uppercase());
+        let stream = eventually("the stream", Duration::from_secs(30), async || {
+            jetstream.get_stream(&name).await.ok()
+        });
+        let stream = stream.await;
         let consumer = stream.create_consumer(pull::Config::default()).await.expect("a consumer");
         Self { messages: consumer.messages().await.expect("messages") }
     }

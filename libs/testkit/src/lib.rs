@@ -7,6 +7,7 @@
 mod bus;
 mod eventually;
 mod folder;
+mod provisioner;
 mod running;
 mod world;
 

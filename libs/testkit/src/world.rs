@@ -10,10 +10,12 @@ use std::time::Duration;
 use certs::Authority;
 use identity::{Role, Signer, signer};
 use kernel::{FamilyId, UserId};
+use messaging::ProvisionerOptions;
 use rpc::{Channel, Identity, Targets};
 use stores::{Endpoints, Home, Options, Psql, Server, Stores, Tools};
 
 use crate::folder::{Folder, NATS};
+use crate::provisioner::Provisioning;
 
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
@@ -24,6 +26,7 @@ pub struct World {
     folder: Folder,
     tools: Tools,
     shared: Endpoints,
+    provisioner: Option<Provisioning>,
     nats: Option<Stores>,
     nats_url: String,
     bus_urls: BTreeMap<String, String>,
@@ -36,10 +39,12 @@ impl World {
     /// Starts what is missing.
     #[expect(clippy::new_without_default, reason = "it starts servers")]
     pub fn new() -> Self {
-        Self::with_nats(1)
+        let mut world = Self::with_nats(1);
+        world.provision(ProvisionerOptions::default(), stores::bus_topology().collect());
+        world
     }
 
-    /// With so many nats-servers: one, or a cluster.
+    /// With so many nats-servers: one, or a cluster. Nobody configures them before [`World::provision`].
     pub fn with_nats(nats_servers: u8) -> Self {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let home = Home::find().expect("tests run inside the repository");
@@ -61,8 +66,34 @@ impl World {
         let signer = Signer::from_pem(keys.private_pem.as_bytes()).expect("a key");
         fs::write(folder.path.join("token.pem"), keys.public_pem).expect("a file");
         fs::write(folder.path.join("token-key.pem"), keys.private_pem).expect("a file");
-        let (nats, databases) = (Some(nats), Vec::new().into());
-        Self { folder, tools, shared, nats, nats_url, bus_urls, authority, signer, databases }
+        Self {
+            folder,
+            tools,
+            shared,
+            provisioner: None,
+            nats: Some(nats),
+            nats_url,
+            bus_urls,
+            authority,
+            signer,
+            databases: Vec::new().into(),
+        }
+    }
+
+    /// From now on the bus is configured so, for these contexts, each with those whose events it takes in.
+    pub fn provision(
+        &mut self,
+        options: ProvisionerOptions,
+        topology: Vec<(&'static str, &'static [&'static str])>,
+    ) {
+        drop(self.provisioner.take());
+        let url = self.bus_url(stores::BUS_PROVISIONER);
+        self.provisioner = Some(Provisioning::start(url, options, topology));
+    }
+
+    /// Nobody configures the bus any more.
+    pub fn stop_provisioner(&mut self) {
+        drop(self.provisioner.take());
     }
 
     /// New, empty databases: one for each shard. Their URLs.
@@ -154,6 +185,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.stop_provisioner();
         if let Some(nats) = self.nats.take()
             && let Err(error) = nats.stop()
         {

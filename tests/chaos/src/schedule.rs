@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use operator::plan::{self, PSP};
+use operator::plan::{self, PROVISIONER, PSP};
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{Rng as _, SeedableRng as _};
@@ -26,9 +26,11 @@ pub const COPIES: usize = 2;
 const CALM: Duration = Duration::from_secs(3);
 const GAP_MS: std::ops::Range<u64> = 500..3_000;
 
-/// Of the schedule in which cart hears nothing: its own, so that a seed strikes otherwise what it always struck.
+/// Of the schedules in which cart hears nothing, and the provisioner is killed. They are apart from the dealt
+/// faults, so that a seed strikes otherwise what it always struck.
 const DEAF_SEED: u64 = 0x6465_6166;
-const DEAF_GAP_MS: std::ops::Range<u64> = 5_000..25_000;
+const PROVISIONER_SEED: u64 = 0x7072_6f76;
+const APART_GAP_MS: std::ops::Range<u64> = 5_000..25_000;
 const DEAF_MS: std::ops::Range<u64> = 3_000..8_000;
 
 /// One fault.
@@ -78,20 +80,33 @@ pub fn strikes(seed: u64, lasting: Duration, kinds: &[Fault], nats: u8) -> Vec<S
     let dealt: Vec<Fault> = kinds.iter().copied().filter(|kind| *kind != Fault::CartDeaf).collect();
     let mut strikes = dealt_strikes(seed, lasting, &dealt, nats);
     if kinds.contains(&Fault::CartDeaf) {
-        strikes.extend(deaf_strikes(seed, lasting));
-        strikes.sort_by_key(|strike| strike.at);
+        strikes.extend(strikes_apart(
+            seed ^ DEAF_SEED,
+            lasting,
+            (Fault::CartDeaf, "cart"),
+            DEAF_MS,
+        ));
     }
+    if kinds.contains(&Fault::Kill) {
+        let killed = (Fault::Kill, PROVISIONER);
+        strikes.extend(strikes_apart(seed ^ PROVISIONER_SEED, lasting, killed, 0..1));
+    }
+    strikes.sort_by_key(|strike| strike.at);
     strikes
 }
 
-fn deaf_strikes(seed: u64, lasting: Duration) -> Vec<Strike> {
-    let mut random = StdRng::seed_from_u64(seed ^ DEAF_SEED);
+fn strikes_apart(
+    seed: u64,
+    lasting: Duration,
+    (fault, target): (Fault, &str),
+    lasts_ms: std::ops::Range<u64>,
+) -> Vec<Strike> {
+    let mut random = StdRng::seed_from_u64(seed);
     let mut at = CALM;
     let strikes = std::iter::from_fn(|| {
-        at += Duration::from_millis(random.random_range(DEAF_GAP_MS));
-        let (fault, target, how) = (Fault::CartDeaf, "cart".to_owned(), How::Whole);
-        let lasts = Duration::from_millis(random.random_range(DEAF_MS));
-        Some(Strike { at, fault, target, lasts, how })
+        at += Duration::from_millis(random.random_range(APART_GAP_MS));
+        let lasts = Duration::from_millis(random.random_range(lasts_ms.clone()));
+        Some(Strike { at, fault, target: target.to_owned(), lasts, how: How::Whole })
     });
     strikes.take_while(|strike| strike.at < lasting).collect()
 }
@@ -222,7 +237,8 @@ mod tests {
     #[test]
     fn a_known_seed_strikes_what_it_always_struck() {
         let known = include_str!("../fixtures/seed-1.txt");
-        let dealt = all(1, 1, MINUTE).into_iter().filter(|it| it.fault != Fault::CartDeaf);
+        let apart = |it: &Strike| it.fault == Fault::CartDeaf || it.target == PROVISIONER;
+        let dealt = all(1, 1, MINUTE).into_iter().filter(|it| !apart(it));
         let now: String = dealt.map(|strike| format!("{strike}\n")).collect();
         assert_eq!(now, known);
     }

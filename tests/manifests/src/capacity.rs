@@ -1,8 +1,9 @@
 //! What adds up: connections against what the database takes, streams against their disk.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
+use stores::BUS_PROVISIONER;
 
 use crate::composing::scale;
 use crate::objects::{Container, Pod, list_of, text};
@@ -87,31 +88,33 @@ fn of_one(shop: &Shop, program: &str, told: Option<&str>) -> u64 {
 
 /// The streams of all contexts fit into what the server may store, and that into its claim.
 pub fn streams_fit(shop: &Shop) -> Complaints {
-    let mut streams = BTreeMap::new();
     let mut complaints = Vec::new();
-    for pod in shop.pods() {
-        for container in pod.serving() {
-            let (told, program) = (shop.variables_of(container.value), container.program());
-            let Some(program) = program.filter(|_| told.contains_key("SOUK_NATS_URL_FILE")) else {
-                continue;
-            };
-            let limit = told.get(STREAM_MAX_BYTES).cloned().flatten();
-            match limit.and_then(|number| number.parse::<u64>().ok()) {
-                Some(limit) => drop(streams.insert(program.to_owned(), limit)),
-                None => complaints.push(format!("{}: say {STREAM_MAX_BYTES}", pod.owner.id())),
-            }
-        }
-    }
-    let needed: u64 = streams.values().sum();
     let Some((store, claim)) = stores(shop) else { return complaints };
-    complaints.extend((needed > store).then(|| {
-        format!("{} streams hold up to {needed} bytes, and NATS stores {store}", streams.len())
-    }));
+    for pod in shop.pods() {
+        let provisioner = pod.serving().find(|it| it.program() == Some(BUS_PROVISIONER));
+        let Some(provisioner) = provisioner else { continue };
+        let limit = shop.variables_of(provisioner.value).remove(STREAM_MAX_BYTES).flatten();
+        let limit = limit.and_then(|number| number.parse::<u64>().ok());
+        let Some(limit) = limit else {
+            complaints.push(format!("{}: say {STREAM_MAX_BYTES}", pod.owner.id()));
+            continue;
+        };
+        let (streams, needed) = (publishing(), limit.saturating_mul(publishing()));
+        complaints.extend((needed > store).then(|| {
+            format!("{streams} streams hold up to {needed} bytes, and NATS stores {store}")
+        }));
+    }
     complaints.extend(
         (store > claim)
             .then(|| format!("NATS stores up to {store} bytes, and its claim has {claim}")),
     );
     complaints
+}
+
+/// How many contexts have a stream.
+fn publishing() -> u64 {
+    let sources = stores::bus_topology().flat_map(|(_, sources)| sources);
+    sources.collect::<BTreeSet<_>>().len() as u64
 }
 
 /// What NATS may store, and what it has for that.
@@ -133,20 +136,20 @@ fn claim(server: &Object) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use crate::Compose;
 
-    /// Two services whose streams hold so much each.
+    /// A provisioner whose streams hold so much each.
     fn shop(bytes: &str) -> Shop {
-        let service = |name: &str| {
-            format!(
-                "kind: Deployment\nmetadata: {{name: {name}}}\nspec: {{template: {{spec: {{containers: [{{image: localhost/souk/{name}:1, \
-                 env: [{{name: SOUK_NATS_URL_FILE, value: f}}, {{name: SOUK_NATS_STREAM_MAX_BYTES, value: \"{bytes}\"}}]}}]}}}}}}\n---\n"
-            )
-        };
+        let provisioner = format!(
+            "kind: Deployment\nmetadata: {{name: provisioner}}\nspec: {{template: {{spec: {{containers: [{{image: localhost/souk/provisioner:1, \
+             env: [{{name: SOUK_NATS_STREAM_MAX_BYTES, value: \"{bytes}\"}}]}}]}}}}}}\n---\n"
+        );
         let nats = "kind: ConfigMap\nmetadata: {name: nats}\ndata: {nats.conf: \"max_file_store: 1073741824\"}\n---\n\
                     kind: StatefulSet\nmetadata: {name: nats}\nspec: {volumeClaimTemplates: [{spec: {resources: {requests: {storage: 1Gi}}}}]}\n";
         Shop {
-            objects: crate::parse(&(service("order") + &service("cart") + nats)).expect("YAML"),
+            objects: crate::parse(&(provisioner + nats)).expect("YAML"),
             compose: Compose::default(),
             known: BTreeMap::new(),
             defaults: BTreeMap::new(),
@@ -159,11 +162,11 @@ mod tests {
     #[test]
     fn streams_are_no_more_than_what_is_stored() {
         let said = |bytes: &str| streams_fit(&shop(bytes)).join("; ");
-        assert_eq!(said("536870912"), "");
+        assert_eq!(said("268435456"), "");
         assert_eq!(
-            said("536870913"),
-            "2 streams hold up to 1073741826 bytes, and NATS stores 1073741824"
+            said("268435457"),
+            "4 streams hold up to 1073741828 bytes, and NATS stores 1073741824"
         );
-        assert!(said("much").contains("Deployment/order: say SOUK_NATS_STREAM_MAX_BYTES"));
+        assert_eq!(said("much"), "Deployment/provisioner: say SOUK_NATS_STREAM_MAX_BYTES");
     }
 }

@@ -2,6 +2,7 @@
 //! for its policies and for what the caller is told.
 
 use souk::cli::SERVICES;
+use stores::BUS_PROVISIONER;
 
 /// From whom to whom.
 pub type Edge = (&'static str, &'static str);
@@ -16,7 +17,7 @@ pub const COLLECTOR: &str = "collector";
 pub const PROMETHEUS: &str = "prometheus";
 
 /// The calls between processes, and what is not one of them.
-const CALLS: [Edge; 13] = [
+const CALLS: [Edge; 14] = [
     (ANYBODY, "edge"),
     ("edge", "gateway"),
     ("gateway", "product"),
@@ -30,13 +31,15 @@ const CALLS: [Edge; 13] = [
     ("payment", "psp"),
     ("psp", "edge"), // webhooks
     ("loadgen", "edge"),
+    (BUS_PROVISIONER, "nats"),
 ];
 
 /// Every edge but those to [`DNS`], which all have.
 pub fn map() -> Vec<Edge> {
     let contexts = SERVICES.into_iter().filter(|service| *service != "gateway");
     let stores = contexts.flat_map(|service| [(service, "postgres"), (service, "nats")]);
-    let spans = SERVICES.map(|service| (service, COLLECTOR));
-    let metrics = SERVICES.map(|service| (PROMETHEUS, service));
+    let ours = || SERVICES.into_iter().chain([BUS_PROVISIONER]);
+    let spans = ours().map(|process| (process, COLLECTOR));
+    let metrics = ours().map(|process| (PROMETHEUS, process));
     CALLS.into_iter().chain(stores).chain(spans).chain(metrics).collect()
 }

@@ -11,8 +11,10 @@ pub fn rights_are_what_services_listen_to(tree: &Tree) -> Complaints {
         let lib = format!("services/{service}/src/lib.rs");
         let text = tree.file(&lib).map_or("", |file| &file.text);
         let listens: BTreeSet<&str> = sources(text).collect();
-        let may: BTreeSet<&str> = stores::bus_sources(service).iter().copied().collect();
-        if listens != may || !stores::bus_users().any(|user| user == service) {
+        let rights = stores::bus_topology().find(|(context, _)| *context == service);
+        let may: Option<BTreeSet<&str>> =
+            rights.map(|(_, sources)| sources.iter().copied().collect());
+        if may.as_ref() != Some(&listens) {
             complaints.push(format!(
                 "{lib}: listens to {listens:?}, and may to {may:?}: libs/stores/src/bus.rs"
             ));

@@ -8,8 +8,18 @@ use std::process::Command;
 use crate::{programs, run, souk, workspace};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-const IMAGES: [&str; 9] =
-    ["gateway", "product", "user", "cart", "order", "payment", "psp", "init", "load"];
+const IMAGES: [&str; 10] = [
+    "gateway",
+    "product",
+    "user",
+    "cart",
+    "order",
+    "payment",
+    "provisioner",
+    "psp",
+    "init",
+    "load",
+];
 
 /// A folder of programs in which those of `scripts` note how they were called.
 pub(crate) fn noting(folder: &Path, scripts: &[(&str, &str)]) -> PathBuf {

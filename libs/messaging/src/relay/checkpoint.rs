@@ -21,13 +21,14 @@ use std::time::Duration;
 use anyhow::bail;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use crash::Point;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::DatabaseRelay;
-use super::room::may_be_trimmed;
+use crate::bus::may_be_trimmed;
+use crate::provisioning::Request;
 use crate::store::{self, Checkpoint};
 
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
@@ -76,8 +77,6 @@ impl StreamSync {
 impl DatabaseRelay {
     /// Compares the stream with the checkpoint. After a loss, what came after the last message that it contains is
     /// to be sent again, and every consumer starts over (a resync). True: nothing was lost.
-    ///
-    /// It also creates the stream, or changes it to its configuration.
     pub(super) async fn verify_or_resync(&mut self) -> anyhow::Result<bool> {
         let connection = self.bus.connections();
         // Nothing is sent until this comes to an end.
@@ -85,8 +84,7 @@ impl DatabaseRelay {
         let mut stream = self.bus.own_stream(self.context).await?;
         if self.is_purged(&stream).await? {
             // What it has left is sent again as well: it would not take that twice.
-            self.bus.delete(&stream).await?;
-            stream = self.bus.stream(self.context).await?;
+            stream = self.bus.recreate(self.context, &stream).await?;
         }
         let Checkpoint { stream: known, last } =
             self.read(|db| store::checkpoint(db).boxed()).await?;
@@ -126,13 +124,13 @@ impl DatabaseRelay {
         let mut kept = None;
         // First of all: once the rows are rewound nothing is wrong any more, and nobody would do it.
         if end.is_some() && self.bus.is_clustered() {
-            self.bus.delete(&stream).await?;
-            stream = self.bus.stream(self.context).await?;
+            stream = self.bus.recreate(self.context, &stream).await?;
         } else {
             if let Some((sequence, _)) = end {
                 kept = self.last_match(&stream, sequence).await?;
             }
-            delete_consumers(&stream).await?;
+            // Their places in a stream that lost its end mean nothing.
+            self.bus.ask(self.context, &Request::RecreateConsumers).await?;
         }
         crash::point(Point::RelayRewinding);
         let above = kept.map_or(0, |(sequence, _)| sequence);
@@ -228,16 +226,6 @@ async fn contains(stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bo
     };
     let expected = id.to_string();
     Ok(message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str() == expected))
-}
-
-/// A consumer's place in a stream that lost its end means nothing. Its owner notices that it
-/// is gone and makes it anew, from the beginning; the inbox knows what was seen.
-async fn delete_consumers(stream: &Stream) -> anyhow::Result<()> {
-    let mut names = stream.consumer_names();
-    while let Some(name) = names.next().await {
-        stream.delete_consumer(&name?).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

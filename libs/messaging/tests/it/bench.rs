@@ -9,7 +9,8 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{OrderId, Shard};
 use messaging::{
-    Bus, Consumer, Delivered, Handler, HandlerError, Options, Outbox, Outgoing, Relay,
+    Bus, Consumer, Delivered, Handler, HandlerError, Options, Outbox, Outgoing, ProvisionerOptions,
+    Relay,
 };
 use proto::order::v1::{OrderCancelled, OrderConfirmed};
 use testkit::{World, eventually};
@@ -33,16 +34,46 @@ impl Context {
         Self::with_nats(1, shards).await
     }
 
-    /// With so many nats-servers, each of which has every stream.
+    /// With so many nats-servers, each of which has every stream. Order's events are for `test`.
     pub async fn with_nats(servers: u8, shards: usize) -> Self {
-        let world = World::with_nats(servers);
+        Self::with_replicas(servers.into(), servers, shards).await
+    }
+
+    /// The same, with so many copies of each stream.
+    pub async fn with_replicas(replicas: usize, servers: u8, shards: usize) -> Self {
+        let options = ProvisionerOptions { nats_replicas: replicas, ..Default::default() };
+        Self::provisioned(World::with_nats(servers), options, &["test"], shards).await
+    }
+
+    /// Order's events are for these.
+    pub async fn of(consumers: &[&'static str], shards: usize) -> Self {
+        let options = ProvisionerOptions::default();
+        Self::provisioned(World::with_nats(1), options, consumers, shards).await
+    }
+
+    /// The same, with streams of so many bytes.
+    pub async fn narrow(consumers: &[&'static str], stream_max_bytes: i64) -> Self {
+        let options =
+            ProvisionerOptions { nats_stream_max_bytes: stream_max_bytes, ..Default::default() };
+        Self::provisioned(World::with_nats(1), options, consumers, 1).await
+    }
+
+    async fn provisioned(
+        mut world: World,
+        options: ProvisionerOptions,
+        consumers: &[&'static str],
+        shards: usize,
+    ) -> Self {
+        let sources = |&context: &&'static str| (context, &["order"] as &[&str]);
+        let topology = consumers.iter().map(sources).chain([("reader", &["user"] as &[&str])]);
+        world.provision(options, topology.collect());
         let urls = world.databases("messaging", shards);
         let database = connect(&urls).await;
         database.migrate(|| vec![messaging::migrator()]).await.unwrap();
         for url in &urls {
             world.sql(url, "create table effects (event_id uuid not null, order_id uuid not null)");
         }
-        let bus = bus_at(world.nats_url(), servers).await;
+        let bus = bus(&world).await;
         let outbox = Outbox::new(&database);
         Self { world, urls, database, outbox, bus }
     }
@@ -128,19 +159,11 @@ pub async fn connect_with(urls: &[String], connections: u32) -> Database {
 }
 
 pub async fn bus(world: &World) -> Bus {
-    bus_at(world.nats_url(), 1).await
+    bus_at(world.nats_url()).await
 }
 
-pub async fn bus_at(url: &str, replicas: u8) -> Bus {
-    let options = Options { nats_replicas: replicas.into(), ..Options::at(url) };
-    Bus::connect(&options, "messaging test").await.unwrap()
-}
-
-/// Its streams hold so many bytes.
-pub async fn narrow_bus(world: &World, stream_max_bytes: i64) -> Bus {
-    let options =
-        Options { nats_stream_max_bytes: stream_max_bytes, ..Options::at(world.nats_url()) };
-    Bus::connect(&options, "messaging test").await.unwrap()
+pub async fn bus_at(url: &str) -> Bus {
+    Bus::connect(&Options::at(url), "messaging test").await.unwrap()
 }
 
 /// Writes a row for each event; fails as told.

@@ -30,7 +30,7 @@ async fn a_stream_goes_on_when_its_leader_is_killed() {
     context.settled(20).await;
     // Once while nothing waits, and once in the middle of everything.
     for (round, before) in [(1, 20), (2, 80)] {
-        let leader = leader(context.world.nats_url(), 3).await;
+        let leader = leader(context.world.nats_url()).await;
         let pid = pid(&mut context, &leader);
         let dying = async {
             if round == 2 {
@@ -42,7 +42,7 @@ async fn a_stream_goes_on_when_its_leader_is_killed() {
         join(confirm(&context, 60), dying).await;
         context.settled(before + 60).await;
         published(&context, before + 60).await;
-        let now = self::leader(&others(&context, &leader), 3).await;
+        let now = self::leader(&others(&context, &leader)).await;
         assert_ne!(now, leader);
         context.world.nats().start_server(Server::Nats).unwrap();
     }
@@ -77,7 +77,7 @@ async fn what_most_of_a_cluster_has_forgotten_is_sent_again() {
         copy(old, data);
     }
     context.world.nats().start_server(Server::Nats).unwrap();
-    leader(&others(&context, "nats-3"), 3).await;
+    leader(&others(&context, "nats-3")).await;
     confirm(&context, 60).await;
     signal(paused, "CONT");
     // Servers that remember differently may choose their leader more than once.
@@ -95,21 +95,21 @@ async fn what_most_of_a_cluster_has_forgotten_is_sent_again() {
 /// A stream that one server of the cluster has alone, and a relay that is connected to another.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_server_forgot_is_sent_again_over_a_connection_to_another() {
-    let mut context = Context::with_nats(3, 2).await;
+    let mut context = Context::with_replicas(1, 3, 2).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     let url = context.world.nats_url().to_owned();
     let first = url.split(',').next().unwrap();
     // Where the stream goes is the cluster's choice; the relay goes elsewhere.
-    context.bus = bus_at(first, 1).await;
+    context.bus = bus_at(first).await;
     let before = CancellationToken::new();
     let relaying = context.relay(&before);
     confirm(&context, 20).await;
     published(&context, 20).await;
     before.cancel();
     relaying.await.unwrap().unwrap();
-    let holder = leader(&url, 1).await;
-    context.bus = bus_at(others(&context, &holder).split(',').next().unwrap(), 1).await;
+    let holder = leader(&url).await;
+    context.bus = bus_at(others(&context, &holder).split(',').next().unwrap()).await;
     context.relay(&stop);
     let (data, old) = (folder(&context, &holder), context.world.folder().join("old"));
     kill(&mut context, &holder).await;
@@ -138,8 +138,8 @@ async fn confirm(context: &Context, events: u8) {
 }
 
 /// Who leads the stream, as these servers say.
-async fn leader(url: &str, replicas: u8) -> String {
-    let bus = bus_at(url, replicas).await;
+async fn leader(url: &str) -> String {
+    let bus = bus_at(url).await;
     let jetstream = async_nats::jetstream::new(bus.client().clone());
     eventually("the stream has a leader", SOON, async || {
         let stream = jetstream.get_stream(STREAM).await.ok()?;

@@ -105,7 +105,7 @@ async fn relay_and_consumer_come_back_whatever_they_lost() {
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     let (wire, url) = wire_to(context.world.nats_url()).await;
-    context.bus = bus_at(&url, 1).await;
+    context.bus = bus_at(&url).await;
     context.relay(&stop);
     context.consume(Effects::default(), &stop);
     context.confirm(Shard(0)).await;

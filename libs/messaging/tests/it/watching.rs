@@ -13,7 +13,7 @@ use crate::bench::{Context, Effects, SOON};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_that_passes_is_one_redelivery() {
-    let context = Context::new(1).await;
+    let context = Context::of(&["failing"], 1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     let handler = Effects::default();
@@ -31,7 +31,7 @@ async fn a_failure_that_passes_is_one_redelivery() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_outage_leaves_undone_is_lag() {
-    let context = Context::new(1).await;
+    let context = Context::of(&["lagging"], 1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     let handler = Effects::default();
@@ -81,7 +81,7 @@ async fn what_waits_in_the_outbox_is_seen_while_the_bus_is_away() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_taken_in_batches_and_what_is_given_up_on_is_counted() {
-    let context = Context::new(1).await;
+    let context = Context::of(&["test", "choosing"], 1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     let mut ids = Vec::new();

@@ -19,7 +19,7 @@ const CATALOGUE: &str = include_str!("../../../../docs/events/asyncapi.json");
 async fn events_travel_as_the_catalogue_says() {
     let catalogue: Value = serde_json::from_str(CATALOGUE).unwrap();
     let channel = &catalogue["channels"]["OrderConfirmed"];
-    let context = Context::new(1).await;
+    let context = Context::of(&["product"], 1).await;
     let stop = CancellationToken::new();
     let _ended = stop.clone().drop_guard();
     let id = context.confirm(Shard(3)).await;

@@ -1,0 +1,281 @@
+//! Who alone creates, changes, trims and deletes streams and consumers. nats-server checks the subject of such a request,
+//! not what is in it: whoever may create a stream may give it a `republish`, and whoever may create a consumer a
+//! `deliver_subject`, and the server then writes wherever that says (nats-server #8274). So no service may; it asks here
+//! (ADR 19).
+//!
+//! Every few seconds, and whenever somebody asks, what exists is compared with what is configured (reconcile): what is
+//! missing is created, what differs is changed, and what the server refuses to change is an alarm while events go on.
+//! Several provisioners do no harm: each step is right whoever has done it already.
+
+mod room;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PullConsumer, pull};
+use async_nats::jetstream::context::CreateStreamErrorKind;
+use async_nats::jetstream::stream::{Config, ConsumerErrorKind, DiscardPolicy, Stream};
+use async_nats::{Message, Subscriber};
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::{consumer_name, stream_name};
+use crate::config::ProvisionerOptions;
+use crate::provisioning::{Request, SUBJECTS};
+use crate::pulls::ACK_WAIT;
+use crate::{Bus, metrics};
+
+/// How often what exists is compared with what is configured.
+const RECONCILE: Duration = Duration::from_secs(5);
+/// So many requests are worked on at once. A service asks for one at a time.
+const REQUESTS_MAX: usize = 32;
+/// How long a stream keeps messages: no longer than the outbox, which is the record.
+const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// For so long the server takes no message a second time: as long as it takes to send one again that was not
+/// acknowledged. That only saves work, and what an operator replays is to be taken.
+const DUPLICATES: Duration = Duration::from_secs(10);
+
+/// Keeps the streams of all contexts, and their consumers.
+pub struct Provisioner {
+    bus: Bus,
+    options: ProvisionerOptions,
+    /// By the context that publishes: the contexts that take its events in. Whom nobody takes in has no stream.
+    topology: BTreeMap<String, Vec<String>>,
+    /// What the server has refused to change: said once.
+    refused: Mutex<HashSet<String>>,
+}
+
+impl Provisioner {
+    /// For these contexts, each with the contexts whose events it takes in.
+    pub fn new<'a>(
+        bus: &Bus,
+        options: ProvisionerOptions,
+        contexts: impl IntoIterator<Item = (&'a str, &'a [&'a str])>,
+    ) -> Self {
+        let mut topology: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (context, sources) in contexts {
+            for &source in sources {
+                topology.entry(source.to_owned()).or_default().push(context.to_owned());
+            }
+        }
+        Self { bus: bus.clone(), options, topology, refused: Mutex::default() }
+    }
+
+    /// Provisions until asked to stop; whatever breaks is tried again.
+    pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(async move {
+            let requests = self.bus.client().queue_subscribe(SUBJECTS, "provisioner".into());
+            let requests = requests.await?;
+            tokio::join!(self.reconcile_for_ever(&stop), self.answer_for_ever(requests, &stop));
+            Ok(())
+        })
+    }
+
+    async fn reconcile_for_ever(&self, stop: &CancellationToken) {
+        let mut rounds = interval(RECONCILE);
+        rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+            if !self.bus.is_connected() {
+                rounds.reset_after(RECONCILE / 50);
+                continue;
+            }
+            join_all(self.topology.keys().map(|context| async move {
+                if let Err(error) = self.reconcile(context).await {
+                    let error = format!("{error:#}");
+                    tracing::warn!(context, error, "provisioning: will try again");
+                }
+            }))
+            .await;
+        }
+    }
+
+    async fn answer_for_ever(&self, requests: Subscriber, stop: &CancellationToken) {
+        let answers = requests.take_until(stop.cancelled()).for_each_concurrent(
+            REQUESTS_MAX,
+            |Message { subject, reply, .. }| async move {
+                let done = self.answer(&subject).await;
+                let refusal = done.as_ref().err().map(|error| format!("{error:#}"));
+                if let Some(error) = &refusal {
+                    tracing::warn!(subject = &*subject, error, "not provisioned");
+                } else {
+                    tracing::info!(subject = &*subject, "provisioned");
+                }
+                if let Some(reply) = reply {
+                    // Unheard, it is asked again.
+                    let payload = refusal.unwrap_or_default().into();
+                    drop(self.bus.client().publish(reply, payload).await);
+                }
+            },
+        );
+        answers.await;
+    }
+
+    async fn answer(&self, subject: &str) -> anyhow::Result<()> {
+        let (context, request) = Request::parse(subject).context("no such request")?;
+        match request {
+            Request::CreateStream => self.stream(context).await.map(drop),
+            Request::RecreateStream { created } => self.recreate_stream(context, created).await,
+            Request::RecreateConsumers => {
+                let stream = self.stream(context).await?;
+                for consumer in self.consumers(context)? {
+                    recreate(&stream, &consumer_name(consumer, context), context).await?;
+                }
+                Ok(())
+            }
+            Request::CreateConsumer { source } => {
+                let stream = self.source_of(context, &source).await?;
+                self.consumer(&stream, &consumer_name(context, &source), &source).await
+            }
+            Request::RecreateConsumer { source } => {
+                let stream = self.source_of(context, &source).await?;
+                recreate(&stream, &consumer_name(context, &source), &source).await
+            }
+        }
+    }
+
+    fn consumers(&self, context: &str) -> anyhow::Result<&[String]> {
+        let consumers = self.topology.get(context);
+        Ok(consumers.with_context(|| format!("{context} is no context"))?)
+    }
+
+    async fn source_of(&self, context: &str, source: &str) -> anyhow::Result<Stream> {
+        let listens = self.consumers(source)?.iter().any(|consumer| consumer == context);
+        ensure!(listens, "{context} takes in no events of {source}");
+        self.stream(source).await
+    }
+
+    /// The stream with its consumers as they are to be, and room in it.
+    async fn reconcile(&self, context: &str) -> anyhow::Result<()> {
+        let stream = self.stream(context).await?;
+        let found: Vec<Info> = stream.consumers().try_collect().await?;
+        for consumer in self.consumers(context)? {
+            let name = consumer_name(consumer, context);
+            match found.iter().find(|info| info.name == name) {
+                Some(info) if is_configured(info, context) => metrics::differs(&name, false),
+                _ => self.consumer(&stream, &name, context).await?,
+            }
+        }
+        room::make_room(stream, self.consumers(context)?, &found, context).await
+    }
+
+    /// The stream of a context, created when it is missing and changed when it is not as it is configured.
+    async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
+        self.consumers(context)?;
+        let jetstream = self.bus.jetstream();
+        let create = self.configured(context, Config::default());
+        let stream = jetstream.get_or_create_stream(create).await?;
+        let found = &stream.cached_info().config;
+        let wanted = self.configured(context, found.clone());
+        let name = &wanted.name;
+        if wanted == *found {
+            self.is_as_configured(name);
+            return Ok(stream);
+        }
+        match jetstream.update_stream(&wanted).await {
+            Ok(_) => {
+                tracing::warn!(name, "the stream was changed to what is configured");
+                self.is_as_configured(name);
+            }
+            Err(error) if matches!(error.kind(), CreateStreamErrorKind::JetStream(_)) => {
+                self.differs(name, &error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(jetstream.get_stream(name).await?)
+    }
+
+    /// `found` with all that we decide about.
+    fn configured(&self, context: &str, found: Config) -> Config {
+        Config {
+            name: stream_name(context),
+            subjects: vec![format!("souk.{context}.v1.>")],
+            max_age: STREAM_AGE,
+            max_bytes: self.options.nats_stream_max_bytes,
+            // What does not fit waits in its outbox; thrown out at the other end, it would be missed by whoever is behind.
+            discard: DiscardPolicy::New,
+            duplicate_window: DUPLICATES,
+            num_replicas: self.options.nats_replicas,
+            republish: None,
+            ..found
+        }
+    }
+
+    /// Removes this very stream, which its relay fills again from the outbox.
+    async fn recreate_stream(&self, context: &str, created: i128) -> anyhow::Result<()> {
+        let stream = self.stream(context).await?;
+        if stream.cached_info().created.unix_timestamp_nanos() != created {
+            bail!("it has been created anew already");
+        }
+        self.bus.jetstream().delete_stream(&stream.cached_info().config.name).await?;
+        self.reconcile(context).await
+    }
+
+    /// A durable consumer, created or brought to its configuration.
+    async fn consumer(&self, stream: &Stream, name: &str, source: &str) -> anyhow::Result<()> {
+        match stream.create_consumer(consumer_config(name, source)).await {
+            Ok(_) => self.is_as_configured(name),
+            Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) => {
+                if stream.get_consumer::<pull::Config>(name).await.is_err() {
+                    return Err(error.into());
+                }
+                self.differs(name, &error);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    fn is_as_configured(&self, name: &str) {
+        metrics::differs(name, false);
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// It exists, and what differs cannot be changed: events go on, and somebody has to look.
+    fn differs(&self, name: &str, error: &dyn std::error::Error) {
+        metrics::differs(name, true);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.insert(name.to_owned()) {
+            let error = error.to_string();
+            tracing::error!(name, error, "not as it is configured, and cannot be changed");
+        }
+    }
+}
+
+/// A consumer's place in a stream that lost its end means nothing. Created anew it starts at the beginning; the inbox
+/// knows what was seen.
+async fn recreate(stream: &Stream, name: &str, source: &str) -> anyhow::Result<()> {
+    if stream.get_consumer::<pull::Config>(name).await.is_ok() {
+        stream.delete_consumer(name).await?;
+    }
+    let _created: PullConsumer = stream.create_consumer(consumer_config(name, source)).await?;
+    Ok(())
+}
+
+fn consumer_config(name: &str, source: &str) -> pull::Config {
+    pull::Config {
+        durable_name: Some(name.to_owned()),
+        // One wildcard: nats-server 2.9 ignores all but one of several filters.
+        filter_subject: format!("souk.{source}.v1.>"),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_deliver: -1, // tries are counted in the database
+        max_ack_pending: 8192,
+        ..pull::Config::default()
+    }
+}
+
+fn is_configured(found: &Info, source: &str) -> bool {
+    let (found, wanted) = (&found.config, consumer_config(&found.name, source));
+    found.deliver_subject.is_none()
+        && found.filter_subject == wanted.filter_subject
+        && found.deliver_policy == wanted.deliver_policy
+        && found.ack_policy == wanted.ack_policy
+        && found.ack_wait == wanted.ack_wait
+        && found.max_deliver == wanted.max_deliver
+        && found.max_ack_pending == wanted.max_ack_pending
+}
