@@ -6,15 +6,15 @@
 //!
 //! ```text
 //! gateway/                  ca.pem cert.pem key.pem
-//! product/ cart/ order/     the same, database-urls nats-url token.pem
+//! product/ cart/ order/     the same, database-urls nats-url token.pem; the URLs name ca.pem
 //! user/                     the same as product, token-key.pem staff-password
 //! payment/                  the same as product, webhook-secret
-//! provisioner/              nats-url
+//! provisioner/              ca.pem nats-url
 //! psp/                      webhook-secret
 //! staff/                    staff-password: for those who act as staff from outside
-//! postgres/                 password databases.sql
-//! nats/                     authorization.conf
-//! redis/                    password redis.conf
+//! postgres/                 ca.pem cert.pem key.pem password databases.sql
+//! nats/                     ca.pem cert.pem key.pem authorization.conf
+//! redis/                    ca.pem cert.pem key.pem password redis.conf
 //! ```
 
 use std::fs::{self, DirBuilder};
@@ -27,7 +27,7 @@ use operator::layout::{Layout, replace};
 use operator::plan::{CONTEXTS, databases};
 use operator::secrets::Secrets;
 use souk::cli::SERVICES;
-use stores::{BUS_PROVISIONER, bus_authorization, database_statements};
+use stores::{BUS_PROVISIONER, Server, bus_authorization, database_statements};
 
 use crate::cli;
 
@@ -46,6 +46,10 @@ pub fn write(options: &cli::Secrets) -> Result<String> {
     for service in SERVICES {
         authority.issue(service, options.dir.join(service))?;
     }
+    for store in Server::ALL.map(Server::key) {
+        authority.issue_local(store, options.dir.join(store))?;
+    }
+    giving.give(BUS_PROVISIONER, "ca.pem", authority.certificate())?;
     for (context, sharded) in CONTEXTS {
         giving.context(context, sharded)?;
     }
@@ -69,6 +73,13 @@ fn refuse_other_shards(layout: &Layout, shards: u16) -> Result<()> {
     replace(&file, shards.to_string().as_bytes())
 }
 
+/// How a URL names the authority, where a container has its folder.
+const ROOT: &str = "sslrootcert=/run/souk/ca.pem";
+
+/// Redis answers to TLS alone. Its clients have passwords, and no certificates.
+const REDIS_TLS: &str = "port 0\ntls-port 6379\ntls-auth-clients no\n\
+    tls-ca-cert-file /run/souk/ca.pem\ntls-cert-file /run/souk/cert.pem\ntls-key-file /run/souk/key.pem\n";
+
 struct Giving<'a> {
     options: &'a cli::Secrets,
     secrets: &'a Secrets,
@@ -90,7 +101,11 @@ impl Giving<'_> {
     fn context(&self, context: &str, sharded: bool) -> Result<()> {
         let cli::Secrets { shards, postgres, .. } = self.options;
         let password = self.secrets.database_password(context)?;
-        let url = |name| format!("postgres://souk_{context}:{password}@{postgres}/{name}");
+        let url = |name| {
+            format!(
+                "postgres://souk_{context}:{password}@{postgres}/{name}?sslmode=verify-full&{ROOT}"
+            )
+        };
         let urls: Vec<String> = databases(context, sharded, *shards).into_iter().map(url).collect();
         self.give(context, "database-urls", urls.join(","))?;
         self.bus(context)?;
@@ -99,7 +114,7 @@ impl Giving<'_> {
 
     fn bus(&self, user: &str) -> Result<()> {
         let password = self.secrets.bus_password(user)?;
-        let url = format!("nats://{user}:{password}@{}", self.options.nats);
+        let url = format!("tls://{user}:{password}@{}?{ROOT}", self.options.nats);
         self.give(user, "nats-url", url)
     }
 
@@ -120,7 +135,7 @@ impl Giving<'_> {
         let authorization = bus_authorization(&nats, |context| self.secrets.bus_password(context))?;
         self.give("nats", "authorization.conf", authorization)?;
         let redis = self.secrets.store_password("redis")?;
-        self.give("redis", "redis.conf", format!("requirepass {redis}\n"))?;
+        self.give("redis", "redis.conf", format!("{REDIS_TLS}requirepass {redis}\n"))?;
         self.give("redis", "password", redis)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use certs::Authority;
 use souk::cli::SERVICES;
+use stores::Server;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at};
 
@@ -51,5 +52,8 @@ impl Drop for Certificates {
 
 fn issue_all(authority: &Authority, layout: &Layout) -> Result<()> {
     let names = SERVICES.into_iter().chain([OPERATOR]);
-    names.into_iter().try_for_each(|name| authority.issue(name, layout.certs_of(name)))
+    names.into_iter().try_for_each(|name| authority.issue(name, layout.certs_of(name)))?;
+    // What runs already keeps the certificate that it started with: it is valid for months.
+    let stores = Server::ALL.map(Server::key);
+    stores.into_iter().try_for_each(|name| authority.issue_local(name, layout.certs_of(name)))
 }

@@ -4,7 +4,8 @@
 //! (`ca.pem`, `cert.pem`, `key.pem`) come from whatever the cluster has.
 //!
 //! The name in a certificate is the identity that `rpc` checks, on both sides of a call, so
-//! it is the only subject alternative name: no `localhost`, no address.
+//! it is the only subject alternative name: no `localhost`, no address. The stores are not called by our own
+//! stack, and clients of theirs compare the certificate with the address: theirs has loopback beside the name.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -70,11 +71,22 @@ impl Authority {
     /// # Errors
     /// When `name` is not a DNS label in lower case, or the folder cannot be written.
     pub fn issue(&self, name: &str, dir: impl AsRef<Path>) -> Result<()> {
+        self.issue_for(name, &[], dir.as_ref())
+    }
+
+    /// The same for a server on this machine that others reach by address: valid for `127.0.0.1` and `localhost` too.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`].
+    pub fn issue_local(&self, name: &str, dir: impl AsRef<Path>) -> Result<()> {
+        self.issue_for(name, &["localhost", "127.0.0.1"], dir.as_ref())
+    }
+
+    fn issue_for(&self, name: &str, addresses: &[&str], dir: &Path) -> Result<()> {
         ensure!(is_dns_label(name), "{name:?} is not a name for a process: a-z, 0-9 and - only");
-        let dir = dir.as_ref();
         fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let certificate = process_params(name)?.signed_by(&key, &self.issuer)?;
+        let certificate = process_params(name, addresses)?.signed_by(&key, &self.issuer)?;
         replace(&dir.join("ca.pem"), &self.certificate)?;
         replace(&dir.join("key.pem"), &key.serialize_pem())?;
         replace(&dir.join("cert.pem"), &certificate.pem())
@@ -90,8 +102,9 @@ fn authority_params() -> CertificateParams {
     params
 }
 
-fn process_params(name: &str) -> Result<CertificateParams> {
-    let mut params = CertificateParams::new([name.to_owned()])?;
+fn process_params(name: &str, addresses: &[&str]) -> Result<CertificateParams> {
+    let names = [name].into_iter().chain(addresses.iter().copied()).map(str::to_owned);
+    let mut params = CertificateParams::new(names.collect::<Vec<_>>())?;
     params.distinguished_name = distinguished_name(name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages =

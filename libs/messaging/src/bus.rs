@@ -1,5 +1,7 @@
 //! The connection to NATS, and the streams on it.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -34,10 +36,14 @@ impl Bus {
     /// owner hears the answers below `_INBOX.{name}`.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is none, or the authority that it names cannot be read.
     pub async fn connect(options: &Options, name: &str) -> anyhow::Result<Self> {
-        let servers = servers(options.nats_url.expose_secret())?;
-        let client = sign_in(&servers)
+        let (servers, roots) = servers(options.nats_url.expose_secret())?;
+        let mut connect = sign_in(&servers);
+        for root in roots {
+            connect = connect.add_root_certificates(root).require_tls(true);
+        }
+        let client = connect
             .name(name)
             .custom_inbox_prefix(format!("_INBOX.{}", name.replace(' ', "-")))
             .ping_interval(PING)
@@ -148,8 +154,18 @@ pub(crate) fn is_filled(info: &Info, percent: u64) -> bool {
     limit > 0 && info.state.bytes > limit / 100 * percent
 }
 
-fn servers(urls: &str) -> anyhow::Result<Vec<ServerAddr>> {
-    Ok(urls.split(',').map(|url| url.trim().parse()).collect::<Result<_, _>>()?)
+/// The servers, and the files with the authorities that vouch for them: `tls://…?sslrootcert=FILE`, as PostgreSQL's
+/// URLs have it.
+fn servers(urls: &str) -> anyhow::Result<(Vec<ServerAddr>, BTreeSet<PathBuf>)> {
+    let (mut servers, mut roots) = (Vec::new(), BTreeSet::new());
+    for url in urls.split(',') {
+        let (url, query) = url.trim().split_once('?').unwrap_or((url.trim(), ""));
+        if let Some(root) = query.split('&').find_map(|pair| pair.strip_prefix("sslrootcert=")) {
+            roots.insert(root.into());
+        }
+        servers.push(url.parse()?);
+    }
+    Ok((servers, roots))
 }
 
 /// The client does not sign in with what the URL says by itself.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// NATS URLs, separated by commas: nats://user:password@host:port
+    /// NATS URLs, separated by commas: nats://user:password@host:port, or tls://user:password@host:port?sslrootcert=FILE
     #[arg(long, env = "SOUK_NATS_URL", hide_env_values = true)]
     pub nats_url: SecretString,
 }

@@ -28,6 +28,7 @@ mod redis;
 mod bus;
 mod nats;
 mod server;
+mod options;
 mod run;
 mod client;
 mod databases;
@@ -39,10 +40,11 @@ pub use error::{Error, Result};
 pub use fetch::{can_fetch, fetch, provide};
 pub use home::Home;
 pub use member::Member;
+pub use options::Options;
 pub use packages::Packages;
 pub use pgbench::Pgbench;
 pub use process::birth;
-pub use run::{Endpoints, Options, Stores};
+pub use run::{Endpoints, Stores};
 pub use system::install_with_package_manager;
 pub use tools::{
     HIDE_VARIABLE, NATS_VARIABLE, Program, Server, Source, Tools, machine_hidden, ways_out,

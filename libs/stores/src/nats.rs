@@ -1,19 +1,16 @@
 //! NATS with JetStream, its monitoring port on loopback; one server, or several that are one cluster.
 
 use crate::bus::{BUS_OPERATOR, bus_authorization, bus_users};
-use crate::place::Place;
+use crate::place::{Certificate, Place};
 use crate::{Member, Program, Result, Server, ports, process};
-use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// The user that the servers of a cluster sign in as with each other, and operators with each.
 pub(crate) const USER: &str = BUS_OPERATOR;
-
-/// Made and removed again, to see whether a cluster takes streams.
-const PROBE: &str = "SOUK_PROBE";
 
 /// The command that runs a server in the foreground, for clients and for monitoring at these ports.
 /// With several `routes` it is one of a cluster, whose servers meet there.
@@ -35,12 +32,14 @@ pub(crate) fn command(
          http: \"127.0.0.1:{monitor}\"\n\
          server_name: {name}\n\
          max_payload: 8388608\n\
+         {}\
          jetstream {{\n\
          \x20 store_dir: \"{}\"\n\
          \x20 max_memory_store: 268435456\n\
          \x20 max_file_store: 68719476736\n\
          }}\n\
          {}{}",
+        tls(place, &folder)?,
         folder.join("jetstream").display(),
         bus_authorization(&password, |context| user_secret(place, context))?,
         cluster(member, routes, &password)
@@ -49,6 +48,15 @@ pub(crate) fn command(
     let mut command = process::command(&program.path, &program.libraries, place.user.as_ref());
     command.arg("--config").arg(config);
     Ok(command)
+}
+
+fn tls(place: &Place, folder: &Path) -> Result<String> {
+    let certificate = place.certificate(Server::Nats, folder)?;
+    let tls = certificate.map(|Certificate { certificate, key, .. }| {
+        let (certificate, key) = (certificate.display(), key.display());
+        format!("tls {{\n  cert_file: \"{certificate}\"\n  key_file: \"{key}\"\n}}\n")
+    });
+    Ok(tls.unwrap_or_default())
 }
 
 /// The password of a context's user, made when it is first asked for.
@@ -108,57 +116,29 @@ pub(crate) fn monitor_file(place: &Place, member: Member) -> PathBuf {
     place.port_file(&format!("{}-monitor", member.name()))
 }
 
-/// Whether our server answers: it greets, and takes the password.
-pub(crate) fn ready(place: &Place, port: u16) -> bool {
-    place.secret(Server::Nats).is_ok_and(|password| ping(port, &password).unwrap_or(false))
+/// Whether our server answers, and JetStream is there: it says so at its monitoring port.
+pub(crate) fn ready(place: &Place, member: Member) -> bool {
+    let health = monitored(place, member, "/healthz?js-enabled-only=true");
+    health.is_some_and(|health| health.contains("\"ok\""))
 }
 
-fn ping(port: u16, password: &str) -> io::Result<bool> {
-    let (greeting, mut lines) = sign_in(port, password)?;
-    write!(lines.get_mut(), "PING\r\n")?;
-    // The server may ping us before it answers.
-    let answer = lines.lines().map_while(io::Result::ok).find(|line| line != "PING");
-    Ok(greeting.starts_with("INFO ")
-        && greeting.contains("\"jetstream\":true")
-        && answer.is_some_and(|line| line == "PONG"))
+/// Whether a cluster of so many servers has a leader, and so takes streams.
+pub(crate) fn is_led(place: &Place, member: Member, servers: u8) -> bool {
+    let state = monitored(place, member, "/jsz").unwrap_or_default();
+    let state: String = state.split_whitespace().collect();
+    state.contains("\"leader\":\"") && state.contains(&format!("\"cluster_size\":{servers}"))
 }
 
-/// Whether a cluster has a leader and takes a stream that so many servers hold.
-pub(crate) fn takes_streams(place: &Place, port: u16, replicas: u8) -> bool {
-    let config = format!(
-        r#"{{"name":"{PROBE}","subjects":["{PROBE}"],"num_replicas":{replicas},"storage":"memory","retention":"limits","discard":"old","max_consumers":-1,"max_msgs":-1,"max_bytes":-1,"max_age":0}}"#
-    );
-    let asked = |password: String| {
-        let made = request(port, &password, &format!("$JS.API.STREAM.CREATE.{PROBE}"), &config)?;
-        let gone = request(port, &password, &format!("$JS.API.STREAM.DELETE.{PROBE}"), "")?;
-        io::Result::Ok(made.contains("\"config\":") && gone.contains("\"success\":true"))
+/// What a server says of itself; none when it does not answer.
+fn monitored(place: &Place, member: Member, path: &str) -> Option<String> {
+    let port = ports::remembered(&monitor_file(place, member))?;
+    let get = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        io::Result::Ok(answer)
     };
-    place.secret(Server::Nats).is_ok_and(|password| asked(password).unwrap_or(false))
-}
-
-/// One question, and the line that answers it.
-fn request(port: u16, password: &str, subject: &str, body: &str) -> io::Result<String> {
-    let (_, mut lines) = sign_in(port, password)?;
-    let (inbox, bytes) = ("_INBOX.souk", body.len());
-    write!(lines.get_mut(), "SUB {inbox} 1\r\nPUB {subject} {inbox} {bytes}\r\n{body}\r\n")?;
-    let mut lines = lines.lines();
-    while let Some(line) = lines.next().transpose()? {
-        if line.starts_with("MSG ") {
-            return lines.next().unwrap_or(Err(ErrorKind::UnexpectedEof.into()));
-        }
-    }
-    Err(ErrorKind::UnexpectedEof.into())
-}
-
-/// A connection that has signed in, after the server's greeting.
-fn sign_in(port: u16, password: &str) -> io::Result<(String, BufReader<TcpStream>)> {
-    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut lines = BufReader::new(stream);
-    let mut greeting = String::new();
-    lines.read_line(&mut greeting)?;
-    let login =
-        format!(r#"{{"user":"{USER}","pass":"{password}","verbose":false,"pedantic":false}}"#);
-    write!(lines.get_mut(), "CONNECT {login}\r\n")?;
-    Ok((greeting, lines))
+    get().ok().filter(|answer| answer.split(' ').nth(1) == Some("200"))
 }

@@ -33,6 +33,20 @@ pub(crate) struct Place {
     pub(crate) dir: PathBuf,
     pub(crate) data: PathBuf,
     pub(crate) user: Option<ServerUser>,
+    /// Where the servers' certificates come from.
+    certificates: Option<PathBuf>,
+}
+
+/// Where a server reads its certificate.
+pub(crate) struct Certificate {
+    pub(crate) authority: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+/// The folder of one server's certificate in that of all.
+pub(crate) fn certificate_of(certificates: &Path, server: Server) -> PathBuf {
+    certificates.join(server.key())
 }
 
 impl Place {
@@ -47,7 +61,28 @@ impl Place {
         }
         let user = ServerUser::needed()?;
         let data = make_data_folder(&dir, user.as_ref())?;
-        Ok(Place { dir, data, user })
+        Ok(Place { dir, data, user, certificates: None })
+    }
+
+    /// Its servers speak TLS with these.
+    pub(crate) fn with_certificates(self, certificates: Option<PathBuf>) -> Place {
+        Place { certificates, ..self }
+    }
+
+    /// A server's certificate, copied into `folder` of [`Place::server_dir`]; none when it is to speak no TLS.
+    pub(crate) fn certificate(&self, server: Server, folder: &Path) -> Result<Option<Certificate>> {
+        let Some(certificates) = &self.certificates else { return Ok(None) };
+        let copy = |name: &str| {
+            let original = certificate_of(certificates, server).join(name);
+            let text = fs::read_to_string(&original).doing("read", &original)?;
+            let path = folder.join(name);
+            self.server_file(&path, &text).map(|()| path)
+        };
+        Ok(Some(Certificate {
+            authority: copy("ca.pem")?,
+            certificate: copy("cert.pem")?,
+            key: copy("key.pem")?,
+        }))
     }
 
     /// The folders as they are, for a look that must not create any; none when nothing was ever started.

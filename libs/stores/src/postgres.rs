@@ -1,7 +1,7 @@
 //! PostgreSQL: making a cluster, its settings, and whether it answers.
 
 use crate::error::Doing;
-use crate::place::Place;
+use crate::place::{Certificate, Place};
 use crate::process::{self, Running};
 use crate::{Error, Program, Result, Server};
 use std::fs;
@@ -22,7 +22,13 @@ pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Com
     }
     refuse_other_version(program, &data)?;
     forget_reused_pid(&data)?;
-    place.server_file(&data.join("souk.conf"), &settings(port, &place.socket_dir()?))?;
+    let mut settings = settings(port, &place.socket_dir()?);
+    if let Some(certificate) = place.certificate(Server::Postgres, &data)? {
+        let hba = data.join("souk_hba.conf");
+        place.server_file(&hba, ONLY_TLS)?;
+        settings.push_str(&tls(&certificate, &hba));
+    }
+    place.server_file(&data.join("souk.conf"), &settings)?;
     let mut command = process::command(&program.path, &program.libraries, place.user.as_ref());
     command.arg("-D").arg(data);
     Ok(command)
@@ -162,6 +168,22 @@ fn settings(port: u16, socket: &Path) -> String {
          log_checkpoints = off\n\
          logging_collector = off\n",
         quoted(socket)
+    )
+}
+
+/// By TCP nobody gets in without TLS; the socket is for the servers' user.
+const ONLY_TLS: &str = "local all all scram-sha-256\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+
+fn tls(certificate: &Certificate, hba: &Path) -> String {
+    format!(
+        "ssl = on\n\
+         ssl_min_protocol_version = 'TLSv1.3'\n\
+         ssl_cert_file = '{}'\n\
+         ssl_key_file = '{}'\n\
+         hba_file = '{}'\n",
+        quoted(&certificate.certificate),
+        quoted(&certificate.key),
+        quoted(hba)
     )
 }
 

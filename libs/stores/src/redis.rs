@@ -3,7 +3,8 @@
 use crate::place::Place;
 use crate::{Program, Result, Server, process};
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,9 +12,25 @@ use std::time::Duration;
 pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Command> {
     let folder = place.server_dir("redis")?;
     let config = folder.join("redis.conf");
+    let listen = match place.certificate(Server::Redis, &folder)? {
+        None => format!("port {port}\n"),
+        Some(certificate) => format!(
+            "port 0\n\
+             tls-port {port}\n\
+             tls-auth-clients no\n\
+             tls-ca-cert-file \"{}\"\n\
+             tls-cert-file \"{}\"\n\
+             tls-key-file \"{}\"\n",
+            certificate.authority.display(),
+            certificate.certificate.display(),
+            certificate.key.display()
+        ),
+    };
     let text = format!(
         "bind 127.0.0.1\n\
-         port {port}\n\
+         {listen}\
+         unixsocket \"{}\"\n\
+         unixsocketperm 700\n\
          protected-mode yes\n\
          requirepass {}\n\
          daemonize no\n\
@@ -23,6 +40,7 @@ pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Com
          appendonly no\n\
          maxmemory 256mb\n\
          maxmemory-policy allkeys-lru\n",
+        socket(place)?.display(),
         place.secret(Server::Redis)?,
         folder.display()
     );
@@ -32,13 +50,19 @@ pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Com
     Ok(command)
 }
 
-/// Whether our server answers: it knows the password.
-pub(crate) fn ready(place: &Place, port: u16) -> bool {
-    place.secret(Server::Redis).is_ok_and(|password| ping(port, &password).unwrap_or(false))
+/// Its socket, which needs no TLS.
+pub(crate) fn socket(place: &Place) -> Result<PathBuf> {
+    Ok(place.socket_dir()?.join("redis"))
 }
 
-fn ping(port: u16, password: &str) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+/// Whether our server answers: it knows the password.
+pub(crate) fn ready(place: &Place) -> bool {
+    let known = socket(place).and_then(|socket| Ok((socket, place.secret(Server::Redis)?)));
+    known.is_ok_and(|(socket, password)| ping(&socket, &password).unwrap_or(false))
+}
+
+fn ping(socket: &Path, password: &str) -> std::io::Result<bool> {
+    let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     write!(stream, "AUTH {password}\r\nPING\r\nQUIT\r\n")?;
     let lines = BufReader::new(stream).lines().take(2).collect::<std::io::Result<Vec<_>>>()?;

@@ -1,11 +1,12 @@
 //! Starting, sharing and stopping the three servers of one folder.
 
 use crate::bus::bus_users;
-use crate::place::{self, Place};
+use crate::options::Options;
+use crate::place::{self, Place, certificate_of};
 use crate::server::{Managed, await_cluster, bring_up_all, end, end_all, join};
 use crate::url::Url;
 use crate::user::ServerUser;
-use crate::{Error, Member, Psql, Result, Server, Tools, nats, network, ports, postgres};
+use crate::{Error, Member, Psql, Result, Server, Tools, nats, network, ports, postgres, redis};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -15,57 +16,15 @@ use std::time::Duration;
 /// A server that somebody runs already must take a connection in this time.
 const EXTERNAL_MAX: Duration = Duration::from_millis(800);
 
-/// Which servers somebody else runs already, and how many the others are.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// `postgres://user:password@host:port/database` of a superuser; PostgreSQL is then not started.
-    pub postgres_url: Option<String>,
-    /// `redis://[:password@]host:port`; Redis is then not started.
-    pub redis_url: Option<String>,
-    /// `nats://[user:password@]host:port`, with JetStream; NATS is then not started.
-    pub nats_url: Option<String>,
-    /// nats-servers that are started here: one, or a cluster, which is three or five.
-    pub nats_servers: u8,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options { postgres_url: None, redis_url: None, nats_url: None, nats_servers: 1 }
-    }
-}
-
-impl Options {
-    /// The servers that are to be started here.
-    pub fn needed(&self) -> Vec<Server> {
-        Server::ALL.into_iter().filter(|server| self.external(*server).is_none()).collect()
-    }
-
-    /// The processes that are to be started here.
-    fn members(&self) -> Vec<Member> {
-        self.needed().into_iter().flat_map(|server| self.members_of(server)).collect()
-    }
-
-    fn members_of(&self, server: Server) -> impl Iterator<Item = Member> + use<> {
-        Member::first(server, if server == Server::Nats { self.nats_servers } else { 1 })
-    }
-
-    fn external(&self, server: Server) -> Option<&String> {
-        match server {
-            Server::Postgres => self.postgres_url.as_ref(),
-            Server::Redis => self.redis_url.as_ref(),
-            Server::Nats => self.nats_url.as_ref(),
-        }
-    }
-}
-
 /// Where the stores can be reached. The URLs hold passwords: not for logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
-    /// `postgres://postgres:…@127.0.0.1:port/postgres`, a superuser.
+    /// `postgres://postgres:…@127.0.0.1:port/postgres`, a superuser. Where the servers speak TLS, this URL and the next
+    /// two say so and name the authority: `?sslmode=verify-full&sslrootcert=…`.
     pub postgres_url: String,
-    /// `redis://:…@127.0.0.1:port`.
+    /// `redis://:…@127.0.0.1:port`, or `rediss`.
     pub redis_url: String,
-    /// `nats://souk:…@127.0.0.1:port`; of a cluster one for each server, separated by commas.
+    /// `nats://souk:…@127.0.0.1:port`, or `tls`; of a cluster one for each server, separated by commas.
     pub nats_url: String,
     /// The same for the user of each context, which may do on the bus what the context has to. A server of
     /// somebody else's knows one user, who is everybody's.
@@ -74,6 +33,8 @@ pub struct Endpoints {
     pub nats_monitor_urls: Vec<String>,
     /// The folder of PostgreSQL's socket; only the servers' user (and root) can enter it.
     pub postgres_socket_dir: Option<PathBuf>,
+    /// Redis's socket, for whoever is here and speaks no TLS.
+    pub redis_socket: Option<PathBuf>,
     /// The processes that run here.
     pub pids: Vec<(Member, u32)>,
 }
@@ -102,7 +63,7 @@ impl Stores {
     /// did are stopped again).
     pub fn start(dir: &Path, tools: &Tools, options: &Options) -> Result<Stores> {
         check(tools, options)?;
-        let place = Place::open(dir)?;
+        let place = Place::open(dir)?.with_certificates(options.certificates.clone());
         let owner = place.own()?;
         let _lock = place.lock()?;
         end_all(&place)?;
@@ -123,7 +84,7 @@ impl Stores {
     /// # Errors
     /// As [`Stores::start`], but never `InUse`.
     pub fn start_shared(dir: &Path, tools: &Tools, options: &Options) -> Result<Stores> {
-        let place = Place::open(dir)?;
+        let place = Place::open(dir)?.with_certificates(options.certificates.clone());
         let _lock = place.lock()?;
         let (joined, absent): (Vec<_>, Vec<_>) = options
             .members()
@@ -183,6 +144,10 @@ impl Stores {
                 Some(_) => Some(self.place.socket_dir()?),
                 None => None,
             },
+            redis_socket: match self.managed(Server::Redis.into()) {
+                Some(_) => Some(redis::socket(&self.place)?),
+                None => None,
+            },
             pids: self
                 .servers
                 .iter()
@@ -210,16 +175,35 @@ impl Stores {
         let secret = self.place.secret(server)?;
         Ok(match server {
             Server::Postgres => {
-                format!("postgres://{}:{secret}@127.0.0.1:{port}/postgres", postgres::SUPERUSER)
+                let user = postgres::SUPERUSER;
+                let mode = if self.certificates().is_some() { "sslmode=verify-full&" } else { "" };
+                let tls = self.root(server, &format!("?{mode}sslrootcert="));
+                format!("postgres://{user}:{secret}@127.0.0.1:{port}/postgres{tls}")
             }
-            Server::Redis => format!("redis://:{secret}@127.0.0.1:{port}"),
+            Server::Redis => {
+                let scheme = if self.certificates().is_some() { "rediss" } else { "redis" };
+                format!("{scheme}://:{secret}@127.0.0.1:{port}")
+            }
             Server::Nats => self.nats_url(nats::USER, &secret),
         })
     }
 
     fn nats_url(&self, user: &str, secret: &str) -> String {
-        let url = |member| format!("nats://{user}:{secret}@127.0.0.1:{}", self.port(member));
+        let scheme = if self.certificates().is_some() { "tls" } else { "nats" };
+        let root = self.root(Server::Nats, "?sslrootcert=");
+        let port = |member| self.port(member);
+        let url = |member| format!("{scheme}://{user}:{secret}@127.0.0.1:{}{root}", port(member));
         self.options.members_of(Server::Nats).map(url).collect::<Vec<_>>().join(",")
+    }
+
+    fn certificates(&self) -> Option<&Path> {
+        self.options.certificates.as_deref()
+    }
+
+    /// Behind `name`, the authority that vouches for a server; nothing where none does.
+    fn root(&self, server: Server, name: &str) -> String {
+        let file = self.certificates().map(|certificates| certificate_of(certificates, server));
+        file.map(|file| format!("{name}{}", file.join("ca.pem").display())).unwrap_or_default()
     }
 
     fn bus_urls(&self) -> Result<BTreeMap<String, String>> {

@@ -112,7 +112,7 @@ fn await_ready(
     let pid = child.id();
     let answered = process::wait_until(patience, || {
         ended = child.try_wait().ok().flatten();
-        ended.is_some() || ready(place, server, pid, port)
+        ended.is_some() || ready(place, member, pid, port)
     });
     match ended {
         Some(status) => Err(log.blame(&format!("{member} did not start ({status})"))),
@@ -125,11 +125,11 @@ fn await_ready(
     }
 }
 
-fn ready(place: &Place, server: Server, pid: u32, port: u16) -> bool {
-    match server {
+fn ready(place: &Place, member: Member, pid: u32, port: u16) -> bool {
+    match member.server {
         Server::Postgres => postgres::ready(place, pid, port),
-        Server::Redis => redis::ready(place, port),
-        Server::Nats => nats::ready(place, port),
+        Server::Redis => redis::ready(place),
+        Server::Nats => nats::ready(place, member),
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn await_cluster(place: &Place, servers: &[Managed], nats_servers: u8
         return Ok(());
     };
     let log = Log::at(place.log_file(first.member));
-    let one = || nats::takes_streams(place, first.port, nats_servers);
+    let one = || nats::is_led(place, first.member, nats_servers);
     if nats_servers == 1 || process::wait_until(READY_MAX, one) {
         return Ok(());
     }
@@ -157,7 +157,7 @@ pub(crate) fn join(place: &Place, member: Member) -> Option<Managed> {
         Server::Nats => ports::remembered(&nats::monitor_file(place, member)),
         Server::Postgres | Server::Redis => None,
     };
-    let answers = ready(place, member.server, running.pid, port);
+    let answers = ready(place, member, running.pid, port);
     answers.then_some(Managed { member, running, port, monitor, child: None })
 }
 

@@ -56,8 +56,8 @@ impl World {
         let only_nats = Options {
             postgres_url: Some(shared.postgres_url.clone()),
             redis_url: Some(shared.redis_url.clone()),
-            nats_url: None,
             nats_servers,
+            ..Options::default()
         };
         let nats = Stores::start(&folder.path.join(NATS), &tools, &only_nats).expect("NATS");
         let stores::Endpoints { nats_url, bus_urls, .. } = nats.endpoints().expect("passwords");

@@ -151,7 +151,9 @@ fn strike(random: &mut StdRng, at: Duration, fault: Fault, nats: u8) -> Strike {
         Fault::PostgresImmediate | Fault::DiskFull => store(Server::Postgres),
         Fault::NatsWipe | Fault::NatsRollback | Fault::NatsLeader => store(Server::Nats),
         Fault::RedisFlush => store(Server::Redis),
-        Fault::HopDelay | Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => one(hops()),
+        Fault::HopDelay | Fault::HopReset | Fault::HopBlackHole | Fault::HopCut => {
+            one(dealt_hops())
+        }
         Fault::CartDeaf => "cart".to_owned(),
     };
     let lasts_ms = match fault {
@@ -193,6 +195,12 @@ pub fn members(nats: u8) -> impl Iterator<Item = Member> {
 
 /// Who calls whom, and what: each is a hop with a proxy in it.
 pub fn hops() -> Vec<String> {
+    let provisioner = proxy::name(PROVISIONER, Server::Nats.key());
+    dealt_hops().into_iter().chain([provisioner]).collect()
+}
+
+/// Those that faults are dealt to.
+fn dealt_hops() -> Vec<String> {
     let stores = ["postgres", "redis", "nats"];
     let callees = |service: &str| -> Vec<&str> {
         match service {

@@ -55,12 +55,12 @@ fn each_process_gets_what_it_needs_and_nothing_else() {
         ("order".to_owned(), context),
         ("user".to_owned(), of(&[&tls, &stores, &["token-key.pem", "staff-password"]])),
         ("payment".to_owned(), of(&[&tls, &stores, &["webhook-secret"]])),
-        ("provisioner".to_owned(), of(&[&["nats-url"]])),
+        ("provisioner".to_owned(), of(&[&["ca.pem", "nats-url"]])),
         ("psp".to_owned(), of(&[&["webhook-secret"]])),
         ("staff".to_owned(), of(&[&["staff-password"]])),
-        ("postgres".to_owned(), of(&[&["password", "databases.sql"]])),
-        ("nats".to_owned(), of(&[&["authorization.conf"]])),
-        ("redis".to_owned(), of(&[&["password", "redis.conf"]])),
+        ("postgres".to_owned(), of(&[&tls, &["password", "databases.sql"]])),
+        ("nats".to_owned(), of(&[&tls, &["authorization.conf"]])),
+        ("redis".to_owned(), of(&[&tls, &["password", "redis.conf"]])),
     ]);
     assert_eq!(found, expected);
     for (folder, names) in found {
@@ -77,7 +77,10 @@ fn both_ends_of_a_connection_get_the_same_password() {
     secrets(dir.path(), &["--shards", "2", "--postgres", "db:1", "--nats", "bus:2"]);
     let urls = read(&dir, "order/database-urls");
     let password = urls.split([':', '@']).nth(2).expect("a password").to_owned();
-    let one = |shard| format!("postgres://souk_order:{password}@db:1/souk_order_{shard}");
+    let one = |shard| {
+        let tls = "sslmode=verify-full&sslrootcert=/run/souk/ca.pem";
+        format!("postgres://souk_order:{password}@db:1/souk_order_{shard}?{tls}")
+    };
     assert_eq!(urls, format!("{},{}", one(0), one(1)));
     assert_eq!(password.len(), 48);
     let sql = read(&dir, "postgres/databases.sql");
@@ -86,7 +89,9 @@ fn both_ends_of_a_connection_get_the_same_password() {
         assert!(sql.contains(&format!("create database {database} owner")), "{database}");
     }
     let url = read(&dir, "cart/nats-url");
-    let password = url.strip_prefix("nats://cart:").and_then(|url| url.strip_suffix("@bus:2"));
+    let password = url
+        .strip_prefix("tls://cart:")
+        .and_then(|url| url.strip_suffix("@bus:2?sslrootcert=/run/souk/ca.pem"));
     let user = format!("user: cart, password: \"{}\"", password.expect("a password"));
     let rights = read(&dir, "nats/authorization.conf");
     assert!(

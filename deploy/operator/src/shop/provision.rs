@@ -23,8 +23,10 @@ pub(super) async fn start_stores(
 ) -> Result<(Stores, Endpoints, Databases)> {
     let (options, secrets) = (options.clone(), secrets.clone());
     let starting = spawn_blocking(move || {
-        let stores = Stores::start(&options.stores_dir, &options.tools, &options.stores)?;
         let layout = Layout::at(&options.run);
+        let certificates = Some(std::path::absolute(layout.certs())?);
+        let started = stores::Options { certificates, ..options.stores.clone() };
+        let stores = Stores::start(&options.stores_dir, &options.tools, &started)?;
         let provide = || {
             external::remember(&layout, &options.stores)?;
             let endpoints = stores.endpoints()?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use operator::{Process, Shop, Signal};
 use stores::{Member, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
@@ -92,13 +92,12 @@ async fn copied(from: &Path, to: &Path) -> Result<()> {
 /// Redis forgets everything.
 pub(super) async fn flush_redis(shop: &Shop) -> Result<()> {
     let url = &shop.endpoints().redis_url;
-    let Some((password, address)) =
-        url.strip_prefix("redis://:").and_then(|rest| rest.split_once('@'))
-    else {
-        bail!("Redis has an address of another kind");
+    let password = url.split_once("://:").and_then(|(_, rest)| rest.split_once('@'));
+    let (Some((password, _)), Some(socket)) = (password, &shop.endpoints().redis_socket) else {
+        bail!("Redis is not ours");
     };
     let flush = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = UnixStream::connect(socket).await?;
         stream.write_all(format!("AUTH {password}\r\nFLUSHALL\r\nQUIT\r\n").as_bytes()).await?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await?;

@@ -15,6 +15,7 @@ mod reading;
 mod grpcio;
 mod operating;
 mod crashing;
+mod encrypting;
 mod in_flight;
 mod one_shard;
 mod releases;
@@ -112,6 +113,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             crashing::services_start_without_the_bus,
             in_flight::orders_move_again_soon_after_a_kill,
             one_shard::a_shard_that_is_away_costs_its_own_users_only,
+            encrypting::every_connection_to_a_store_is_encrypted,
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
             retention::what_is_over_is_deleted_and_nothing_else,

@@ -72,7 +72,8 @@ fn second_shard(shop: &Shop, there: bool) -> Result<()> {
     let psql = Psql::of(&Tools::find(&Home::find()?)).context("psql is beside the server")?;
     for context in SHARDED {
         let [first, second] = shop.database_urls(context) else { anyhow::bail!("two shards") };
-        let name = second.rsplit_once('/').context("a database URL")?.1;
+        let (url, _) = second.split_once('?').context("it says that it wants TLS")?;
+        let name = url.rsplit_once('/').context("a database URL")?.1;
         psql.run(
             first,
             &format!(
