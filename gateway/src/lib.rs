@@ -30,7 +30,6 @@ pub use config::Config;
 pub use routes::paths;
 
 use app::App;
-use server::Server;
 
 /// Serves until shutdown.
 ///
@@ -48,8 +47,8 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     identity.watch(shutdown.token());
 
     let app = App::connect(&config, &identity, shutdown.token());
-    let server = Server::new(&config, routes::all(app, &config), &shutdown);
+    let routes = routes::all(app, &config);
     health.ready(true);
-    server.serve(listener).await;
+    server::serve(listener, &config, routes, &shutdown).await;
     tasks.finish().await
 }

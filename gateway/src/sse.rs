@@ -11,8 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, header};
+use net::Permit;
 use proto::order::v1::Order;
-use rpc::limit::Slot;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -36,14 +36,14 @@ struct Live {
     keep_alive: Duration,
     stop: CancellationToken,
     greeted: bool,
-    _slot: Option<Arc<Slot>>,
+    _permit: Option<Arc<Permit>>,
 }
 
 /// An answer that lives as long as the client, the order and this process do; the earliest end
 /// is the end.
-pub(crate) fn respond(versions: Versions, app: &App, slot: Option<Arc<Slot>>) -> Response {
+pub(crate) fn respond(versions: Versions, app: &App, permit: Option<Arc<Permit>>) -> Response {
     let (keep_alive, stop) = (app.keep_alive(), app.stop());
-    let live = Live { versions, keep_alive, stop, greeted: false, _slot: slot };
+    let live = Live { versions, keep_alive, stop, greeted: false, _permit: permit };
     let frames = stream::unfold(live, |mut live| async move {
         let frame = live.next().await?;
         Some((Ok::<_, Infallible>(frame), live))

@@ -7,7 +7,7 @@
 //! 3. **ids and caching**: every answer leads to its trace, and is nobody's to keep unless its
 //!    route said so.
 //! 4. **form**: a host, and a body that can be read. It costs nothing, and what is malformed takes
-//!    no place from what is not.
+//!    no permit from what is not.
 //! 5. **in-flight limit**: no queue. Before anything of the body is read, because turning away has
 //!    to stay cheap when there is too much of everything. Browsing is turned away first.
 //! 6. **deadline**: one for the request, which bounds its body and every call that it makes.
@@ -26,8 +26,8 @@ use std::time::Duration;
 use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
+use net::{Admission, Permit, Priority};
 use rpc::deadline;
-use rpc::limit::{Limit, Slot};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
@@ -43,8 +43,8 @@ use crate::{body, host};
 pub(crate) struct Stack(Arc<Limits>);
 
 struct Limits {
-    requests: Limit,
-    streams: Limit,
+    requests: Admission,
+    streams: Admission,
     deadline: Duration,
     import_deadline: Duration,
 }
@@ -52,8 +52,8 @@ struct Limits {
 impl Stack {
     pub(crate) fn new(config: &Config) -> Self {
         Self(Arc::new(Limits {
-            requests: Limit::new(config.max_in_flight),
-            streams: Limit::new(config.max_streams),
+            requests: Admission::new(config.max_in_flight),
+            streams: Admission::new(config.max_streams),
             deadline: config.deadline,
             import_deadline: config.import_deadline,
         }))
@@ -97,19 +97,19 @@ where
         let request_id = trace::request_id(request.headers(), &span);
         let meter = Meter::start(&request, route, span.clone());
 
-        let slot = check_form(&request).and_then(|()| self.limits.admit(class));
-        let handled = slot.map(|slot| {
-            let slot = Arc::new(slot);
+        let permit = check_form(&request).and_then(|()| self.limits.admit(class));
+        let handled = permit.map(|permit| {
+            let permit = Arc::new(permit);
             if class == Class::Watch {
-                request.extensions_mut().insert(Arc::clone(&slot)); // its stream outlives the handler
+                request.extensions_mut().insert(Arc::clone(&permit)); // its stream outlives the handler
             }
             let handled = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-            (slot, self.limits.deadline(class), handled)
+            (permit, self.limits.deadline(class), handled)
         });
         let answer = async move {
             let mut response = match handled {
                 Err(refused) => refused.into_response(),
-                Ok((_slot, within, handled)) => {
+                Ok((_permit, within, handled)) => {
                     let handled = match within {
                         Some(within) => deadline::within(within, handled).await,
                         None => handled.await,
@@ -135,13 +135,13 @@ fn check_form(request: &Request) -> Result<(), Problem> {
 }
 
 impl Limits {
-    fn admit(&self, class: Class) -> Result<Slot, Problem> {
-        let slot = match class {
-            Class::Browse => self.requests.enter_low_priority(),
-            Class::Usual | Class::Import => self.requests.enter(),
-            Class::Watch => self.streams.enter(),
+    fn admit(&self, class: Class) -> Result<Permit, Problem> {
+        let permit = match class {
+            Class::Browse => self.requests.admit(Priority::Low),
+            Class::Usual | Class::Import => self.requests.admit(Priority::High),
+            Class::Watch => self.streams.admit(Priority::High),
         };
-        slot.ok_or_else(|| {
+        permit.ok_or_else(|| {
             trace::SHED.with_label_values(&[class.name()]).inc();
             Problem::overloaded()
         })
@@ -168,10 +168,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_an_answer_like_any_other_and_keeps_no_place() {
+    async fn a_panic_is_an_answer_like_any_other_and_keeps_no_permit() {
         let stack = Stack(Arc::new(Limits {
-            requests: Limit::new(1),
-            streams: Limit::new(1),
+            requests: Admission::new(1),
+            streams: Admission::new(1),
             deadline: Duration::from_secs(5),
             import_deadline: Duration::from_secs(5),
         }));

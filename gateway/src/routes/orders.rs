@@ -10,9 +10,9 @@ use axum::routing::{get, post};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use kernel::OrderId;
+use net::Permit;
 use proto::order::v1 as order;
 use proto::payment::v1::GetPaymentRequest;
-use rpc::limit::Slot;
 use serde::{Deserialize, Serialize};
 
 use super::Table;
@@ -148,10 +148,10 @@ async fn watch(
     token: Token,
     Id(id): Id<OrderId>,
     LastEventId(after_version): LastEventId,
-    slot: Option<Extension<Arc<Slot>>>,
+    permit: Option<Extension<Arc<Permit>>>,
 ) -> Result<Response, Problem> {
     match Versions::begin(&app, token, id, after_version).await {
-        Ok(versions) => Ok(sse::respond(versions, &app, slot.map(|Extension(slot)| slot))),
+        Ok(versions) => Ok(sse::respond(versions, &app, permit.map(|Extension(permit)| permit))),
         // What tells an EventSource not to come back.
         Err(refused) if live::is_end(&refused) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(refused) => Err(refused.into()),

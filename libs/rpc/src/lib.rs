@@ -1,13 +1,12 @@
 //! How we speak gRPC. Every call between processes goes through here, in both directions:
 //!
 //! - [`tls`]: who we are. Mutual TLS from files that may be replaced while we run.
-//! - [`server`]: accept, check the caller, bound the work, answer in time, drain.
+//! - [`server`]: check the caller, bound the work, answer in time; on the connections of [`net`].
 //! - [`callers`]: which process may call which method.
 //! - [`client`]: find the endpoints of a service, balance the load, keep the deadline, try again when
 //!   that is safe.
 //! - [`status`]: refusals with a stable reason, and how to read them.
 //! - [`deadline`]: absolute within a process, what is left of it on the wire.
-//! - [`limit`]: admission, for servers and the gateway.
 //!
 //! tonic generates the code and frames the messages, but it has no hook for swapping a
 //! certificate, balances at random, neither passes deadlines on nor answers in time, and waits
@@ -15,7 +14,6 @@
 
 pub mod status;
 pub mod deadline;
-pub mod limit;
 pub mod tls;
 pub mod callers;
 pub mod server;

@@ -1,27 +1,19 @@
-//! The serving side: connections in, calls through the [stack](stack), and an end that is
-//! bounded whatever the clients do.
+//! The serving side: connections of [`net`] in, calls through the [stack](stack).
 
-mod socket;
 mod meter;
 mod stack;
 mod stream;
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use net::{Acceptor, auto};
+use rustls::pki_types::CertificateDer;
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -29,13 +21,8 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::{Identity, Peer, method, metrics};
-use socket::Socket;
 use stack::Stack;
 
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-const HANDSHAKES_MAX: usize = 256;
-/// After the end was announced, a connection that has not said a word gets this long.
-const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// HTTP/2 keepalive is what finds a dead client; the socket's own would only repeat it.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,21 +114,38 @@ pub async fn serve(
     let services = options.services;
     health.announce(services, ServingStatus::Serving).await;
     let routes = with_standard_services(routes, &options)?;
-    let (drain, http) = (options.max_drain, http(&options));
+    let acceptor = Acceptor::tls(move || identity.server());
+    let server = net::Server::new(acceptor, http(&options), connections(&options));
     let stack = Arc::new(Stack::new(routes, options, shutdown.clone())?);
-    let server = Arc::new(Server { identity, stack, http, shutdown: shutdown.clone() });
-
-    let mut connections = JoinSet::new();
-    server.accept(&listener, &mut connections).await;
-    drop(listener);
-    health.serving(false).await;
-    health.announce(services, ServingStatus::NotServing).await;
-
-    if timeout(drain, async { while connections.join_next().await.is_some() {} }).await.is_err() {
-        tracing::warn!(left = connections.len(), "closing connections that did not drain in time");
-        connections.shutdown().await;
-    }
+    let connected = move |certificate: Option<&CertificateDer<'static>>| {
+        let (stack, peer) = (Arc::clone(&stack), peer(certificate)?);
+        Some(service_fn(move |request| {
+            Arc::clone(&stack).answer(peer.clone(), request).map(Ok::<_, Infallible>)
+        }))
+    };
+    let stopping = async {
+        shutdown.cancelled().await;
+        health.serving(false).await;
+        health.announce(services, ServingStatus::NotServing).await;
+    };
+    tokio::join!(server.serve(listener, connected, shutdown.clone()), stopping);
     Ok(())
+}
+
+fn connections(options: &ServerOptions) -> net::Options {
+    net::Options {
+        max_drain: options.max_drain,
+        handshake_failed: |error| metrics::HANDSHAKES.with_label_values(&[error.name()]).inc(),
+        ..net::Options::default()
+    }
+}
+
+/// Who is at the other end: the name in the certificate that the handshake has verified.
+fn peer(certificate: Option<&CertificateDer<'static>>) -> Option<Peer> {
+    let peer = certificate.and_then(Peer::from_verified);
+    let outcome = if peer.is_some() { "ok" } else { "nameless" };
+    metrics::HANDSHAKES.with_label_values(&[outcome]).inc();
+    peer
 }
 
 fn with_standard_services(routes: Routes, options: &ServerOptions) -> Result<Routes, Error> {
@@ -164,10 +168,11 @@ fn reflection(options: &ServerOptions) -> tonic_reflection::server::Builder<'_> 
     names.fold(builder, tonic_reflection::server::Builder::with_service_name)
 }
 
-fn http(options: &ServerOptions) -> http2::Builder<TokioExecutor> {
+fn http(options: &ServerOptions) -> auto::Builder<TokioExecutor> {
     let streams = options.max_in_flight + options.max_streams + STREAMS_REFUSED_MAX;
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
+    let mut http = auto::Builder::new(TokioExecutor::new()).http2_only();
+    http.http2()
+        .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
@@ -176,111 +181,4 @@ fn http(options: &ServerOptions) -> http2::Builder<TokioExecutor> {
         .max_header_list_size(HEADERS_BYTES_MAX)
         .auto_date_header(false);
     http
-}
-
-struct Server {
-    identity: Identity,
-    stack: Arc<Stack>,
-    http: http2::Builder<TokioExecutor>,
-    shutdown: CancellationToken,
-}
-
-impl Server {
-    /// Accepts until the shutdown. Handshakes run in tasks of their own, so that a client that
-    /// stays silent holds up nobody; when too many are at it, the others wait in the backlog.
-    async fn accept(self: &Arc<Self>, listener: &TcpListener, connections: &mut JoinSet<()>) {
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-        let next = || async {
-            let permit = Arc::clone(&handshakes).acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        loop {
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return,
-                Some(_) = connections.join_next() => {}
-                (accepted, permit) = next() => match (accepted, permit) {
-                    (Ok((tcp, _)), Ok(permit)) => {
-                        connections.spawn(Arc::clone(self).connection(tcp, permit));
-                    }
-                    (Err(error), _) => accept_failed(&error).await,
-                    (_, Err(_closed)) => return,
-                },
-            }
-        }
-    }
-
-    async fn connection(self: Arc<Self>, tcp: TcpStream, handshaking: OwnedSemaphorePermit) {
-        if tcp.set_nodelay(true).is_err() {
-            return;
-        }
-        let (socket, remains) = Socket::new(tcp);
-        let Some((tls, peer)) = self.handshake(socket).await else { return };
-        drop(handshaking);
-        self.converse(tls, peer).await;
-        remains.drain().await;
-    }
-
-    async fn converse(&self, tls: TlsStream<Socket>, peer: Peer) {
-        let spoke = Arc::new(AtomicBool::new(false));
-        let service = service_fn({
-            let (stack, spoke) = (Arc::clone(&self.stack), Arc::clone(&spoke));
-            move |request| {
-                spoke.store(true, Ordering::Relaxed);
-                Arc::clone(&stack).answer(peer.clone(), request).map(Ok::<_, Infallible>)
-            }
-        });
-        let mut connection = std::pin::pin!(self.http.serve_connection(TokioIo::new(tls), service));
-        tokio::select! {
-            ended = connection.as_mut() => return log_end(ended),
-            () = self.shutdown.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        // hyper waits for ever for the first byte of a connection that it should close.
-        tokio::select! {
-            ended = connection.as_mut() => return log_end(ended),
-            () = sleep(SILENCE_MAX) => {}
-        }
-        if spoke.load(Ordering::Relaxed) {
-            log_end(connection.await);
-        }
-    }
-
-    async fn shutdown_and(&self, more: Duration) {
-        self.shutdown.cancelled().await;
-        sleep(more).await;
-    }
-
-    async fn handshake(&self, socket: Socket) -> Option<(TlsStream<Socket>, Peer)> {
-        let outcome = |outcome| metrics::HANDSHAKES.with_label_values(&[outcome]).inc();
-        let accept = TlsAcceptor::from(self.identity.server()).accept(socket);
-        // With TLS 1.3 the client may have sent its first calls before we are done here, so a
-        // handshake that has begun is brought to its end and the client told goodbye in HTTP.
-        let tls = tokio::select! {
-            accepted = timeout(HANDSHAKE_TIMEOUT, accept) => accepted,
-            () = self.shutdown_and(SILENCE_MAX) => return None,
-        };
-        let Ok(Ok(tls)) = tls.inspect_err(|_| outcome("timeout")) else {
-            outcome("failed");
-            return None;
-        };
-        let certificate = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let Some(peer) = certificate.and_then(Peer::from_verified) else {
-            outcome("nameless");
-            return None;
-        };
-        outcome("ok");
-        Some((tls, peer))
-    }
-}
-
-/// Out of file descriptors or memory: connections that end make room, a loop that spins does not.
-async fn accept_failed(error: &io::Error) {
-    tracing::warn!(%error, "cannot accept a connection");
-    sleep(Duration::from_millis(50)).await;
-}
-
-fn log_end(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(error = %crate::status::Chain(&error), "a connection ended");
-    }
 }

@@ -2,7 +2,6 @@
 //! `/metrics`. A listener of its own, so that probes are answered while the service sheds load, and nothing of this
 //! is reachable where customers are.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,12 +9,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
 use http::{StatusCode, header};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use net::{Acceptor, Server, auto};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Health, Options, Tasks, bind};
 
@@ -39,31 +37,14 @@ pub async fn start(options: &Options, tasks: &Tasks) -> anyhow::Result<Health> {
 /// # Errors
 /// None at present; the type is that of a background task.
 pub async fn serve(listener: TcpListener, health: Health) -> anyhow::Result<()> {
-    let routes = routes(health);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let place = Arc::clone(&places).acquire_owned().await?;
-        match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(connection(stream, routes.clone(), place))),
-            Err(error) => {
-                // Out of descriptors, most likely: those who have some will return them.
-                tracing::warn!(%error, "the admin port cannot accept");
-                sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-}
-
-/// Not axum's own `serve`: it has no limit for slow headers.
-async fn connection(stream: TcpStream, routes: Router, _place: OwnedSemaphorePermit) {
-    let service = TowerToHyperService::new(routes);
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = serving.await {
-        tracing::debug!(%error, "a connection to the admin port ended badly");
-    }
+    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
+    let options = net::Options { max_connections: CONNECTIONS_MAX, ..net::Options::default() };
+    let routes = TowerToHyperService::new(routes(health));
+    let connected = move |_certificate: Option<&_>| Some(routes.clone());
+    let for_ever = CancellationToken::new();
+    Server::new(Acceptor::Plain, http, options).serve(listener, connected, for_ever).await;
+    Ok(())
 }
 
 fn routes(health: Health) -> Router {

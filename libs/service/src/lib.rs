@@ -34,7 +34,7 @@ mod signals;
 mod shutdown;
 mod tasks;
 mod wait;
-mod net;
+mod listener;
 mod health;
 mod healthcheck;
 pub mod admin;
@@ -42,7 +42,7 @@ pub mod duration;
 
 pub use command::UsageError;
 pub use health::{Component, Health};
-pub use net::{bind, reserve};
+pub use listener::{bind, reserve};
 pub use options::{HasOptions, Options};
 pub use process::{main, main_with, nothing_to_migrate};
 pub use shutdown::Shutdown;

@@ -4,7 +4,7 @@
 //!    included. It continues the caller's `traceparent`.
 //! 2. **metrics**: every answer is counted, also the refusals and the panics below; a call whose
 //!    caller went away is counted as CANCELLED when its future is dropped.
-//! 3. **caller**: by the one table ([`crate::callers`]). Who may not call must not take a place
+//! 3. **caller**: by the one table ([`crate::callers`]). Who may not call must not take a permit
 //!    from those who may.
 //! 4. **in-flight limit**: no queue, a full server says RESOURCE_EXHAUSTED at once. Before the
 //!    deadline, because shedding has to stay cheap when there is too much of everything.
@@ -25,6 +25,7 @@ use context::Current;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use net::{Admission, Permit, Priority};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -36,7 +37,6 @@ use tracing::{Instrument as _, Span, field};
 use super::meter::{Meter, code};
 use super::stream::Stream;
 use super::{Error, ServerOptions};
-use crate::limit::{Limit, Slot};
 use crate::method::{self, Kind};
 use crate::metrics::{self, Latency};
 use crate::status::refusal;
@@ -48,8 +48,8 @@ pub(super) struct Stack {
     methods: HashMap<String, Method>,
     /// All paths that nobody serves, so that they cannot fill `/metrics`.
     unknown: Method,
-    unary: Limit,
-    streams: Limit,
+    unary: Admission,
+    streams: Admission,
     shutdown: CancellationToken,
 }
 
@@ -85,8 +85,8 @@ impl Stack {
             routes: routes.prepare(),
             methods: kinds.into_iter().map(known).collect(),
             unknown: Method::new("unknown", Kind::Unary),
-            unary: Limit::new(options.max_in_flight),
-            streams: Limit::new(options.max_streams),
+            unary: Admission::new(options.max_in_flight),
+            streams: Admission::new(options.max_streams),
             options,
             shutdown,
         })
@@ -103,15 +103,15 @@ impl Stack {
         let mut meter = Meter::start(Arc::clone(&method.latency), span.clone());
         async {
             let admitted = check_caller(known, &peer).and_then(|()| self.admit(method));
-            let slot = match admitted {
-                Ok(slot) => slot,
+            let permit = match admitted {
+                Ok(permit) => permit,
                 Err(refused) => return meter.finish(refused.into_http()),
             };
             let deadline = self.deadline(method, &request);
-            let call = Current::call(method.name, deadline, Arc::clone(&slot));
+            let call = Current::call(method.name, deadline, Arc::clone(&permit));
             let response = self.handle(call, deadline, peer, request).await;
             if method.kind == Kind::Stream && code(&response) == Code::Ok {
-                let stream = |body| Stream::new(body, meter, slot, deadline, &self.shutdown);
+                let stream = |body| Stream::new(body, meter, permit, deadline, &self.shutdown);
                 return response.map(|body| Body::new(stream(body)));
             }
             meter.finish(response)
@@ -120,12 +120,12 @@ impl Stack {
         .await
     }
 
-    fn admit(&self, method: &Method) -> Result<Arc<Slot>, Status> {
-        let (limit, kind) = match method.kind {
+    fn admit(&self, method: &Method) -> Result<Arc<Permit>, Status> {
+        let (admission, kind) = match method.kind {
             Kind::Stream => (&self.streams, "stream"),
             Kind::Unary | Kind::Upload => (&self.unary, "unary"),
         };
-        limit.enter().map(Arc::new).ok_or_else(|| {
+        admission.admit(Priority::High).map(Arc::new).ok_or_else(|| {
             metrics::SHED.with_label_values(&[kind]).inc();
             refusal(Code::ResourceExhausted, "overloaded", "too many calls in progress")
         })

@@ -1,4 +1,4 @@
-//! The body of a streamed answer. It keeps the call's place and its measurement until the
+//! The body of a streamed answer. It keeps the call's permit and its measurement until the
 //! stream is over, and ends the stream when the deadline passes or the server stops, so that
 //! no handler has to.
 
@@ -8,20 +8,20 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use net::Permit;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::meter::Meter;
-use crate::limit::Slot;
 use crate::status::refusal;
 
 pub(super) struct Stream {
     /// `None` once the stream is over.
     body: Option<Body>,
     meter: Meter,
-    _slot: Arc<Slot>,
+    _permit: Arc<Permit>,
     deadline: Option<Pin<Box<Sleep>>>,
     shutdown: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -30,14 +30,14 @@ impl Stream {
     pub(super) fn new(
         body: Body,
         meter: Meter,
-        slot: Arc<Slot>,
+        permit: Arc<Permit>,
         deadline: Option<Instant>,
         shutdown: &CancellationToken,
     ) -> Self {
         Self {
             body: Some(body),
             meter,
-            _slot: slot,
+            _permit: permit,
             deadline: deadline.map(|at| Box::pin(sleep_until(at))),
             shutdown: Box::pin(shutdown.clone().cancelled_owned()),
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Version;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Nothing has been asked yet.
 const NEW: u8 = 0;
@@ -23,19 +23,19 @@ const BUSY: u8 = 3;
 /// HTTP/2, where requests overlap and pings come at any time; its own keepalive looks after it.
 const MULTIPLEXED: u8 = 4;
 
-/// How long to wait for a client.
+/// How long a server waits for a client over HTTP/1.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// For the head of a request.
-    pub(super) head: Duration,
+pub struct Timeouts {
+    /// For the head of a request, from its first byte on; for the first one, from the connection's beginning.
+    pub head: Duration,
     /// Between two requests, and for a client that does not take what it is sent.
-    pub(super) idle: Duration,
+    pub idle: Duration,
 }
 
 /// One connection's. It is read and written by the connection's own task, so nothing here needs
 /// an order among atomics.
 #[derive(Debug)]
-pub(super) struct Activity {
+pub(crate) struct Activity {
     began: Instant,
     phase: AtomicU8,
     /// Since when, in milliseconds after `began`.
@@ -43,44 +43,48 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { began: Instant::now(), phase: AtomicU8::new(NEW), since: AtomicU64::new(0) }
     }
 
     /// Bytes came.
-    pub(super) fn read(&self) {
+    pub(crate) fn read(&self) {
         if self.phase() == IDLE {
             self.enter(HEAD);
         }
     }
 
     /// Bytes went: an answer that is still being sent is no pause.
-    pub(super) fn wrote(&self) {
+    pub(crate) fn wrote(&self) {
         if self.phase() == IDLE {
             self.enter(IDLE);
         }
     }
 
     /// A request is there; until the guard is dropped it is being answered.
-    pub(super) fn asked(self: &Arc<Self>, version: Version) -> Asked {
-        self.enter(if version == Version::HTTP_2 { MULTIPLEXED } else { BUSY });
-        Asked(Arc::clone(self))
+    pub(crate) fn asked(self: &Arc<Self>, version: Version) -> Asked {
+        if version == Version::HTTP_2 {
+            self.phase.store(MULTIPLEXED, Ordering::Relaxed);
+            return Asked(None);
+        }
+        self.enter(BUSY);
+        Asked(Some(Arc::clone(self)))
     }
 
-    pub(super) fn has_asked(&self) -> bool {
+    pub(crate) fn has_asked(&self) -> bool {
         self.phase() != NEW
     }
 
     /// Until when the client may go on like this; `None` when that is over.
-    pub(super) fn patient_until(&self, now: Instant, patience: Patience) -> Option<Instant> {
+    pub(crate) fn due(&self, now: Instant, timeouts: Timeouts) -> Option<Instant> {
         let limit = match self.phase() {
-            NEW | HEAD => patience.head,
-            IDLE => patience.idle,
-            _ => return Some(now + patience.head), // look again later
+            NEW | HEAD => timeouts.head,
+            IDLE => timeouts.idle,
+            _ => return Some(now + timeouts.head), // look again later
         };
         let until = self.began + Duration::from_millis(self.since.load(Ordering::Relaxed)) + limit;
         // Between two looks a pause may have begun and become a head: look often enough for both.
-        (until > now).then(|| until.min(now + patience.head))
+        (until > now).then(|| until.min(now + timeouts.head))
     }
 
     fn phase(&self) -> u8 {
@@ -95,22 +99,31 @@ impl Activity {
 }
 
 /// A request in progress.
-pub(super) struct Asked(Arc<Activity>);
+pub(crate) struct Asked(Option<Arc<Activity>>);
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if self.0.phase() == BUSY {
-            self.0.enter(IDLE);
+        if let Some(activity) = &self.0 {
+            activity.enter(IDLE);
         }
     }
+}
+
+/// Returns when the client has kept us waiting too long.
+pub(crate) async fn overdue(activity: &Activity, timeouts: Option<Timeouts>) {
+    let Some(timeouts) = timeouts else { return std::future::pending().await };
+    while let Some(until) = activity.due(Instant::now(), timeouts) {
+        sleep_until(until).await;
+    }
+    tracing::debug!("a client kept us waiting too long");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience =
-        Patience { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
+    const TIMEOUTS: Timeouts =
+        Timeouts { head: Duration::from_secs(10), idle: Duration::from_secs(75) };
 
     fn activity() -> Arc<Activity> {
         Arc::new(Activity::new())
@@ -119,7 +132,7 @@ mod tests {
     /// Whether there is patience so many seconds from now, give or take a few milliseconds.
     fn patient_after(activity: &Activity, seconds: f64) -> bool {
         let then = Instant::now() + Duration::from_secs_f64(seconds);
-        activity.patient_until(then, PATIENCE).is_some()
+        activity.due(then, TIMEOUTS).is_some()
     }
 
     #[test]

@@ -1,50 +1,53 @@
-//! A TCP connection that is not closed under its peer's feet.
+//! A TCP connection that notes when bytes come and go, and that lingers: it is not closed while the client may
+//! still be sending.
 //!
-//! When a server says goodbye, calls that the client had sent a moment earlier may still lie
-//! unread in the kernel. Closing the socket then makes it answer with a reset, which wipes the
-//! goodbye from the client's buffers: the client never learns that those calls were not begun,
-//! and may not repeat them. So after an orderly end the socket is kept, and read to its end.
+//! When a server says goodbye, requests that the client had sent a moment earlier may still lie unread in the kernel.
+//! Closing the socket then makes it answer with a reset, which wipes the goodbye (or the last answer) from the
+//! client's buffers: the client never learns that those requests were not begun, and may not repeat them. So after an
+//! orderly end the socket is kept, and read to its end (a lingering close, RFC 9112, section 9.6).
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy, sink};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::activity::Activity;
 
 /// The client has the goodbye and closes its end within a round trip.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// A socket that leaves itself to its [`Remains`] when it was shut down before it is dropped.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     /// Always there until the drop.
     tcp: Option<TcpStream>,
     shut_down: bool,
     remains: Remains,
+    activity: Arc<Activity>,
 }
 
 /// What is left of a [`Socket`].
 #[derive(Clone, Default)]
-pub(super) struct Remains(Arc<Mutex<Option<TcpStream>>>);
+pub(crate) struct Remains(Arc<Mutex<Option<TcpStream>>>);
 
 impl Remains {
     /// Reads what the client still had to say, until it closes its end.
-    pub(super) async fn drain(self) {
+    pub(crate) async fn drain(self) {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut tcp) = left else { return };
-        let mut ignored = [0; 4096];
-        let to_the_end = async { while let Ok(1..) = tcp.read(&mut ignored).await {} };
-        let _ = timeout(LINGER_MAX, to_the_end).await;
+        let _ = timeout(LINGER_MAX, copy(&mut tcp, &mut sink())).await;
     }
 }
 
 impl Socket {
-    pub(super) fn new(tcp: TcpStream) -> (Self, Remains) {
+    pub(crate) fn new(tcp: TcpStream, activity: Arc<Activity>) -> (Self, Remains) {
         let remains = Remains::default();
-        (Self { tcp: Some(tcp), shut_down: false, remains: remains.clone() }, remains)
+        let socket = Self { tcp: Some(tcp), shut_down: false, remains: remains.clone(), activity };
+        (socket, remains)
     }
 
     fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -66,7 +69,12 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.tcp()?.poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = ready!(self.tcp()?.poll_read(cx, buffer));
+        if buffer.filled().len() > before {
+            self.activity.read();
+        }
+        Poll::Ready(read)
     }
 }
 
@@ -76,7 +84,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write(cx, bytes)
+        let wrote = ready!(self.tcp()?.poll_write(cx, bytes));
+        self.activity.wrote();
+        Poll::Ready(wrote)
     }
 
     fn poll_write_vectored(
@@ -84,7 +94,9 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.tcp()?.poll_write_vectored(cx, slices)
+        let wrote = ready!(self.tcp()?.poll_write_vectored(cx, slices));
+        self.activity.wrote();
+        Poll::Ready(wrote)
     }
 
     fn is_write_vectored(&self) -> bool {
