@@ -4,13 +4,14 @@
 //! - [`server`]: check the caller, bound the work, answer in time; on the connections of [`net`].
 //! - [`callers`]: which process may call which method.
 //! - [`client`]: find the endpoints of a service, balance the load, keep the deadline, try again when
-//!   that is safe.
+//!   that is safe; all of that above a narrow [transport](client::Transport).
 //! - [`status`]: refusals with a stable reason, and how to read them.
 //! - [`deadline`]: absolute within a process, what is left of it on the wire.
 //!
-//! tonic generates the code and frames the messages, but it has no hook for swapping a
-//! certificate, balances at random, neither passes deadlines on nor answers in time, and waits
-//! for ever when it stops: so the transport below is hyper with rustls. ADR 0003 says why.
+//! tonic generates the code and frames the messages. Its own TLS cannot swap a certificate, its
+//! balancing is random, it neither passes deadlines on nor answers in time, and it waits for ever
+//! when it stops: so the shop's transport is hyper with rustls. ADR 0003 says why, and what it
+//! takes to put the policies of [`client`] on tonic's `Channel` instead.
 
 pub mod status;
 pub mod deadline;

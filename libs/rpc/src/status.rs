@@ -70,6 +70,11 @@ pub fn unavailable(error: impl Into<BoxError>) -> Status {
     refusal(Code::Unavailable, "unavailable", "temporarily unavailable")
 }
 
+/// UNAVAILABLE, reason `unavailable`: a call has got no answer.
+pub(crate) fn lost(message: impl Into<String>) -> Status {
+    refusal(Code::Unavailable, "unavailable", message)
+}
+
 /// With a negative value a server forbids that the call is retried (gRPC proposal A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 

@@ -16,10 +16,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Connector, Sender};
-use super::endpoint::{Endpoint, Signals};
-use super::failure::Failure;
-use crate::Identity;
+use super::endpoint::{Endpoint, InFlight, Service};
+use super::transport::{Failure, Transport};
+use crate::status::lost;
 
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// However often endpoints fail.
@@ -27,27 +26,25 @@ const RESOLVE_SPACING: Duration = Duration::from_secs(1);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The endpoints of one service. Dropping it closes their connections.
-pub(super) struct Pool {
+pub(super) struct Pool<T: Transport> {
     targets: Arc<[(String, u16)]>,
-    connector: Arc<Connector>,
-    signals: Arc<Signals>,
-    endpoints: ArcSwap<Vec<Arc<Endpoint>>>,
+    service: Arc<Service<T>>,
+    endpoints: ArcSwap<Vec<Arc<Endpoint<T::Connection>>>>,
     /// The last lookup did not find everything.
     lookup_failed: AtomicBool,
     dropped: CancellationToken,
 }
 
-impl Pool {
+impl<T: Transport> Pool<T> {
     pub(super) fn start(
         name: &'static str,
         targets: Arc<[(String, u16)]>,
-        identity: Identity,
+        transport: T,
     ) -> Arc<Self> {
-        let signals = Signals { changed: watch::Sender::new(()), resolve: Notify::new() };
+        let (changed, resolve) = (watch::Sender::new(()), Notify::new());
         let pool = Arc::new(Self {
             targets,
-            connector: Arc::new(Connector::new(name, identity)),
-            signals: Arc::new(signals),
+            service: Arc::new(Service { name, transport, changed, resolve }),
             endpoints: ArcSwap::default(),
             lookup_failed: AtomicBool::new(false),
             dropped: CancellationToken::new(),
@@ -58,19 +55,19 @@ impl Pool {
 
     /// An endpoint to send to, and its connection. Waits while there is hope: a connection that is
     /// being made, or one attempt for our sake when all back off.
-    pub(super) async fn pick(&self) -> Result<(Arc<Endpoint>, Sender), Failure> {
+    pub(super) async fn pick(&self) -> Result<(InFlight, T::Connection), Failure> {
         if let Some(picked) = self.pick_ready() {
             return Ok(picked);
         }
-        let mut changed = self.signals.changed.subscribe();
-        let mut tried: Option<(Arc<Endpoint>, u64)> = None;
+        let mut changed = self.service.changed.subscribe();
+        let mut tried: Option<(Arc<Endpoint<T::Connection>>, u64)> = None;
         loop {
             if let Some(picked) = self.pick_ready() {
                 return Ok(picked);
             }
             match &tried {
                 Some((endpoint, failures)) if endpoint.failures() > *failures => {
-                    return Err(Failure::unreachable(self.connector.name()));
+                    return Err(self.unreachable());
                 }
                 Some((endpoint, _)) if !endpoint.is_removed() => {}
                 _ => {
@@ -78,18 +75,18 @@ impl Pool {
                         tried = Some((Arc::clone(&endpoint), endpoint.failures()));
                         endpoint.connect_now();
                     } else if self.lookup_failed.load(Ordering::Relaxed) {
-                        self.signals.resolve.notify_one();
-                        return Err(Failure::unreachable(self.connector.name()));
+                        self.service.resolve.notify_one();
+                        return Err(self.unreachable());
                     }
                 }
             }
             if changed.changed().await.is_err() {
-                return Err(Failure::unreachable(self.connector.name()));
+                return Err(self.unreachable());
             }
         }
     }
 
-    fn pick_ready(&self) -> Option<(Arc<Endpoint>, Sender)> {
+    fn pick_ready(&self) -> Option<(InFlight, T::Connection)> {
         let endpoints = self.endpoints.load();
         let chosen = match endpoints.as_slice() {
             [] => return None,
@@ -103,16 +100,20 @@ impl Pool {
                 }
             }
         };
-        let connected = |endpoint: &Arc<Endpoint>| Some((Arc::clone(endpoint), endpoint.sender()?));
-        connected(chosen).or_else(|| {
+        chosen.begin().or_else(|| {
             let mut ready: Vec<_> =
                 endpoints.iter().filter(|endpoint| endpoint.is_ready()).collect();
             ready.sort_by_key(|endpoint| endpoint.in_flight());
-            ready.into_iter().find_map(connected)
+            ready.into_iter().find_map(|endpoint| endpoint.begin())
         })
     }
 
-    fn due_first(&self) -> Option<Arc<Endpoint>> {
+    fn unreachable(&self) -> Failure {
+        let status = lost(format!("{} cannot be reached", self.service.name));
+        Failure { status, unsent: true }
+    }
+
+    fn due_first(&self) -> Option<Arc<Endpoint<T::Connection>>> {
         self.endpoints.load().iter().min_by_key(|endpoint| endpoint.due()).cloned()
     }
 
@@ -138,9 +139,8 @@ impl Pool {
         let mut left: HashMap<_, _> =
             before.iter().map(|endpoint| (endpoint.address, Arc::clone(endpoint))).collect();
         let stay_or_start = |address: &SocketAddr| {
-            left.remove(address).unwrap_or_else(|| {
-                Endpoint::start(*address, Arc::clone(&self.connector), Arc::clone(&self.signals))
-            })
+            left.remove(address)
+                .unwrap_or_else(|| Endpoint::start(*address, Arc::clone(&self.service)))
         };
         let mut endpoints: Vec<_> = addresses.iter().map(stay_or_start).collect();
         if complete {
@@ -150,11 +150,11 @@ impl Pool {
         }
         self.lookup_failed.store(!complete, Ordering::Relaxed);
         self.endpoints.store(Arc::new(endpoints));
-        self.signals.changed.send_replace(());
+        self.service.changed.send_replace(());
     }
 }
 
-impl Drop for Pool {
+impl<T: Transport> Drop for Pool<T> {
     fn drop(&mut self) {
         self.dropped.cancel();
         self.endpoints.load().iter().for_each(|endpoint| endpoint.remove());
@@ -162,21 +162,21 @@ impl Drop for Pool {
 }
 
 /// Two different endpoints at random, of at least two.
-fn two_of(endpoints: &[Arc<Endpoint>]) -> (&Arc<Endpoint>, &Arc<Endpoint>) {
+fn two_of<E>(endpoints: &[E]) -> (&E, &E) {
     let one = rand::random_range(0..endpoints.len());
     let other = (one + rand::random_range(1..endpoints.len())) % endpoints.len();
     (&endpoints[one], &endpoints[other])
 }
 
-async fn keep_resolved(pool: Weak<Pool>) {
-    let Some((signals, dropped)) =
-        pool.upgrade().map(|p| (Arc::clone(&p.signals), p.dropped.clone()))
+async fn keep_resolved<T: Transport>(pool: Weak<Pool<T>>) {
+    let Some((service, dropped)) =
+        pool.upgrade().map(|p| (Arc::clone(&p.service), p.dropped.clone()))
     else {
         return;
     };
     let pause = || async {
         sleep(RESOLVE_SPACING).await;
-        let _ = timeout(RESOLVE_EVERY - RESOLVE_SPACING, signals.resolve.notified()).await;
+        let _ = timeout(RESOLVE_EVERY - RESOLVE_SPACING, service.resolve.notified()).await;
     };
     while let Some(pool) = pool.upgrade() {
         pool.resolve().await;

@@ -21,12 +21,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Connector, Driver, Sender};
-use crate::status::Chain;
+use super::transport::{Connection, Transport};
+use crate::metrics;
+use crate::status::{BoxError, Chain};
 
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// Even a call that has nobody else to go to does not make us try more often than this.
@@ -75,19 +77,35 @@ impl State {
     }
 }
 
-/// What endpoints tell their pool.
-pub(super) struct Signals {
+/// What the endpoints of a service have in common.
+pub(super) struct Service<T> {
+    pub(super) name: &'static str,
+    pub(super) transport: T,
     /// Some endpoint became ready or failed.
     pub(super) changed: watch::Sender<()>,
     /// Somebody could not be reached: the addresses may be out of date.
     pub(super) resolve: Notify,
 }
 
+impl<T: Transport> Service<T> {
+    async fn connect(
+        &self,
+        address: SocketAddr,
+    ) -> Result<(T::Connection, impl Future<Output = ()> + Send), BoxError> {
+        let connection = timeout(CONNECT_TIMEOUT, self.transport.connect(address)).await;
+        let connection =
+            connection.unwrap_or_else(|_| Err(format!("none within {CONNECT_TIMEOUT:?}").into()));
+        let outcome = if connection.is_ok() { "ok" } else { "failed" };
+        metrics::CONNECTS.with_label_values(&[self.name, outcome]).inc();
+        connection
+    }
+}
+
 /// One address of a service.
-pub(super) struct Endpoint {
+pub(super) struct Endpoint<C> {
     pub(super) address: SocketAddr,
-    sender: ArcSwapOption<Sender>,
-    in_flight: AtomicUsize,
+    connection: ArcSwapOption<C>,
+    in_flight: Arc<AtomicUsize>,
     failures: AtomicU64,
     /// When the next attempt is due, in milliseconds since `created`; 0 while one is under way.
     due_ms: AtomicU64,
@@ -96,35 +114,34 @@ pub(super) struct Endpoint {
     removed: CancellationToken,
 }
 
-impl Endpoint {
-    pub(super) fn start(
+impl<C: Connection> Endpoint<C> {
+    pub(super) fn start<T: Transport<Connection = C>>(
         address: SocketAddr,
-        connector: Arc<Connector>,
-        signals: Arc<Signals>,
+        service: Arc<Service<T>>,
     ) -> Arc<Self> {
         let endpoint = Arc::new(Self {
             address,
-            sender: ArcSwapOption::empty(),
-            in_flight: AtomicUsize::new(0),
+            connection: ArcSwapOption::empty(),
+            in_flight: Arc::default(),
             failures: AtomicU64::new(0),
             due_ms: AtomicU64::new(0),
             created: Instant::now(),
             connect_now: Notify::new(),
             removed: CancellationToken::new(),
         });
-        tokio::spawn(Arc::clone(&endpoint).keep_connected(connector, signals));
+        tokio::spawn(Arc::clone(&endpoint).keep_connected(service));
         endpoint
     }
 
-    /// The connection, when there is one that takes requests.
-    pub(super) fn sender(&self) -> Option<Sender> {
-        let sender = self.sender.load();
-        let sender = sender.as_deref().filter(|sender| !sender.is_closed());
-        sender.cloned()
+    /// The connection, when there is one that takes requests, for a call that is in flight from now on.
+    pub(super) fn begin(&self) -> Option<(InFlight, C)> {
+        let connection = self.connection.load();
+        let connection = connection.as_deref().filter(|connection| !connection.is_closed())?;
+        Some((InFlight::new(Arc::clone(&self.in_flight)), connection.clone()))
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.sender.load().as_deref().is_some_and(|sender| !sender.is_closed())
+        self.connection.load().as_deref().is_some_and(|connection| !connection.is_closed())
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -154,7 +171,10 @@ impl Endpoint {
         self.removed.is_cancelled()
     }
 
-    async fn keep_connected(self: Arc<Self>, connector: Arc<Connector>, signals: Arc<Signals>) {
+    async fn keep_connected<T>(self: Arc<Self>, service: Arc<Service<T>>)
+    where
+        T: Transport<Connection = C>,
+    {
         let removed = self.removed.clone();
         let mut state = State::Connecting { failed: 0 };
         let mut connection = None;
@@ -162,15 +182,15 @@ impl Endpoint {
             let event = match state {
                 State::Connecting { failed } => {
                     self.due_ms.store(0, Ordering::Relaxed);
-                    match removed.run_until_cancelled(connector.connect(self.address)).await {
+                    match removed.run_until_cancelled(service.connect(self.address)).await {
                         Some(Ok(made)) => {
                             connection = Some(made);
                             Event::Connected
                         }
                         Some(Err(error)) => {
                             if failed == 0 {
-                                let (service, address) = (connector.name(), self.address);
-                                let error = Chain(&error);
+                                let (service, address) = (service.name, self.address);
+                                let error = Chain(&*error);
                                 tracing::warn!(service, %address, %error, "an endpoint cannot be reached");
                             }
                             Event::Failed
@@ -179,14 +199,14 @@ impl Endpoint {
                     }
                 }
                 State::Ready { .. } => match connection.take() {
-                    Some((sender, driver)) => {
-                        let after = self.serve(sender, driver, &signals).await;
+                    Some((connection, driver)) => {
+                        let after = self.serve(connection, driver, &service.changed).await;
                         if removed.is_cancelled() { Event::Removed } else { Event::Ended { after } }
                     }
                     None => Event::Failed,
                 },
                 State::BackOff { failed } => {
-                    let pause = self.back_off(failed, &signals);
+                    let pause = self.back_off(failed, &service);
                     match removed.run_until_cancelled(pause).await {
                         Some(()) => Event::PauseOver,
                         None => Event::Removed,
@@ -199,30 +219,35 @@ impl Endpoint {
     }
 
     /// Offers a connection to calls until it takes no more; for how long it did.
-    async fn serve(&self, sender: Sender, driver: Driver, signals: &Signals) -> Duration {
+    async fn serve(
+        &self,
+        connection: C,
+        driver: impl Future<Output = ()>,
+        changed: &watch::Sender<()>,
+    ) -> Duration {
         let began = Instant::now();
-        self.sender.store(Some(Arc::new(sender)));
-        signals.changed.send_replace(());
+        self.connection.store(Some(Arc::new(connection)));
+        changed.send_replace(());
         let mut driver = std::pin::pin!(driver);
         let ended = self.removed.run_until_cancelled(driver.as_mut()).await;
-        self.sender.store(None);
+        self.connection.store(None);
         if ended.is_none() {
-            // With the last sender gone it ends when the calls in progress have.
-            let _ = driver.await;
+            // With the last handle gone it ends when the calls in progress have.
+            driver.await;
         }
         began.elapsed()
     }
 
     /// Until the endpoint is due again, or a call has nobody else to go to.
-    async fn back_off(&self, failed: u32, signals: &Signals) {
+    async fn back_off<T>(&self, failed: u32, service: &Service<T>) {
         let doublings = failed.saturating_sub(1).min(10);
         let longest = BACK_OFF_MIN.saturating_mul(1 << doublings).min(BACK_OFF_MAX);
         let due = Instant::now() + longest.mul_f64(0.5 + rand::random::<f64>() / 2.0);
         let due_ms = due.duration_since(self.created).as_millis();
         self.due_ms.store(u64::try_from(due_ms).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.failures.fetch_add(1, Ordering::Relaxed);
-        signals.changed.send_replace(());
-        signals.resolve.notify_one();
+        service.changed.send_replace(());
+        service.resolve.notify_one();
         sleep(ATTEMPT_SPACING).await;
         tokio::select! {
             () = sleep_until(due) => {}
@@ -232,18 +257,18 @@ impl Endpoint {
 }
 
 /// Counts a call as in flight at its endpoint.
-pub(super) struct InFlight(Arc<Endpoint>);
+pub(super) struct InFlight(Arc<AtomicUsize>);
 
 impl InFlight {
-    pub(super) fn new(endpoint: Arc<Endpoint>) -> Self {
-        endpoint.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(endpoint)
+    fn new(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,28 +5,26 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Code, Status};
 
 use super::endpoint::InFlight;
-use super::failure::Failure;
 use crate::status::refusal;
 
 /// The body of a streamed answer: it counts as in flight at its endpoint, and ends at the deadline.
-pub(super) struct Streamed {
-    body: Incoming,
+pub(super) struct Streamed<B> {
+    body: B,
     _in_flight: InFlight,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Streamed {
-    pub(super) fn new(body: Incoming, in_flight: InFlight, deadline: Option<Instant>) -> Self {
+impl<B> Streamed<B> {
+    pub(super) fn new(body: B, in_flight: InFlight, deadline: Option<Instant>) -> Self {
         Self { body, _in_flight: in_flight, deadline: deadline.map(|at| Box::pin(sleep_until(at))) }
     }
 }
 
-impl HttpBody for Streamed {
+impl<B: HttpBody<Data = Bytes, Error = Status> + Unpin> HttpBody for Streamed<B> {
     type Data = Bytes;
     type Error = Status;
 
@@ -35,8 +33,7 @@ impl HttpBody for Streamed {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            let lost = |error: hyper::Error| Failure::from_stream(&error);
-            return Poll::Ready(frame.map(|frame| frame.map_err(lost)));
+            return Poll::Ready(frame);
         }
         let late = self.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
         if !late {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use rpc::Channel;
+use rpc::client::Transport;
 use tokio_stream::Stream;
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, ServerStreamingService, UnaryService};
@@ -128,12 +129,16 @@ impl tower::Service<Request<Body>> for Watched {
 }
 
 /// Makes a unary call as the generated clients do.
-pub async fn call(channel: &Channel, path: &'static str, text: &str) -> Result<String, Status> {
+pub async fn call<T: Transport>(
+    channel: &Channel<T>,
+    path: &'static str,
+    text: &str,
+) -> Result<String, Status> {
     call_with(channel, path, tonic::Request::new(text.to_owned())).await
 }
 
-pub async fn call_with(
-    channel: &Channel,
+pub async fn call_with<T: Transport>(
+    channel: &Channel<T>,
     path: &'static str,
     request: tonic::Request<String>,
 ) -> Result<String, Status> {

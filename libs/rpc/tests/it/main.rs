@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may panic as the test does")]
 
 mod callee;
+mod over_tonic;
 mod raw;
 mod world;
 
@@ -15,3 +16,4 @@ mod limits;
 mod retries;
 mod stopping;
 mod traces;
+mod transports;

@@ -37,10 +37,15 @@ async fn shake_hands(config: ClientConfig, address: SocketAddr) -> TlsStream<Tcp
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
 }
 
+/// Shows the certificate in `dir`.
+pub fn known(dir: &Path) -> ClientConfig {
+    let chain = vec![certificate(dir, "cert.pem")];
+    client(dir).with_client_auth_cert(chain, key(dir)).unwrap()
+}
+
 /// A connection with the certificate in `dir`.
 pub async fn with_certificate(dir: &Path, address: SocketAddr) -> TlsStream<TcpStream> {
-    let chain = vec![certificate(dir, "cert.pem")];
-    shake_hands(client(dir).with_client_auth_cert(chain, key(dir)).unwrap(), address).await
+    shake_hands(known(dir), address).await
 }
 
 /// A connection with no certificate, that trusts the authority in `dir`.
