@@ -74,14 +74,19 @@ impl Connection for SendRequest<Payload> {
         SendRequest::is_closed(self)
     }
 
-    async fn send(mut self, request: Request<Payload>) -> Result<Response<Self::Body>, Failure> {
+    fn send(
+        mut self,
+        request: Request<Payload>,
+    ) -> impl Future<Output = Result<Response<Self::Body>, Failure>> + Send {
         let sent = self.try_send_request(request);
-        // Before waiting. A request that is handed over in the moment in which its connection ends stays in the
-        // channel between the two, and is given back only when the last sender is gone: whoever waits with a sender
-        // in hand waits for himself, until the deadline.
+        // The sender goes before the wait. A request that is handed over in the moment in which its connection ends
+        // stays in the channel between the two, and is given back only when the last sender is gone: whoever waits
+        // with a sender in hand waits for himself, until the deadline.
         drop(self);
-        let response = sent.await.map_err(failure)?;
-        Ok(response.map(|body| body.map_err(broken_off as fn(_) -> _)))
+        sent.map(|answered| {
+            let answer = answered.map_err(failure)?;
+            Ok(answer.map(|body| body.map_err(broken_off as fn(_) -> _)))
+        })
     }
 }
 
