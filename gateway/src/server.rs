@@ -1,6 +1,6 @@
 //! HTTP for customers, on the connections of [`net`].
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -13,8 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use net::{Acceptor, Timeouts, auto};
 use service::Shutdown;
-use telemetry::metrics::gauge;
-use telemetry::metrics::prometheus::IntGauge;
+use telemetry::catalogue::HTTP_SERVER_CONNECTIONS;
 use tokio::net::TcpListener;
 use tower::Service as _;
 
@@ -24,9 +23,6 @@ const HEAD_BYTES_MAX: usize = 32 * 1024;
 const H2_STREAMS_MAX: u32 = 256;
 const H2_KEEPALIVE: Duration = Duration::from_secs(20);
 const H2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-static CONNECTIONS: LazyLock<IntGauge> =
-    LazyLock::new(|| gauge("souk_http_server_connections", "Connections of clients."));
 
 /// Serves until `shutdown` is requested and what was in progress then is finished or cut off.
 pub(crate) async fn serve(
@@ -83,13 +79,13 @@ struct Counted;
 
 impl Counted {
     fn new() -> Self {
-        CONNECTIONS.inc();
+        HTTP_SERVER_CONNECTIONS.inc();
         Self
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        CONNECTIONS.dec();
+        HTTP_SERVER_CONNECTIONS.dec();
     }
 }

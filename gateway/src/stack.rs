@@ -28,6 +28,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
 use net::{Admission, Permit, Priority};
 use rpc::deadline;
+use telemetry::catalogue::HTTP_SERVER_SHED;
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
@@ -93,7 +94,7 @@ where
     fn call(&mut self, mut request: Request) -> Answer {
         let route = request.extensions().get::<MatchedPath>().cloned();
         let class = Class::of(trace::route(route.as_ref()));
-        let span = trace::span(&request, trace::route(route.as_ref()));
+        let span = trace::span(&request, route.as_ref());
         let request_id = trace::request_id(request.headers(), &span);
         let meter = Meter::start(&request, route, span.clone());
 
@@ -142,7 +143,7 @@ impl Limits {
             Class::Watch => self.streams.admit(Priority::High),
         };
         permit.ok_or_else(|| {
-            trace::SHED.with_label_values(&[class.name()]).inc();
+            HTTP_SERVER_SHED.with_label_values(&[class.name()]).inc();
             Problem::overloaded()
         })
     }

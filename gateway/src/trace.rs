@@ -1,13 +1,11 @@
 //! A request as it is seen from outside: its span, its metrics, and the ids in its answer.
 
-use std::sync::LazyLock;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use telemetry::metrics::prometheus::{HistogramVec, IntCounterVec};
-use telemetry::metrics::{counter_vec, histogram_vec};
-use tracing::{Span, field};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use telemetry::catalogue::HTTP_SERVER_DURATION;
+use tracing::Span;
 
 const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -15,36 +13,30 @@ const REQUEST_ID_MAX: usize = 128;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// What nginx calls it when the client went away before there was an answer.
-const CLIENT_GONE: u16 = 499;
-
-static SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    let help = "Requests answered, by route; a live stream until its beginning.";
-    histogram_vec("souk_http_server_seconds", help, &["method", "route", "status"])
-});
-
-/// Requests turned away because too many were in progress.
-pub(crate) static SHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Requests turned away because too many were in progress.";
-    counter_vec("souk_http_server_shed_total", help, &["class"])
-});
+const CLIENT_GONE: &str = "499";
+/// What OpenTelemetry calls a method that is none.
+const OTHER: &str = "_OTHER";
 
 /// The span of a request. It continues the client's trace, and takes over its decision to record.
-pub(crate) fn span(request: &Request, route: &str) -> Span {
-    let method = method(request.method());
-    let span = tracing::info_span!(
-        "request",
-        otel.name = format_args!("{method} {route}"),
-        otel.kind = "server",
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = field::Empty,
-        request_id = field::Empty,
-    );
+pub(crate) fn span(request: &Request, route: Option<&MatchedPath>) -> Span {
+    let span = tracing::info_span!("request", otel.kind = "server");
     if let Some(parent) =
         request.headers().get(telemetry::context::HEADER).and_then(|value| value.to_str().ok())
     {
         telemetry::context::continue_from(&span, parent);
     }
+    telemetry::span::when_recorded(&span, |it| {
+        let method = method(request.method());
+        let verb = if method == OTHER { "HTTP" } else { method };
+        it.name(format!("{verb} {}", self::route(route)).trim_end().to_owned());
+        it.set("http.request.method", method).set("url.scheme", "http");
+        it.set("url.path", request.uri().path().to_owned());
+        if let Some(route) = route {
+            it.set("http.route", route.as_str().to_owned());
+        }
+        let version = if request.version() == Version::HTTP_2 { "2" } else { "1.1" };
+        it.set("network.protocol.version", version);
+    });
     span
 }
 
@@ -58,7 +50,7 @@ fn method(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
-        _ => "other",
+        _ => OTHER,
     }
 }
 
@@ -66,7 +58,9 @@ fn method(method: &Method) -> &'static str {
 pub(crate) fn request_id(headers: &HeaderMap, span: &Span) -> Option<HeaderValue> {
     let id = headers.get(REQUEST_ID)?;
     let text = id.to_str().ok().filter(|id| (1..=REQUEST_ID_MAX).contains(&id.len()))?;
-    span.record("request_id", text);
+    telemetry::span::when_recorded(span, |it| {
+        it.set("souk.request.id", text.to_owned());
+    });
     Some(id.clone())
 }
 
@@ -90,13 +84,13 @@ pub(crate) struct Meter {
     method: &'static str,
     route: Option<MatchedPath>,
     began: Instant,
-    status: u16,
+    status: Option<StatusCode>,
 }
 
 impl Meter {
     pub(crate) fn start(request: &Request, route: Option<MatchedPath>, span: Span) -> Self {
         let method = method(request.method());
-        Self { span, method, route, began: Instant::now(), status: CLIENT_GONE }
+        Self { span, method, route, began: Instant::now(), status: None }
     }
 
     pub(crate) fn span(&self) -> &Span {
@@ -104,28 +98,29 @@ impl Meter {
     }
 
     pub(crate) fn finish(mut self, status: StatusCode) {
-        self.status = status.as_u16();
+        self.status = Some(status);
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.span.record("http.response.status_code", self.status);
-        let mut digits = [0; 3];
-        let labels = [self.method, route(self.route.as_ref()), text(self.status, &mut digits)];
-        SECONDS.with_label_values(&labels).observe(self.began.elapsed().as_secs_f64());
+        let status = self.status.as_ref().map_or(CLIENT_GONE, StatusCode::as_str);
+        let error = if status.starts_with('5') { status } else { "" };
+        telemetry::span::when_recorded(&self.span, |it| {
+            if let Some(status) = self.status {
+                it.set("http.response.status_code", i64::from(status.as_u16()));
+            }
+            if !error.is_empty() {
+                it.failed(error.to_owned());
+            }
+        });
+        let labels = [self.method, route(self.route.as_ref()), status, error];
+        let duration = HTTP_SERVER_DURATION.with_label_values(&labels);
+        duration.observe(self.began.elapsed().as_secs_f64());
     }
 }
 
 /// A route as a label: all paths that nobody serves are one.
 pub(crate) fn route(route: Option<&MatchedPath>) -> &str {
-    route.map_or("unmatched", MatchedPath::as_str)
-}
-
-/// A status as a label, without an allocation.
-fn text(status: u16, digits: &mut [u8; 3]) -> &str {
-    for (digit, place) in digits.iter_mut().zip([100, 10, 1]) {
-        *digit = b'0' + u8::try_from(status / place % 10).unwrap_or_default();
-    }
-    std::str::from_utf8(digits).unwrap_or_default()
+    route.map_or("", MatchedPath::as_str)
 }

@@ -99,7 +99,7 @@ async fn outbox(state: &State) -> String {
         let client = Client::new(&format!("http://{}", entry.task.admin));
         let metrics = client.get("/metrics").await.ok()?;
         let text = String::from_utf8_lossy(&metrics.body).into_owned();
-        sum(&text, "souk_outbox_events").map(|count| (entry.task.service.as_str(), count))
+        sum(&text, "souk_outbox_depth").map(|count| (entry.task.service.as_str(), count))
     });
     let counts = join_all(counts).await.into_iter().flatten();
     // Every copy tells the same, but for one that has not looked for a moment.
@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn a_metric_is_summed_over_its_labels() {
-        let text = "# HELP souk_outbox_events x\nsouk_outbox_events{database=\"0\"} 3\n\
-                    souk_outbox_events{database=\"1\"} 4\nsouk_outbox_events_total 100\n";
-        assert_eq!(sum(text, "souk_outbox_events"), Some(7.0));
+        let text = "# HELP souk_outbox_depth x\nsouk_outbox_depth{database=\"0\"} 3\n\
+                    souk_outbox_depth{database=\"1\"} 4\nsouk_outbox_depth_total 100\n";
+        assert_eq!(sum(text, "souk_outbox_depth"), Some(7.0));
         assert_eq!(sum(text, "souk_inbox"), None);
     }
 

@@ -176,8 +176,10 @@ async fn a_client_that_goes_away_takes_its_call_along() {
     stream.write_all(request).await.unwrap();
     eventually("it is in progress", || !world.shop.seen().is_empty()).await;
     drop(stream);
-    let gone = r#"souk_http_server_seconds_count{method="GET",route="/v1/me",status="499"}"#;
-    eventually("it is counted", || telemetry::metrics::render().contains(gone)).await;
+    let gone = "http_server_request_duration_seconds_count{error_type=\"\",\
+        http_request_method=\"GET\",http_response_status_code=\"499\",http_route=\"/v1/me\",\
+        url_scheme=\"http\"}";
+    eventually("it is counted", || telemetry::render_metrics().contains(gone)).await;
 }
 
 #[tokio::test]

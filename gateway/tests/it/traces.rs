@@ -42,10 +42,10 @@ async fn requests_are_counted_by_route_not_by_path() {
     let id = ProductId::mint().to_string();
     get(&format!("/v1/products/{id}")).send(&world).await;
     get("/some/path/nobody/serves").send(&world).await;
-    let metrics = telemetry::metrics::render();
+    let metrics = telemetry::render_metrics();
     for series in [
-        r#"method="GET",route="/v1/products/{id}",status="404""#,
-        r#"method="GET",route="unmatched",status="404""#,
+        r#"http_request_method="GET",http_response_status_code="404",http_route="/v1/products/{id}""#,
+        r#"http_request_method="GET",http_response_status_code="404",http_route="""#,
     ] {
         assert!(metrics.contains(series), "{series}");
     }

@@ -33,7 +33,7 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.alone(self.reader(shard, freshness), read).await
+        self.alone("read", self.reader(shard, freshness), read).await
     }
 
     /// Runs a single statement that writes: it is its own transaction, one exchange instead of three.
@@ -46,7 +46,7 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.alone(self.writer(shard), write).await
+        self.alone("write", self.writer(shard), write).await
     }
 
     /// Runs `work` in a transaction on one shard's database: committed when it answers `Ok`, rolled back
@@ -61,7 +61,7 @@ impl Database {
         E: From<Error> + Send + 'static,
     {
         let (call, index) = (Current::capture(), self.index_of(shard));
-        let connection = self.writer(shard).acquire(&call).await?;
+        let connection = self.writer(shard).acquire(&call, "transaction").await?;
         let until = Instant::now() + self.operation_timeout();
         let transaction = async move {
             let mut tx = Tx::begin(connection, index, until).await?;
@@ -89,14 +89,14 @@ impl Database {
     }
 
     /// Outside of a transaction, on a connection of `pool`.
-    async fn alone<T, E, F>(&self, pool: &Pool, work: F) -> Result<T, E>
+    async fn alone<T, E, F>(&self, operation: &'static str, pool: &Pool, work: F) -> Result<T, E>
     where
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
         let call = Current::capture();
-        let mut connection = pool.acquire(&call).await?;
+        let mut connection = pool.acquire(&call, operation).await?;
         let until = Instant::now() + self.operation_timeout();
         let alone = async move {
             match timeout_at(until, work(&mut connection)).await {

@@ -88,8 +88,10 @@ impl Database {
         }
         let (mut readers, mut writers) = (Vec::new(), Vec::new());
         for ((index, session), there) in sessions.into_iter().enumerate().zip(there) {
-            let reader = pool(options, session.clone(), Meter::new(index, "read"));
-            let writer = pool(options, session, Meter::new(index, "write"));
+            let meter = |kind| Meter::new(index, kind, session.get_database().unwrap_or_default());
+            let (read, write) = (meter("read"), meter("write"));
+            let reader = pool(options, session.clone(), read);
+            let writer = pool(options, session, write);
             if !there {
                 reader.disable();
                 writer.disable();

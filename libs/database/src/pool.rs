@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::is_transient;
-use crate::metrics::Meter;
+use crate::metrics::{Meter, Purpose};
 
 pub(crate) use pooled::PooledConnection;
 
@@ -107,7 +107,7 @@ impl Pool {
     /// Opens the least connections. What does not open in time is opened when it is needed.
     pub(crate) async fn warm(&self) {
         let call = Current::background("warm");
-        let opened = join_all((0..self.inner.least).map(|_| self.acquire(&call))).await;
+        let opened = join_all((0..self.inner.least).map(|_| self.acquire(&call, "warm"))).await;
         opened.into_iter().flatten().for_each(PooledConnection::release);
     }
 
@@ -136,12 +136,16 @@ impl Pool {
         self.inner.is_unreachable()
     }
 
-    /// A connection for this call.
+    /// A connection for this call, which does one `operation` ("read", "write" or "transaction") with it.
     ///
     /// # Errors
     /// [`Error::PoolTimedOut`] when all are in use for longer than one waits here or the call has time,
     /// [`Error::PoolClosed`], or why the server lets nobody in.
-    pub(crate) async fn acquire(&self, call: &Current) -> Result<PooledConnection, Error> {
+    pub(crate) async fn acquire(
+        &self,
+        call: &Current,
+        operation: &'static str,
+    ) -> Result<PooledConnection, Error> {
         let (since, inner) = (Instant::now(), &self.inner);
         let acquire_timeout = since + inner.acquire_timeout;
         let deadline =
@@ -158,7 +162,8 @@ impl Pool {
             }
         };
         inner.meter.waited(since.elapsed());
-        Ok(PooledConnection::new(connection, used, call.name(), Arc::clone(inner), permit))
+        let purpose = Purpose { case: call.name(), operation };
+        Ok(PooledConnection::new(connection, used, purpose, Arc::clone(inner), permit))
     }
 
     /// Lets nobody have a connection any more and closes those that are idle.

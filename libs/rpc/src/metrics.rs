@@ -3,64 +3,86 @@
 //! A labelled metric is looked up by hashing its labels; each method keeps its own handles, so
 //! that a call does not.
 
-use std::sync::{LazyLock, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use telemetry::metrics::prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
-use telemetry::metrics::{counter_vec, histogram_vec};
+use telemetry::catalogue::{RPC_CLIENT_DURATION, RPC_SERVER_DURATION};
+use telemetry::metrics::prometheus::Histogram;
+use telemetry::span::Recorded;
 use tonic::Code;
 
 const CODES: usize = 17;
 
-pub(crate) static SERVER: LazyLock<HistogramVec> = LazyLock::new(|| {
-    let help = "Calls served, until the answer; streams until their end.";
-    histogram_vec("souk_rpc_server_seconds", help, &["method", "code"])
-});
-pub(crate) static CLIENT: LazyLock<HistogramVec> = LazyLock::new(|| {
-    let help = "Calls made, all attempts together; streams until their beginning.";
-    histogram_vec("souk_rpc_client_seconds", help, &["method", "code"])
-});
-pub(crate) static ATTEMPTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Requests sent: more than the calls made by the retries.";
-    counter_vec("souk_rpc_client_attempts_total", help, &["method"])
-});
-pub(crate) static CONNECTS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counter_vec("souk_rpc_client_connects_total", "Connections tried.", &["peer", "outcome"])
-});
-pub(crate) static HANDSHAKES: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    counter_vec("souk_rpc_server_handshakes_total", "TLS handshakes of callers.", &["outcome"])
-});
-pub(crate) static SHED: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Calls refused because too many were in progress.";
-    counter_vec("souk_rpc_server_shed_total", help, &["kind"])
-});
-pub(crate) static RELOADS: LazyLock<IntCounterVec> = LazyLock::new(|| {
-    let help = "Times that the certificate files had changed.";
-    counter_vec("souk_rpc_tls_reloads_total", help, &["outcome"])
-});
+/// Which end of a call it is. They differ in what is an error: a caller that asked for nonsense is no fault of the
+/// server's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    /// Of a call that is served here.
+    Server,
+    /// Of a call to the service of this name.
+    Client { server: &'static str },
+}
+
+impl Side {
+    /// `error.type` by OpenTelemetry's conventions for gRPC: the code where it is an error, or nothing.
+    pub(crate) fn error(self, code: Code) -> &'static str {
+        let failed = match (self, code) {
+            (_, Code::Ok) => false,
+            (Self::Client { .. }, _) => true,
+            (Self::Server, code) => matches!(
+                code,
+                Code::Unknown
+                    | Code::DeadlineExceeded
+                    | Code::Unimplemented
+                    | Code::Internal
+                    | Code::Unavailable
+                    | Code::DataLoss
+            ),
+        };
+        if failed { name(code) } else { "" }
+    }
+
+    /// How a call ended, for its span.
+    pub(crate) fn tell(self, span: &Recorded<'_>, code: Code) {
+        span.set("rpc.response.status_code", name(code));
+        if !self.error(code).is_empty() {
+            span.failed(self.error(code));
+        }
+    }
+}
 
 /// The duration of one method's calls, by code.
 #[derive(Debug)]
 pub(crate) struct Latency {
-    family: &'static HistogramVec,
+    side: Side,
     method: String,
     codes: [OnceLock<Histogram>; CODES],
 }
 
 impl Latency {
-    pub(crate) fn new(family: &'static HistogramVec, method: impl Into<String>) -> Self {
-        Self { family, method: method.into(), codes: Default::default() }
+    pub(crate) fn new(side: Side, method: impl Into<String>) -> Self {
+        Self { side, method: method.into(), codes: Default::default() }
+    }
+
+    /// Its full name: `souk.cart.v1.CartService/GetCart`.
+    pub(crate) fn method(&self) -> &str {
+        &self.method
     }
 
     pub(crate) fn observe(&self, code: Code, elapsed: Duration) {
-        self.codes[code as usize]
-            .get_or_init(|| self.family.with_label_values(&[self.method.as_str(), name(code)]))
-            .observe(elapsed.as_secs_f64());
+        let histogram = self.codes[code as usize].get_or_init(|| self.histogram(code));
+        histogram.observe(elapsed.as_secs_f64());
     }
-}
 
-pub(crate) fn attempts(method: &str) -> IntCounter {
-    ATTEMPTS.with_label_values(&[method])
+    fn histogram(&self, code: Code) -> Histogram {
+        let (method, error) = (self.method.as_str(), self.side.error(code));
+        match self.side {
+            Side::Server => RPC_SERVER_DURATION.with_label_values(&[method, name(code), error]),
+            Side::Client { server } => {
+                RPC_CLIENT_DURATION.with_label_values(&[server, method, name(code), error])
+            }
+        }
+    }
 }
 
 /// The name of a code as gRPC spells it.

@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use net::{Acceptor, auto};
 use rustls::pki_types::CertificateDer;
+use telemetry::catalogue::RPC_SERVER_HANDSHAKES;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -20,7 +21,7 @@ use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::{Identity, Peer, method, metrics};
+use crate::{Identity, Peer, method};
 use stack::Stack;
 
 /// HTTP/2 keepalive is what finds a dead client; the socket's own would only repeat it.
@@ -135,7 +136,7 @@ pub async fn serve(
 fn connections(options: &ServerOptions) -> net::Options {
     net::Options {
         max_drain: options.max_drain,
-        handshake_failed: |error| metrics::HANDSHAKES.with_label_values(&[error.name()]).inc(),
+        handshake_failed: |error| RPC_SERVER_HANDSHAKES.with_label_values(&[error.name()]).inc(),
         ..net::Options::default()
     }
 }
@@ -144,7 +145,7 @@ fn connections(options: &ServerOptions) -> net::Options {
 fn peer(certificate: Option<&CertificateDer<'static>>) -> Option<Peer> {
     let peer = certificate.and_then(Peer::from_verified);
     let outcome = if peer.is_some() { "ok" } else { "nameless" };
-    metrics::HANDSHAKES.with_label_values(&[outcome]).inc();
+    RPC_SERVER_HANDSHAKES.with_label_values(&[outcome]).inc();
     peer
 }
 

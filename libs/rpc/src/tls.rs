@@ -17,10 +17,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use telemetry::catalogue::RPC_TLS_RELOADS;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics;
 use crate::status::Chain;
 
 const POLL: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ impl Identity {
         match files.configs() {
             Ok(configs) => {
                 self.0.current.store(Arc::new(configs));
-                metrics::RELOADS.with_label_values(&["ok"]).inc();
+                RPC_TLS_RELOADS.with_label_values(&["ok"]).inc();
                 tracing::info!(dir = %self.0.dir.display(), "new certificate");
             }
             Err(error) => reload_failed(&error),
@@ -144,7 +144,7 @@ impl Identity {
 }
 
 fn reload_failed(error: &Error) {
-    metrics::RELOADS.with_label_values(&["failed"]).inc();
+    RPC_TLS_RELOADS.with_label_values(&["failed"]).inc();
     tracing::error!(error = %Chain(error), "the new certificate cannot be used, keeping the old");
 }
 

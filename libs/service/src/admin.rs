@@ -65,5 +65,5 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
 }
 
 async fn metrics() -> ([(header::HeaderName, &'static str); 1], String) {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::metrics::render())
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render_metrics())
 }

@@ -12,9 +12,10 @@ use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor,
 };
-use prometheus::{IntCounter, IntCounterVec};
+use prometheus::IntCounter;
 
-use crate::{metrics, options};
+use crate::catalogue::SPANS;
+use crate::options;
 
 /// Spans kept while the collector is slow.
 const QUEUE_MAX: usize = 2048;
@@ -65,12 +66,7 @@ struct Counters {
 
 impl Counters {
     fn new() -> Self {
-        let spans: IntCounterVec = metrics::counter_vec(
-            "souk_spans_total",
-            "Recorded spans by what became of them.",
-            &["outcome"],
-        );
-        let outcome = |name: &str| spans.with_label_values(&[name]);
+        let outcome = |name: &str| SPANS.with_label_values(&[name]);
         Self {
             exported: outcome("exported"),
             failed: outcome("export_failed"),

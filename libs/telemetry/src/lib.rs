@@ -2,7 +2,7 @@
 //!
 //! A trace travels as a W3C `traceparent` string, whether the carrier is an HTTP header, gRPC metadata, a NATS
 //! header or a column of the outbox ([`context`]). Log lines carry the trace id of the span they were written in, so
-//! a line leads to its trace and back. Metrics are pulled ([`metrics`]), spans are pushed to an OTLP collector if
+//! a line leads to its trace and back. Metrics are pulled (all of them: [`catalogue`]), spans are pushed to an OTLP collector if
 //! there is one; a collector that is away costs spans, never requests.
 
 mod options;
@@ -11,8 +11,10 @@ mod sampling;
 mod export;
 mod panics;
 mod process;
+pub mod catalogue;
 pub mod context;
 pub mod metrics;
+pub mod span;
 
 pub use options::{LogFormat, Options};
 
@@ -69,6 +71,13 @@ pub fn init(service: &'static str, options: &Options) -> anyhow::Result<Guard> {
     }
     panics::log();
     Ok(Guard { provider: Some(provider) })
+}
+
+/// All metrics, in Prometheus's text format.
+#[must_use]
+pub fn render_metrics() -> String {
+    process::measure();
+    metrics::encode()
 }
 
 /// The layers: spans go to OpenTelemetry, events to the log, each behind its own filter, so that a quieter log does

@@ -1,157 +1,217 @@
 //! Metrics of the process, pulled in Prometheus's text format from the admin port.
 //!
-//! Names: `souk_<what>_<unit>`, counters end in `_total`. Labels have few values: a route, never an id.
+//! What there is stands in the [`catalogue`](crate::catalogue). A metric is registered when it is first used. Labels
+//! have few values: a route, never an id.
 
-use std::any::Any;
-use std::collections::HashMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{LazyLock, OnceLock};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use prometheus;
 
-/// The house buckets for durations: seconds, 1-2-5 from half a millisecond to ten seconds.
+/// The buckets for durations: seconds, 1-2-5 from half a millisecond to ten seconds. Those that OpenTelemetry advises
+/// begin at 5 ms, where most calls of this shop are over.
 pub const SECONDS: &[f64] =
     &[0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
+/// The buckets for numbers of things.
+const COUNTS: &[f64] = &[1., 2., 4., 8., 16., 32., 64., 128., 256.];
 
-/// The registry of this process; what the process itself uses (memory, CPU, file descriptors) is in it.
-pub fn registry() -> &'static Registry {
-    static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-        let registry = Registry::new();
-        let process = registry.register(Box::new(crate::process::Usage::new()));
-        debug_assert!(process.is_ok(), "{process:?}");
-        registry
-    });
-    &REGISTRY
+/// How a metric behaves, in Prometheus's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// It counts values by size.
+    Histogram,
 }
 
-/// Everything registered, in Prometheus's text format.
-#[must_use]
-pub fn render() -> String {
-    TextEncoder::new().encode_to_string(&registry().gather()).unwrap_or_else(|error| {
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        })
+    }
+}
+
+/// What is known of a metric before it has a value.
+#[derive(Debug)]
+pub struct About {
+    /// Its name as OpenTelemetry spells names.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its unit by UCUM, as OpenTelemetry has it: `s`, `By`, `{event}`, or `1`.
+    pub unit: &'static str,
+    pub(crate) help: &'static str,
+    /// Its labels as OpenTelemetry spells attributes; `name=value` where the value never changes.
+    pub labels: &'static [&'static str],
+}
+
+impl About {
+    /// What it measures, in a sentence or two.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        self.help.trim()
+    }
+
+    /// Its name at `/metrics`: with the unit, and with `_total` for a counter.
+    #[must_use]
+    pub fn prometheus_name(&self) -> String {
+        let unit = match self.unit {
+            "s" => "_seconds",
+            "By" => "_bytes",
+            _ => "",
+        };
+        let total = if self.kind == Kind::Counter { "_total" } else { "" };
+        format!("{}{unit}{total}", self.name.replace('.', "_"))
+    }
+
+    fn options(&self) -> Opts {
+        let fixed = self.labels.iter().filter_map(|label| label.split_once('='));
+        fixed.fold(Opts::new(self.prometheus_name(), self.help()), |options, (name, value)| {
+            options.const_label(name.replace('.', "_"), value)
+        })
+    }
+
+    fn buckets(&self) -> HistogramOpts {
+        let buckets = if self.unit == "s" { SECONDS } else { COUNTS };
+        HistogramOpts { common_opts: self.options(), buckets: buckets.to_vec() }
+    }
+
+    fn variable_labels(&self) -> Vec<String> {
+        let variable = self.labels.iter().filter(|label| !label.contains('='));
+        variable.map(|label| label.replace('.', "_")).collect()
+    }
+}
+
+/// A metric of the catalogue. It is used as what it contains, and registered by that.
+#[derive(Debug)]
+pub struct Metric<M> {
+    about: &'static About,
+    made: OnceLock<M>,
+}
+
+impl<M> Metric<M> {
+    pub(crate) const fn new(about: &'static About) -> Self {
+        Self { about, made: OnceLock::new() }
+    }
+
+    /// What is known of it.
+    #[must_use]
+    pub const fn about(&self) -> &'static About {
+        self.about
+    }
+}
+
+impl<M: Instrument> Deref for Metric<M> {
+    type Target = M;
+
+    /// # Panics
+    /// The catalogue is wrong: a test looks at each row of it.
+    fn deref(&self) -> &M {
+        self.made.get_or_init(|| {
+            let name = self.about.name;
+            let metric = M::make(self.about).unwrap_or_else(|error| panic!("{name}: {error}"));
+            if let Err(error) = REGISTRY.register(Box::new(metric.clone())) {
+                panic!("{name}: {error}");
+            }
+            metric
+        })
+    }
+}
+
+/// A type of metric that the catalogue can contain.
+pub trait Instrument: Collector + Clone + 'static {
+    /// How it behaves.
+    const KIND: Kind;
+    /// A new one, not registered yet.
+    ///
+    /// # Errors
+    /// What it is about is nothing for Prometheus.
+    fn make(about: &About) -> prometheus::Result<Self>;
+}
+
+macro_rules! instruments {
+    ($($type:ident: $kind:ident, $options:ident $(, $labels:ident)?;)*) => {$(
+        impl Instrument for $type {
+            const KIND: Kind = Kind::$kind;
+            fn make(about: &About) -> prometheus::Result<Self> {
+                instruments!(@ $type, about, $options $(, $labels)?)
+            }
+        }
+    )*};
+    (@ $type:ident, $about:ident, $options:ident) => { $type::with_opts($about.$options()) };
+    (@ $type:ident, $about:ident, $options:ident, $labels:ident) => {{
+        let labels = $about.$labels();
+        $type::new($about.$options(), &labels.iter().map(String::as_str).collect::<Vec<_>>())
+    }};
+}
+
+instruments! {
+    Counter: Counter, options;
+    IntCounter: Counter, options;
+    IntCounterVec: Counter, options, variable_labels;
+    Gauge: Gauge, options;
+    IntGauge: Gauge, options;
+    IntGaugeVec: Gauge, options, variable_labels;
+    Histogram: Histogram, buckets;
+    HistogramVec: Histogram, buckets, variable_labels;
+}
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
+
+/// Everything that is registered, in Prometheus's text format.
+pub(crate) fn encode() -> String {
+    TextEncoder::new().encode_to_string(&REGISTRY.gather()).unwrap_or_else(|error| {
         tracing::error!(%error, "metrics cannot be rendered");
         String::new()
     })
-}
-
-/// A counter. As with each constructor here, asking again for a name returns the metric that is there.
-///
-/// # Panics
-/// The name is in use for a metric of another kind, or is not a Prometheus name: a mistake in the source.
-pub fn counter(name: &str, help: &str) -> IntCounter {
-    register(name, || IntCounter::new(name, help))
-}
-
-/// A counter by labels. Panics like [`counter`].
-pub fn counter_vec(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    register(name, || IntCounterVec::new(Opts::new(name, help), labels))
-}
-
-/// A gauge of whole things. Panics like [`counter`].
-pub fn gauge(name: &str, help: &str) -> IntGauge {
-    register(name, || IntGauge::new(name, help))
-}
-
-/// A gauge of fractions, such as seconds. Panics like [`counter`].
-pub fn gauge_f64(name: &str, help: &str) -> Gauge {
-    register(name, || Gauge::new(name, help))
-}
-
-/// A gauge of whole things by labels. Panics like [`counter`].
-pub fn gauge_vec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    register(name, || IntGaugeVec::new(Opts::new(name, help), labels))
-}
-
-/// A histogram of durations in seconds. Panics like [`counter`].
-pub fn histogram(name: &str, help: &str) -> Histogram {
-    register(name, || {
-        Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))
-    })
-}
-
-/// A histogram of durations in seconds by labels. Panics like [`counter`].
-pub fn histogram_vec(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-    histogram_vec_with(name, help, labels, SECONDS)
-}
-
-/// A histogram by labels with buckets of its own, for what is not a duration. Panics like [`counter`].
-pub fn histogram_vec_with(
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> HistogramVec {
-    register(name, || {
-        HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)
-    })
-}
-
-/// One metric per name and process, however many components (or services, in a test) ask for it.
-fn register<C>(name: &str, make: impl FnOnce() -> prometheus::Result<C>) -> C
-where
-    C: Collector + Clone + 'static,
-{
-    static KNOWN: LazyLock<Mutex<HashMap<String, Box<dyn Any + Send>>>> =
-        LazyLock::new(Mutex::default);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(existing) = known.get(name) {
-        let same_kind = existing.downcast_ref::<C>();
-        return same_kind
-            .cloned()
-            .unwrap_or_else(|| panic!("metric {name} is registered as another kind"));
-    }
-    let metric = make().unwrap_or_else(|error| panic!("metric {name}: {error}"));
-    if let Err(error) = registry().register(Box::new(metric.clone())) {
-        panic!("metric {name}: {error}");
-    }
-    known.insert(name.to_owned(), Box::new(metric.clone()));
-    metric
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    static SEEN: Metric<IntCounterVec> = Metric::new(&About {
+        name: "souk.test.seen",
+        kind: Kind::Counter,
+        unit: "{tree}",
+        help: " Seen.",
+        labels: &["where=here", "what.kind"],
+    });
+    static TIME: Metric<Histogram> = Metric::new(&About {
+        name: "souk.test",
+        kind: Kind::Histogram,
+        unit: "s",
+        help: " Time.",
+        labels: &[],
+    });
+
     #[test]
-    fn the_same_name_is_the_same_counter() {
-        counter_vec("souk_test_seen_total", "Seen.", &["what"]).with_label_values(&["tree"]).inc();
-        counter_vec("souk_test_seen_total", "Seen.", &["what"])
-            .with_label_values(&["tree"])
-            .inc_by(2);
-        assert!(render().contains("souk_test_seen_total{what=\"tree\"} 3\n"), "{}", render());
+    fn a_metric_is_shown_as_prometheus_names_it() {
+        SEEN.with_label_values(&["tree"]).inc_by(3);
+        let text = encode();
+        let line = "souk_test_seen_total{what_kind=\"tree\",where=\"here\"} 3\n";
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("# HELP souk_test_seen_total Seen.\n"), "{text}");
+        assert!(text.contains("# TYPE souk_test_seen_total counter\n"), "{text}");
     }
 
     #[test]
-    #[should_panic(expected = "another kind")]
-    fn a_name_has_one_kind() {
-        counter("souk_test_kind_total", "A counter.");
-        gauge("souk_test_kind_total", "A gauge.");
-    }
-
-    #[test]
-    fn durations_fall_into_the_house_buckets() {
-        histogram_vec("souk_test_seconds", "Time.", &["route"])
-            .with_label_values(&["/"])
-            .observe(0.003);
-        let text = render();
-        assert!(text.contains("souk_test_seconds_bucket{route=\"/\",le=\"0.002\"} 0\n"), "{text}");
-        assert!(text.contains("souk_test_seconds_bucket{route=\"/\",le=\"0.005\"} 1\n"), "{text}");
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn the_process_counts_itself() {
-        let text = render();
-        let value = |name: &str| -> f64 {
-            let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).expect(name);
-            line.rsplit(' ').next().expect("a value").parse().expect("a number")
-        };
-        assert!(value("process_resident_memory_bytes") > 1e6);
-        assert!(value("process_open_fds") >= 3.0);
-        assert!(value("process_cpu_seconds_total") >= 0.0);
+    fn durations_fall_into_the_buckets_for_durations() {
+        TIME.observe(0.003);
+        let text = encode();
+        assert!(text.contains("souk_test_seconds_bucket{le=\"0.002\"} 0\n"), "{text}");
+        assert!(text.contains("souk_test_seconds_bucket{le=\"0.005\"} 1\n"), "{text}");
     }
 }

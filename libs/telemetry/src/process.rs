@@ -1,62 +1,26 @@
 //! What the process itself uses, read from `/proc/self` when somebody asks. Elsewhere than on Linux it is absent.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{Counter, Gauge};
+use crate::catalogue::{PROCESS_CPU, PROCESS_FILES, PROCESS_MEMORY};
 
 /// `/proc` counts CPU time in hundredths of a second on every Linux of today.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Resident memory, CPU time and open file descriptors, under Prometheus's conventional names.
-pub(crate) struct Usage {
-    resident: Gauge,
-    fds: Gauge,
-    descriptions: Vec<Desc>,
-}
-
-impl Usage {
-    pub(crate) fn new() -> Self {
-        let resident = gauge("process_resident_memory_bytes", "Resident memory in bytes.");
-        let fds = gauge("process_open_fds", "Open file descriptors.");
-        let descriptions =
-            [resident.desc(), fds.desc(), cpu().desc()].concat().into_iter().cloned().collect();
-        Self { resident, fds, descriptions }
+/// Reads resident memory, CPU time and open file descriptors.
+pub(crate) fn measure() {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = resident_bytes() {
+        PROCESS_MEMORY.set(bytes);
     }
-}
-
-impl Collector for Usage {
-    fn desc(&self) -> Vec<&Desc> {
-        self.descriptions.iter().collect()
+    if let Some(open) = open_fds() {
+        PROCESS_FILES.set(open);
     }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        let mut families = Vec::with_capacity(3);
-        if let Some(bytes) = resident_bytes() {
-            self.resident.set(bytes);
-            families.extend(self.resident.collect());
-        }
-        if let Some(open) = open_fds() {
-            self.fds.set(open);
-            families.extend(self.fds.collect());
-        }
-        if let Some(seconds) = cpu_seconds() {
-            let cpu = cpu(); // a counter cannot be set, but a new one can be counted up
-            cpu.inc_by(seconds);
-            families.extend(cpu.collect());
-        }
-        families
+    if let Some(seconds) = cpu_seconds() {
+        PROCESS_CPU.inc_by((seconds - PROCESS_CPU.get()).max(0.0)); // a counter cannot be set
     }
-}
-
-fn gauge(name: &str, help: &str) -> Gauge {
-    Gauge::new(name, help).expect("the name is a literal that is valid")
-}
-
-fn cpu() -> Counter {
-    let help = "User and system CPU time in seconds.";
-    Counter::new("process_cpu_seconds_total", help).expect("the name is a literal that is valid")
 }
 
 fn resident_bytes() -> Option<f64> {

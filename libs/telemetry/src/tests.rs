@@ -251,3 +251,30 @@ fn bad_options_are_refused_by_name() {
         .expect("as if unset");
     assert_eq!(empty.options.collector(), None);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_process_counts_itself() {
+    let text = render_metrics();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).expect(name);
+        line.rsplit(' ').next().expect("a value").parse().expect("a number")
+    };
+    assert!(value("process_resident_memory_bytes") > 1e6);
+    assert!(value("process_open_fds") >= 3.0);
+    assert!(value("process_cpu_seconds_total") >= 0.0);
+}
+
+#[test]
+fn the_whole_catalogue_can_be_registered() {
+    catalogue::register_all(); // or panic: a name twice, a label that is none
+    assert!(catalogue::ALL.iter().all(|about| !about.help().is_empty() && !about.unit.is_empty()));
+    let text = render_metrics();
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let known = |about: &&metrics::About| {
+            family == format!("{} {}", about.prometheus_name(), about.kind)
+        };
+        let of_a_test = family.starts_with("souk_test_");
+        assert!(of_a_test || catalogue::ALL.iter().any(known), "{family}");
+    }
+}

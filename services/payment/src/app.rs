@@ -4,7 +4,7 @@ mod staff;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crash::Point;
@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use kernel::{Money, OrderId, UserId};
 use messaging::{Outbox, Outgoing};
 use sqlx::PgConnection;
-use telemetry::metrics::prometheus::{IntCounter, IntGaugeVec};
+use telemetry::catalogue::{PAYMENT_EXPIRED, PAYMENT_WAITING};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
@@ -32,17 +32,6 @@ const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_millis(4);
 /// Payments that one transaction ends because they were not called for in time.
 const MISSED_MAX: i64 = 256;
-
-static WAITING: LazyLock<IntGaugeVec> = LazyLock::new(|| {
-    let help = "Intents that the payment service provider has not carried out yet, and refunds that \
-        it refused: decisions of staff";
-    telemetry::metrics::gauge_vec("souk_payment_waiting", help, &["what"])
-});
-
-static EXPIRED: LazyLock<IntCounter> = LazyLock::new(|| {
-    let help = "Payments that ended because their pay-by had passed";
-    telemetry::metrics::counter("souk_payments_expired_total", help)
-});
 
 pub(crate) use staff::Decided;
 
@@ -194,7 +183,7 @@ impl App {
             let expire =
                 self.database.transaction(SOLE, move |tx| app.expire_some_missed(tx).boxed());
             let expired = expire.await?;
-            EXPIRED.inc_by(expired.unsigned_abs());
+            PAYMENT_EXPIRED.inc_by(expired.unsigned_abs());
             if expired < MISSED_MAX {
                 return Ok(());
             }
@@ -263,7 +252,7 @@ impl App {
         let due = !refunds.is_empty() || called.iter().any(|it| it.state == State::Cancelling);
         let work = self.work.clone();
         tx.after_commit(move || {
-            EXPIRED.inc_by(expired);
+            PAYMENT_EXPIRED.inc_by(expired);
             if due {
                 work.due();
             }
@@ -287,9 +276,9 @@ impl App {
 
     async fn count_waiting(&self) -> Result<(), sqlx::Error> {
         let waiting = self.read(|db| store::waiting(db).boxed()).await?;
-        WAITING.with_label_values(&["payment"]).set(waiting.payments);
-        WAITING.with_label_values(&["refund"]).set(waiting.refunds);
-        WAITING.with_label_values(&["decision"]).set(waiting.decisions);
+        PAYMENT_WAITING.with_label_values(&["payment"]).set(waiting.payments);
+        PAYMENT_WAITING.with_label_values(&["refund"]).set(waiting.refunds);
+        PAYMENT_WAITING.with_label_values(&["decision"]).set(waiting.decisions);
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! The payment service provider: another company, spoken to over HTTP. Every call that moves
 //! money carries a key, so it may be sent again; and no answer is never taken for a no.
 
+mod exchange;
+
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,21 +20,16 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kernel::Money;
 use serde::{Deserialize, Serialize};
-use telemetry::metrics::prometheus::HistogramVec;
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
-use tracing::{Instrument as _, Span, field};
+use tokio::time::timeout;
+use tracing::Instrument as _;
 
 use crate::domain::CardToken;
+use exchange::{Exchange, Server};
 
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Shorter than the provider keeps idle connections open (two minutes).
 const IDLE_MAX: Duration = Duration::from_secs(60);
-
-static CALLS: LazyLock<HistogramVec> = LazyLock::new(|| {
-    let help = "Calls to the payment service provider";
-    telemetry::metrics::histogram_vec("souk_psp_call_seconds", help, &["call", "outcome"])
-});
 
 /// What the provider has decided about a capture, for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +116,7 @@ impl FromStr for PspUrl {
 /// The provider over HTTP/1.1, connections kept alive.
 pub(crate) struct HttpPsp {
     url: PspUrl,
+    server: Server,
     timeout: Duration,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -169,24 +167,26 @@ impl HttpPsp {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
             .build(connector);
-        Self { url: url.clone(), timeout, client }
+        Self { url: url.clone(), server: Server::of(&url.0), timeout, client }
     }
 
     /// One exchange, in a span and a metric of its own.
     async fn call(&self, call: Call, request: Outbound<'_>) -> Result<Reply, PspError> {
-        let Call { name: call, before, after } = call;
-        let span = tracing::info_span!(
-            "psp", otel.name = format!("PSP {call}"), otel.kind = "client", peer = "psp",
-            http.request.method = %request.method,
-            http.response.status_code = field::Empty, error = field::Empty
-        );
-        let start = Instant::now();
+        let Call { template, before, after } = call;
+        let exchange =
+            Exchange::begin(&self.server, request.method.clone(), &request.path, template);
         crash::point(before);
-        let reply = self.exchange(request).instrument(span.clone()).await;
+        let reply = self.exchange(request).instrument(exchange.span().clone()).await;
         crash::point(after);
-        let outcome = note(&span, &reply);
-        CALLS.with_label_values(&[call, outcome]).observe(start.elapsed().as_secs_f64());
-        reply
+        exchange.end(reply.as_ref().ok().map(|reply| reply.status));
+        let reply = reply?;
+        match reply.status {
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Err(PspError::Unknown(reply.status.to_string()))
+            }
+            status if status.is_server_error() => Err(PspError::Unknown(status.to_string())),
+            _ => Ok(reply),
+        }
     }
 
     async fn exchange(&self, request: Outbound<'_>) -> Result<Reply, PspError> {
@@ -198,14 +198,7 @@ impl HttpPsp {
             Ok(Reply { status, body: body.map_err(unknown)?.to_bytes() })
         };
         let late = |_| PspError::Unknown("no answer in time".into());
-        let reply: Reply = timeout(self.timeout, exchange).await.map_err(late)??;
-        match reply.status {
-            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
-                Err(PspError::Unknown(reply.status.to_string()))
-            }
-            status if status.is_server_error() => Err(PspError::Unknown(status.to_string())),
-            _ => Ok(reply),
-        }
+        timeout(self.timeout, exchange).await.map_err(late)?
     }
 
     fn request(&self, outbound: Outbound<'_>) -> Result<Request<Full<Bytes>>, http::Error> {
@@ -219,19 +212,24 @@ impl HttpPsp {
     }
 }
 
-/// A kind of exchange: what it is called, and where the process may die around it.
+/// A kind of exchange: its path without the key, and where the process may die around it.
 struct Call {
-    name: &'static str,
+    template: &'static str,
     before: Point,
     after: Point,
 }
 
-const CAPTURE: Call =
-    Call { name: "capture", before: Point::PspCaptureBefore, after: Point::PspCaptureAfter };
-const ASK: Call = Call { name: "ask", before: Point::PspAskBefore, after: Point::PspAskAfter };
-const VOID: Call = Call { name: "void", before: Point::PspVoidBefore, after: Point::PspVoidAfter };
-const REFUND: Call =
-    Call { name: "refund", before: Point::PspRefundBefore, after: Point::PspRefundAfter };
+impl Call {
+    const fn new(template: &'static str, before: Point, after: Point) -> Self {
+        Self { template, before, after }
+    }
+}
+
+const CAPTURE: Call = Call::new("/v1/captures", Point::PspCaptureBefore, Point::PspCaptureAfter);
+const ASK: Call = Call::new("/v1/captures/by-key/{key}", Point::PspAskBefore, Point::PspAskAfter);
+const VOID: Call =
+    Call::new("/v1/captures/by-key/{key}/void", Point::PspVoidBefore, Point::PspVoidAfter);
+const REFUND: Call = Call::new("/v1/refunds", Point::PspRefundBefore, Point::PspRefundAfter);
 
 /// A request on its way.
 struct Outbound<'a> {
@@ -346,19 +344,6 @@ fn amount(money: &Money) -> Amount<'_> {
 
 fn unknown(error: impl fmt::Display) -> PspError {
     PspError::Unknown(error.to_string())
-}
-
-fn note(span: &Span, reply: &Result<Reply, PspError>) -> &'static str {
-    match reply {
-        Ok(reply) => {
-            span.record("http.response.status_code", reply.status.as_u16());
-            "answered"
-        }
-        Err(error) => {
-            span.record("error", field::display(error));
-            "unknown"
-        }
-    }
 }
 
 #[cfg(test)]

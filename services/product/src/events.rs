@@ -1,7 +1,6 @@
 //! What orders do to the stock, and the one map from what happened to what is published.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use database::{Database, Freshness, SOLE, Tx};
@@ -15,8 +14,7 @@ use proto::product::v1::{
     PriceChanged, ProductAdded, ProductRetired, ProductRevised, StockRejected, StockReserved,
     stock_rejected,
 };
-use telemetry::metrics::counter;
-use telemetry::metrics::prometheus::IntCounter;
+use telemetry::catalogue::RESERVATIONS_OVERDUE;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -220,10 +218,6 @@ pub(crate) fn catalogued(product: &Product, event: &product::Event) -> Outgoing 
     }
 }
 
-static OVERDUE: LazyLock<IntCounter> = LazyLock::new(|| {
-    counter("souk_reservations_overdue_total", "Reservations still held after ten minutes")
-});
-
 /// Counts reservations that no event has ended in ten minutes, each once, until asked to stop.
 /// Counting is all that it does: only the order context ends a checkout.
 pub(crate) async fn count_overdue(
@@ -237,7 +231,7 @@ pub(crate) async fn count_overdue(
             database.read(SOLE, Freshness::Primary, move |db| stock::overdue(db, since).boxed());
         match overdue.await {
             Ok((held, until)) => {
-                OVERDUE.inc_by(held.unsigned_abs());
+                RESERVATIONS_OVERDUE.inc_by(held.unsigned_abs());
                 since = Some(until);
                 if held > 0 {
                     tracing::warn!(held, "reservations have been held for ten minutes");

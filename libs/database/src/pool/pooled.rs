@@ -9,6 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::{Connection, Inner};
+use crate::metrics::Purpose;
 
 /// A connection in use. Dropped, it is closed: whatever it was asked last may still be under way.
 pub(crate) struct PooledConnection {
@@ -17,7 +18,7 @@ pub(crate) struct PooledConnection {
     /// Somebody has used it before.
     used: bool,
     since: Instant,
-    case: &'static str,
+    purpose: Purpose,
     home: Arc<Inner>,
     /// Given back after the connection, so that whoever waits finds one.
     permit: Option<OwnedSemaphorePermit>,
@@ -27,13 +28,13 @@ impl PooledConnection {
     pub(super) fn new(
         connection: Connection,
         used: bool,
-        case: &'static str,
+        purpose: Purpose,
         home: Arc<Inner>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
         home.meter.in_use(1);
         let since = Instant::now();
-        Self { connection: Some(connection), used, since, case, home, permit: Some(permit) }
+        Self { connection: Some(connection), used, since, purpose, home, permit: Some(permit) }
     }
 
     /// Whether it had idled, and so may have been lost meanwhile.
@@ -74,7 +75,7 @@ impl PooledConnection {
             self.home.invalidate_idle(connection.generation);
         }
         let permit = self.permit.take().ok_or(Error::PoolClosed)?;
-        let (home, case) = (Arc::clone(&self.home), self.case);
+        let (home, purpose) = (Arc::clone(&self.home), self.purpose);
         drop(self);
         let (connection, used, permit) = match home.take() {
             Some(connection) => (connection, true, permit),
@@ -83,14 +84,14 @@ impl PooledConnection {
                 (connection, false, permit)
             }
         };
-        Ok(Self::new(connection, used, case, home, permit))
+        Ok(Self::new(connection, used, purpose, home, permit))
     }
 }
 
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         self.home.meter.in_use(-1);
-        self.home.meter.held(self.case, self.since.elapsed());
+        self.home.meter.held(self.purpose, self.since.elapsed());
         if self.connection.is_some() {
             self.home.meter.discarded();
         }

@@ -26,7 +26,7 @@ async fn a_failure_that_passes_is_one_redelivery() {
     context.confirm(Shard(3)).await;
     context.settled(2).await;
     assert_eq!(metric("souk_consumer_redeliveries_total", "failing"), Some(1));
-    assert_eq!(metric("souk_dead_letters_total", "failing"), Some(0));
+    assert_eq!(metric("souk_consumer_dead_lettered_total", "failing"), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn what_waits_in_the_outbox_is_seen_while_the_bus_is_away() {
         let event = UserErased { user_id: id.to_string() };
         context.publish(id.shard(), vec![Outgoing::new(id, &event)]).await.unwrap();
     }
-    let waiting = || value("souk_outbox_events", r#"context="user",database="0""#);
+    let waiting = || value("souk_outbox_depth", r#"context="user",database="0""#);
     let oldest = || value("souk_outbox_oldest_seconds", r#"context="user",database="0""#);
     let published = || value("souk_publish_lag_seconds_count", r#"context="user""#);
     eventually("three wait", SOON, async || {
@@ -95,17 +95,17 @@ async fn a_backlog_is_taken_in_batches_and_what_is_given_up_on_is_counted() {
     let handler = Effects { refuses_at: Some(ids[7]), ..Effects::default() };
     context.consume_as("choosing", handler, &stop);
     eventually("one is given up on", SOON, async || {
-        (metric("souk_dead_letters_total", "choosing") == Some(1)).then_some(())
+        (metric("souk_consumer_dead_lettered_total", "choosing") == Some(1)).then_some(())
     })
     .await;
-    let batch = |what: &str| metric(&format!("souk_consumer_batch_events_{what}"), "choosing");
+    let batch = |what: &str| metric(&format!("souk_consumer_batch_size_{what}"), "choosing");
     assert!(batch("sum") >= Some(20), "{:?}", batch("sum"));
     assert!(batch("count") < batch("sum"), "{:?} batches", batch("count"));
 }
 
 async fn lags(events: u64) {
     eventually("the lag is seen", SOON, async || {
-        (metric("souk_consumer_lag_events", "lagging") == Some(events)).then_some(())
+        (metric("souk_consumer_lag", "lagging") == Some(events)).then_some(())
     })
     .await;
 }
@@ -123,7 +123,7 @@ async fn a_context_that_only_consumes_is_looked_after_too() {
         .await;
     let labels = r#"context="cart",database="0""#;
     eventually("its figures are there", SOON, async || {
-        value("souk_outbox_events", labels)?;
+        value("souk_outbox_depth", labels)?;
         value("souk_dead_letters", labels)
     })
     .await;
@@ -136,6 +136,6 @@ pub fn metric(name: &str, context: &str) -> Option<u64> {
 
 pub fn value(name: &str, labels: &str) -> Option<u64> {
     let series = format!("{name}{{{labels}}} ");
-    let metrics = telemetry::metrics::render();
+    let metrics = telemetry::render_metrics();
     metrics.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
 }

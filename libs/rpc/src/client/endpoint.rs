@@ -20,12 +20,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use telemetry::catalogue::RPC_CLIENT_CONNECTS;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::transport::{Connection, Transport};
-use crate::metrics;
 use crate::status::{BoxError, Chain};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -96,7 +96,7 @@ impl<T: Transport> Service<T> {
         let connection =
             connection.unwrap_or_else(|_| Err(format!("none within {CONNECT_TIMEOUT:?}").into()));
         let outcome = if connection.is_ok() { "ok" } else { "failed" };
-        metrics::CONNECTS.with_label_values(&[self.name, outcome]).inc();
+        RPC_CLIENT_CONNECTS.with_label_values(&[self.name, outcome]).inc();
         connection
     }
 }

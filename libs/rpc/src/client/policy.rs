@@ -10,11 +10,12 @@ use http::header::HeaderValue;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri, request, uri};
 use http_body_util::{BodyExt as _, Collected, Limited};
+use telemetry::catalogue::RPC_CLIENT_ATTEMPTS;
 use telemetry::metrics::prometheus::IntCounter;
 use tokio::time::{Instant, sleep, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, Span};
 
 use super::balance::Pool;
 use super::budget::Budget;
@@ -23,7 +24,7 @@ use super::streamed::Streamed;
 use super::transport::{Connection as _, Failure, Transport};
 use crate::deadline;
 use crate::method::{self, Kind};
-use crate::metrics::{self, Latency};
+use crate::metrics::{Latency, Side};
 use crate::status::{BoxError, given_up, is_given_up, refusal};
 
 /// What a unary call gets when nobody set a deadline.
@@ -59,14 +60,14 @@ struct Method {
 }
 
 impl Method {
-    fn new(path: &str) -> Self {
+    fn new(server: &'static str, path: &str) -> Self {
         let label = path.trim_start_matches('/');
         let standard = path.starts_with("/grpc.");
         Self {
             kind: KINDS.get(path).copied().unwrap_or(Kind::Unary),
             idempotent: standard || proto::rpc::is_idempotent(path),
-            latency: Latency::new(&metrics::CLIENT, label),
-            attempts: metrics::attempts(label),
+            latency: Latency::new(Side::Client { server }, label),
+            attempts: RPC_CLIENT_ATTEMPTS.with_label_values(&[label]),
         }
     }
 }
@@ -88,7 +89,7 @@ impl<T: Transport> Shared<T> {
         streaming: bool,
     ) -> Result<Response<Body>, Status> {
         let method = self.method(request.uri().path());
-        let span = self.span(request.uri().path());
+        let span = self.span(&method);
         let began = Instant::now();
         let (head, body) = self.head(request, &span);
         let unary = method.kind == Kind::Unary && !streaming;
@@ -101,7 +102,8 @@ impl<T: Transport> Shared<T> {
         };
         let answer = answer.instrument(span.clone()).await;
         let code = answer.as_ref().map_or_else(Status::code, |(code, _)| *code);
-        span.record("rpc.grpc.status_code", code as i32);
+        let side = Side::Client { server: self.name };
+        telemetry::span::when_recorded(&span, |it| side.tell(it, code));
         method.latency.observe(code, began.elapsed());
         answer.map(|(_, response)| response)
     }
@@ -218,18 +220,19 @@ impl<T: Transport> Shared<T> {
         }
         drop(known);
         let mut known = self.methods.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Arc::clone(known.entry(path.into()).or_insert_with(|| Arc::new(Method::new(path))))
+        Arc::clone(
+            known.entry(path.into()).or_insert_with(|| Arc::new(Method::new(self.name, path))),
+        )
     }
 
-    fn span(&self, path: &str) -> Span {
-        tracing::info_span!(
-            "call",
-            otel.name = path,
-            otel.kind = "client",
-            rpc.system = "grpc",
-            peer = self.name,
-            rpc.grpc.status_code = field::Empty,
-        )
+    fn span(&self, method: &Method) -> Span {
+        let span = tracing::info_span!("call", otel.kind = "client");
+        telemetry::span::when_recorded(&span, |it| {
+            let name = method.latency.method();
+            it.name(name.to_owned()).set("rpc.system.name", "grpc");
+            it.set("rpc.method", name.to_owned()).set("server.address", self.name);
+        });
+        span
     }
 
     fn late(&self) -> Status {

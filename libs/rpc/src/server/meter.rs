@@ -8,7 +8,7 @@ use tonic::Code;
 use tonic::body::Body;
 use tracing::Span;
 
-use crate::metrics::Latency;
+use crate::metrics::{Latency, Side};
 
 /// Measures a call until it is finished, or dropped because its caller went away.
 pub(super) struct Meter {
@@ -35,7 +35,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.span.record("rpc.grpc.status_code", self.code as i32);
+        telemetry::span::when_recorded(&self.span, |it| Side::Server.tell(it, self.code));
         self.latency.observe(self.code, self.began.elapsed());
     }
 }

@@ -26,19 +26,20 @@ use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use net::{Admission, Permit, Priority};
+use telemetry::catalogue::RPC_SERVER_SHED;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service as _;
-use tracing::{Instrument as _, Span, field};
+use tracing::{Instrument as _, Span};
 
 use super::meter::{Meter, code};
 use super::stream::Stream;
 use super::{Error, ServerOptions};
 use crate::method::{self, Kind};
-use crate::metrics::{self, Latency};
+use crate::metrics::{Latency, Side};
 use crate::status::refusal;
 use crate::{Peer, callers, deadline};
 
@@ -65,7 +66,7 @@ impl Method {
     /// Made once for each method, when the process starts, and there until it ends.
     fn new(path: &str, kind: Kind) -> Self {
         let name: &'static str = path.trim_start_matches('/').to_owned().leak();
-        let latency = Arc::new(Latency::new(&metrics::SERVER, name));
+        let latency = Arc::new(Latency::new(Side::Server, name));
         Self { name, kind, callers: callers::of(path), latency }
     }
 }
@@ -84,7 +85,7 @@ impl Stack {
         Ok(Self {
             routes: routes.prepare(),
             methods: kinds.into_iter().map(known).collect(),
-            unknown: Method::new("unknown", Kind::Unary),
+            unknown: Method::new("_OTHER", Kind::Unary),
             unary: Admission::new(options.max_in_flight),
             streams: Admission::new(options.max_streams),
             options,
@@ -99,7 +100,7 @@ impl Stack {
     ) -> Response<Body> {
         let known = self.methods.get(request.uri().path());
         let method = known.unwrap_or(&self.unknown);
-        let span = span(&request, &peer);
+        let span = span(method.name, &request, &peer);
         let mut meter = Meter::start(Arc::clone(&method.latency), span.clone());
         async {
             let admitted = check_caller(known, &peer).and_then(|()| self.admit(method));
@@ -126,7 +127,7 @@ impl Stack {
             Kind::Unary | Kind::Upload => (&self.unary, "unary"),
         };
         admission.admit(Priority::High).map(Arc::new).ok_or_else(|| {
-            metrics::SHED.with_label_values(&[kind]).inc();
+            RPC_SERVER_SHED.with_label_values(&[kind]).inc();
             refusal(Code::ResourceExhausted, "overloaded", "too many calls in progress")
         })
     }
@@ -170,20 +171,20 @@ fn check_caller(known: Option<&Method>, peer: &Peer) -> Result<(), Status> {
     Err(refusal(Code::PermissionDenied, "caller_not_allowed", "this caller is not allowed"))
 }
 
-fn span(request: &Request<Incoming>, peer: &Peer) -> Span {
-    let span = tracing::info_span!(
-        "serve",
-        otel.name = request.uri().path(),
-        otel.kind = "server",
-        rpc.system = "grpc",
-        peer = peer.name(),
-        rpc.grpc.status_code = field::Empty,
-    );
+fn span(method: &'static str, request: &Request<Incoming>, peer: &Peer) -> Span {
+    let span = tracing::info_span!("serve", otel.kind = "server");
     if let Some(parent) =
         request.headers().get(telemetry::context::HEADER).and_then(|v| v.to_str().ok())
     {
         telemetry::context::continue_from(&span, parent);
     }
+    telemetry::span::when_recorded(&span, |it| {
+        it.name(method).set("rpc.system.name", "grpc").set("rpc.method", method);
+        it.set("souk.caller", peer.name().to_owned());
+        if let Some(host) = request.uri().host() {
+            it.set("server.address", host.to_owned());
+        }
+    });
     span
 }
 

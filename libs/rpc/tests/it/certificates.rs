@@ -65,7 +65,7 @@ async fn files_that_do_not_fit_change_nothing() {
     let swap = Swap::start().await;
     let old = swap.shown().await;
     let failures = || {
-        let text = telemetry::metrics::render();
+        let text = telemetry::render_metrics();
         let line = "souk_rpc_tls_reloads_total{outcome=\"failed\"} ";
         text.lines().find_map(|l| l.strip_prefix(line)?.parse::<u64>().ok()).unwrap_or(0)
     };

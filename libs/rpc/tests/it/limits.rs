@@ -146,11 +146,13 @@ async fn every_answer_is_measured_by_method_and_code() {
     let server = world.serve(callee, ServerOptions::default()).await;
     let channel = world.channel("gateway", &[server.address]);
     call(&channel, GET, "").await.unwrap_err();
-    let text = telemetry::metrics::render();
-    for side in ["server", "client"] {
+    let text = telemetry::render_metrics();
+    for (side, server) in [("server", ""), ("client", ",server_address=\"product\"")] {
         let method = "souk.product.v1.ProductService/GetProduct";
-        let line =
-            format!("souk_rpc_{side}_seconds_count{{code=\"DATA_LOSS\",method=\"{method}\"}} 1");
+        let line = format!(
+            "rpc_{side}_call_duration_seconds_count{{error_type=\"DATA_LOSS\",rpc_method=\"{method}\",\
+             rpc_response_status_code=\"DATA_LOSS\",rpc_system_name=\"grpc\"{server}}} 1"
+        );
         assert!(text.contains(&line), "{line}\nis not in\n{text}");
     }
 }

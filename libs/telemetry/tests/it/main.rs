@@ -1,6 +1,7 @@
 //! Telemetry of a process against a collector of its own, over real gRPC.
 
 mod collector;
+mod reference;
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +75,7 @@ fn request(name: &'static str, traceparent: &str) {
 
 /// The counter `souk_spans_total` as an operator sees it.
 fn spans(outcome: &str) -> u64 {
-    let metrics = telemetry::metrics::render();
+    let metrics = telemetry::render_metrics();
     let prefix = format!("souk_spans_total{{outcome=\"{outcome}\"}} ");
     metrics.lines().find_map(|line| line.strip_prefix(&prefix)?.parse().ok()).unwrap_or(0)
 }

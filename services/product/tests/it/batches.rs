@@ -211,7 +211,7 @@ async fn a_reservation_that_nobody_ends_is_counted_and_left_alone() {
         old[0], old[1]
     ));
     let shop = shop.crash().await; // it looks at its start
-    let counted = || telemetry::metrics::render().contains("souk_reservations_overdue_total 2\n");
+    let counted = || telemetry::render_metrics().contains("souk_reservations_overdue_total 2\n");
     eventually("both are counted", LIMIT, async || counted().then_some(())).await;
     assert_eq!(shop.counts(cup).await, (9, 9, 0));
     shop.running.stop().await;

@@ -63,7 +63,7 @@ impl World {
         let entry = self.shop.processes().into_iter().find(|entry| entry.task.name == service);
         let admin =
             Client::new(&format!("http://{}", entry.context("no such service")?.task.admin));
-        let lag = format!("souk_consumer_lag_events{{consumer=\"{service}-from-{source}\"}} 0");
+        let lag = format!("souk_consumer_lag{{consumer=\"{service}-from-{source}\"}} 0");
         until("nothing unheard", async || {
             let metrics = admin.get("/metrics").await.ok()?;
             String::from_utf8_lossy(&metrics.body).lines().find(|line| *line == lag).map(drop)

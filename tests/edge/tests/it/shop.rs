@@ -75,15 +75,16 @@ impl Front {
         let entry = self.shop.processes().into_iter().find(|entry| entry.task.name == name);
         let admin = entry.context("no such gateway")?.task.admin;
         let metrics = Client::new(&format!("http://{admin}")).get("/metrics").await?;
-        let label = format!("method=\"{method}\",route=\"{route}\"");
-        Ok(counted(&String::from_utf8_lossy(&metrics.body), &label))
+        let labels =
+            [format!("http_request_method=\"{method}\""), format!("http_route=\"{route}\"")];
+        Ok(counted(&String::from_utf8_lossy(&metrics.body), &labels))
     }
 }
 
-fn counted(metrics: &str, label: &str) -> u64 {
-    let lines = metrics
-        .lines()
-        .filter(|line| line.starts_with("souk_http_server_seconds_count") && line.contains(label));
+fn counted(metrics: &str, labels: &[String]) -> u64 {
+    let of_requests = |line: &&str| line.starts_with("http_server_request_duration_seconds_count");
+    let lines = metrics.lines().filter(of_requests);
+    let lines = lines.filter(|line| labels.iter().all(|label| line.contains(label)));
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
