@@ -31,7 +31,7 @@ const STOP_MAX: Duration = Duration::from_secs(22);
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// What is passed on from our own environment; the rest would be settings that nobody meant.
-const INHERITED: [&str; 9] = [
+const INHERITED: [&str; 10] = [
     "PATH",
     "LANG",
     "LC_ALL",
@@ -39,6 +39,7 @@ const INHERITED: [&str; 9] = [
     "RUST_BACKTRACE",
     "LD_LIBRARY_PATH",
     "SOUK_LOG",
+    "SOUK_ENVIRONMENT",
     "SOUK_TRACE_RATIO",
     "TOKIO_WORKER_THREADS",
 ];

@@ -16,10 +16,10 @@ use kernel::Shard;
 use sqlx::{Error, PgConnection};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::error::timed_out;
-use crate::pool::Pool;
+use crate::pool::{Pool, PooledConnection};
 use crate::{Database, Freshness, Tx};
 
 impl Database {
@@ -61,7 +61,7 @@ impl Database {
         E: From<Error> + Send + 'static,
     {
         let (call, index) = (Current::capture(), self.index_of(shard));
-        let connection = self.writer(shard).acquire(&call, "transaction").await?;
+        let (connection, span) = connect(self.writer(shard), &call, "transaction").await?;
         let until = Instant::now() + self.operation_timeout();
         let transaction = async move {
             let mut tx = Tx::begin(connection, index, until).await?;
@@ -74,10 +74,10 @@ impl Database {
                     tx.roll_back().await;
                     Err(error)
                 }
-                Err(_) => Err(timed_out().into()), // dropped, and so closed
+                Err(_) => Err(late().into()),
             }
         };
-        Job::new(transaction, call, self.jobs()).await
+        Job::new(transaction, call, self.jobs(), span).await
     }
 
     /// Runs several steps to their end when their caller goes away in between, as each of them alone does.
@@ -85,7 +85,7 @@ impl Database {
         &self,
         steps: impl Future<Output = T> + Send + 'static,
     ) -> T {
-        Job::new(steps, Current::capture(), self.jobs()).await
+        Job::new(steps, Current::capture(), self.jobs(), Span::current()).await
     }
 
     /// Outside of a transaction, on a connection of `pool`.
@@ -96,7 +96,7 @@ impl Database {
         E: From<Error> + Send + 'static,
     {
         let call = Current::capture();
-        let mut connection = pool.acquire(&call, operation).await?;
+        let (mut connection, span) = connect(pool, &call, operation).await?;
         let until = Instant::now() + self.operation_timeout();
         let alone = async move {
             match timeout_at(until, work(&mut connection)).await {
@@ -108,11 +108,31 @@ impl Database {
                     connection.reset();
                     Err(error)
                 }
-                Err(_) => Err(timed_out().into()), // dropped, and so closed
+                Err(_) => Err(late().into()),
             }
         };
-        Job::new(alone, call, self.jobs()).await
+        Job::new(alone, call, self.jobs(), span).await
     }
+}
+
+/// A connection, and the span of what is done with it.
+async fn connect(
+    pool: &Pool,
+    call: &Current,
+    operation: &'static str,
+) -> Result<(PooledConnection, Span), Error> {
+    let span = pool.span(operation);
+    let connection = pool.acquire(call, operation).instrument(span.clone()).await;
+    if connection.is_err() {
+        telemetry::span::when_recorded(&span, |it| it.failed("no_connection"));
+    }
+    Ok((connection?, span))
+}
+
+/// The end of the time for an operation. Its connection is dropped, and so closed.
+fn late() -> Error {
+    telemetry::span::when_recorded(&Span::current(), |it| it.failed("timeout"));
+    timed_out()
 }
 
 /// Work that goes on when nobody waits for it any more.
@@ -125,8 +145,9 @@ impl<T: Send + 'static> Job<T> {
         work: impl Future<Output = T> + Send + 'static,
         call: Current,
         jobs: &TaskTracker,
+        span: Span,
     ) -> Self {
-        let work = call.scope(work.in_current_span());
+        let work = call.scope(work.instrument(span));
         Self { work: Some(Box::pin(jobs.track_future(work))) }
     }
 }

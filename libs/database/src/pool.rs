@@ -18,6 +18,7 @@ use sqlx::Error;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tracing::Span;
 
 use crate::is_transient;
 use crate::metrics::{Meter, Purpose};
@@ -134,6 +135,24 @@ impl Pool {
     /// Whether no connection could be opened for a while.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.inner.is_unreachable()
+    }
+
+    /// The span of an operation, waiting for its connection included. The caller's own unless that is recorded.
+    pub(crate) fn span(&self, operation: &'static str) -> Span {
+        let caller = Span::current();
+        if !telemetry::context::is_recorded(&caller) {
+            return caller;
+        }
+        let span = tracing::info_span!("database", otel.kind = "client");
+        telemetry::span::when_recorded(&span, |it| {
+            let session = &self.inner.session;
+            let namespace = session.get_database().unwrap_or_default();
+            it.name(format!("{operation} {namespace}")).set("db.system.name", "postgresql");
+            it.set("db.namespace", namespace.to_owned()).set("db.operation.name", operation);
+            it.set("server.address", session.get_host().to_owned());
+            it.set("server.port", i64::from(session.get_port()));
+        });
+        span
     }
 
     /// A connection for this call, which does one `operation` ("read", "write" or "transaction") with it.

@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, join_all};
 use kernel::Shard;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, Span, info_span};
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use crate::batch::{Outcome, Processor};
@@ -24,7 +24,7 @@ use crate::bus::{consumer_name, stream_name};
 use crate::event::{delivered, known_kinds};
 use crate::provisioning::Request;
 use crate::pulls::{BATCH_EVENTS, IN_PROGRESS_EVERY, Pulls};
-use crate::{Bus, DeadLetter, Delivered, Handler, MIN_BATCH_INTERVAL, metrics, store};
+use crate::{Bus, DeadLetter, Delivered, Handler, MIN_BATCH_INTERVAL, metrics, spans, store};
 use repair::{Health, Look};
 
 /// How often dead letters are looked for that are to be tried again.
@@ -285,9 +285,8 @@ impl Worker {
     }
 
     async fn processed(&self, home: Shard, events: Vec<Delivered>) -> Vec<Outcome> {
-        let batch = info_span!("consume", consumer = &*self.name, events = events.len());
-        // The spans end with the commit.
-        let events: Arc<[Delivered]> = trace(&batch, &self.name, events).into();
+        let (batch, events) = spans::process(&self.name, &stream_name(self.source), events);
+        let events: Arc<[Delivered]> = events.into();
         metrics::batch(&self.name, events.len());
         self.processor().process(home, &events, 0..events.len()).instrument(batch).await
     }
@@ -339,25 +338,6 @@ impl Group {
         self.events.push(event);
         self.messages.push(message);
     }
-}
-
-/// Gives each event a span that continues the trace of whoever caused it, linked with the batch.
-fn trace(batch: &Span, consumer: &str, mut events: Vec<Delivered>) -> Vec<Delivered> {
-    let batch_context = batch.in_scope(telemetry::context::current);
-    for event in &mut events {
-        let Some(parent) = &event.traceparent else { continue };
-        telemetry::context::link(batch, parent);
-        let span = info_span!(
-            parent: None, "event", otel.name = %event.kind, otel.kind = "consumer",
-            messaging.message.id = %event.event_id, messaging.consumer.group.name = consumer
-        );
-        telemetry::context::continue_from(&span, parent);
-        if let Some(batch) = &batch_context {
-            telemetry::context::link(&span, batch);
-        }
-        event.span = span;
-    }
-    events
 }
 
 /// How long a message rests that has failed at this delivery. The server's count is of all reasons.

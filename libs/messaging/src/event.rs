@@ -109,8 +109,12 @@ pub(crate) struct Stored {
     pub payload: Vec<u8>,
 }
 
-/// The attributes as headers.
-pub(crate) fn headers(event: &Stored, source: &str) -> anyhow::Result<HeaderMap> {
+/// The attributes as headers. `traceparent` is the span that publishes the event, or else the one that caused it.
+pub(crate) fn headers(
+    event: &Stored,
+    source: &str,
+    traceparent: Option<&str>,
+) -> anyhow::Result<HeaderMap> {
     let id = event.event_id.to_string();
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", id.as_str());
@@ -121,8 +125,8 @@ pub(crate) fn headers(event: &Stored, source: &str) -> anyhow::Result<HeaderMap>
     headers.insert("ce-subject", event.aggregate_id.to_string());
     headers.insert("ce-time", event.occurred_at.format(&Rfc3339)?);
     headers.insert("content-type", "application/protobuf");
-    if let Some(traceparent) = &event.traceparent {
-        headers.insert("traceparent", traceparent.as_str());
+    if let Some(traceparent) = traceparent {
+        headers.insert("traceparent", traceparent);
     }
     Ok(headers)
 }

@@ -23,6 +23,7 @@ mod dead_letters;
 mod replay;
 mod operate;
 mod metrics;
+mod spans;
 
 pub use batch::{Handler, HandlerError};
 pub use bus::Bus;

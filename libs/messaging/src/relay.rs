@@ -22,11 +22,12 @@ use sqlx::PgConnection;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::event::{Stored, headers};
 use crate::store::{self, Acknowledged};
-use crate::{Bus, MIN_BATCH_INTERVAL, Outbox, metrics};
+use crate::{Bus, MIN_BATCH_INTERVAL, Outbox, metrics, spans};
 use checkpoint::StreamSync;
 
 const LEASE: Duration = Duration::from_secs(5);
@@ -250,12 +251,15 @@ impl DatabaseRelay {
     }
 
     async fn send(&self, event: &Stored) -> anyhow::Result<i64> {
-        let headers = headers(event, self.context)?;
+        let span = spans::publish(event);
+        let traceparent = telemetry::context::of(&span).or_else(|| event.traceparent.clone());
+        let headers = headers(event, self.context, traceparent.as_deref())?;
         let payload = event.payload.clone().into();
         let jetstream = self.bus.jetstream();
         let publish = jetstream.publish_with_headers(event.subject.clone(), headers, payload);
         // The client's own ack timeout does not cover this path (nats-io/nats.rs #1558).
-        let ack = timeout(ACK_TIMEOUT, async { publish.await?.await }.boxed()).await??;
+        let acknowledged = async { publish.await?.await }.instrument(span).boxed();
+        let ack = timeout(ACK_TIMEOUT, acknowledged).await??;
         // A cluster's leader of before 2.10.20 so answers a second time what it has not stored the first
         // time yet (nats-server #5827).
         anyhow::ensure!(ack.sequence > 0, "not stored yet");

@@ -37,6 +37,12 @@ pub fn is_recorded(span: &tracing::Span) -> bool {
     with_context(span, SpanContext::is_sampled) == Some(true)
 }
 
+/// Whether the sender of `traceparent` records its trace.
+#[must_use]
+pub fn is_sampled(traceparent: &str) -> bool {
+    parse(traceparent).is_some_and(|context| context.is_sampled())
+}
+
 /// Makes the sender of `traceparent` the parent of `span`, and takes over its decision about recording. What cannot be
 /// read is ignored: a caller's bad header costs the connection between two traces, not the request.
 pub fn continue_from(span: &tracing::Span, traceparent: &str) {

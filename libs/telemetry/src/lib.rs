@@ -21,9 +21,10 @@ pub use options::{LogFormat, Options};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, Sampler, SdkTracerProvider};
 use tracing::level_filters::LevelFilter;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterExt as _, filter_fn};
@@ -120,12 +121,25 @@ fn in_log(metadata: &Metadata<'_>) -> bool {
 fn provider(service: &'static str, options: &Options) -> anyhow::Result<SdkTracerProvider> {
     let root = sampling::Root::new(options.trace_ratio);
     let mut builder = SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name(service).build())
+        .with_resource(resource(service, options))
         .with_sampler(Sampler::ParentBased(Box::new(root)));
     if let Some(endpoint) = options.collector() {
         builder = builder.with_span_processor(export::processor(endpoint)?);
     }
     Ok(builder.build())
+}
+
+/// Who sends spans. `OTEL_RESOURCE_ATTRIBUTES` may add to it.
+fn resource(service: &'static str, options: &Options) -> Resource {
+    let instance = RandomIdGenerator::default().new_trace_id().to_bytes();
+    let instance = uuid::Builder::from_random_bytes(instance).into_uuid();
+    let attributes = [
+        KeyValue::new("service.namespace", "souk"),
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.instance.id", instance.to_string()),
+        KeyValue::new("deployment.environment.name", options.environment.clone()),
+    ];
+    Resource::builder().with_service_name(service).with_attributes(attributes).build()
 }
 
 #[cfg(test)]

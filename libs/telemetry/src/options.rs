@@ -12,6 +12,8 @@ use crate::lines::Style;
 const QUIET: &str =
     "h2=warn,hyper=warn,hyper_util=warn,tonic=warn,tower=warn,rustls=warn,opentelemetry=warn";
 
+const DEVELOPMENT: &str = "development";
+
 /// The shape of a log line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -45,6 +47,10 @@ pub struct Options {
     #[arg(long = "otlp-endpoint", env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL",
           value_parser = checked_endpoint)]
     pub otlp_endpoint: Option<String>,
+
+    /// Where this process runs, for who reads its traces: `development`, `test`, `staging`, `production`.
+    #[arg(long, env = "SOUK_ENVIRONMENT", value_name = "NAME", default_value = DEVELOPMENT)]
+    pub environment: String,
 }
 
 impl Default for Options {
@@ -54,6 +60,7 @@ impl Default for Options {
             log_format: LogFormat::Auto,
             trace_ratio: 0.01,
             otlp_endpoint: None,
+            environment: DEVELOPMENT.to_owned(),
         }
     }
 }

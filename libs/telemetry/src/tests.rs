@@ -36,6 +36,7 @@ fn options(log: &str, ratio: f64) -> Options {
         log_format: LogFormat::Json,
         trace_ratio: ratio,
         otlp_endpoint: None,
+        ..Options::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! An OTLP collector that keeps what it gets.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use tokio::net::TcpListener;
@@ -19,7 +21,8 @@ use tonic::{Request, Response, Status};
 /// A span as received.
 #[derive(Clone, Debug)]
 pub struct Received {
-    pub service: String,
+    /// The attributes of the resource.
+    pub resource: BTreeMap<String, String>,
     pub name: String,
     pub trace_id: String,
     pub parent_id: String,
@@ -62,14 +65,14 @@ impl TraceService for Collector {
 }
 
 fn of_resource(spans: ResourceSpans) -> Vec<Received> {
-    let service = service_name(&spans);
+    let resource = attributes(&spans);
     let all = spans.scope_spans.into_iter().flat_map(|scope| scope.spans);
-    all.map(|span| received(&service, &span)).collect()
+    all.map(|span| received(&resource, &span)).collect()
 }
 
-fn received(service: &str, span: &Span) -> Received {
+fn received(resource: &BTreeMap<String, String>, span: &Span) -> Received {
     Received {
-        service: service.to_owned(),
+        resource: resource.clone(),
         name: span.name.clone(),
         trace_id: hex(&span.trace_id),
         parent_id: hex(&span.parent_span_id),
@@ -77,13 +80,13 @@ fn received(service: &str, span: &Span) -> Received {
     }
 }
 
-fn service_name(spans: &ResourceSpans) -> String {
+fn attributes(spans: &ResourceSpans) -> BTreeMap<String, String> {
     let attributes = spans.resource.iter().flat_map(|resource| &resource.attributes);
-    let mut names = attributes.filter(|attribute| attribute.key == "service.name");
-    match names.next().and_then(|name| name.value.clone()).and_then(|value| value.value) {
-        Some(Value::StringValue(name)) => name,
-        other => panic!("no service.name: {other:?}"),
-    }
+    let text = |value: &AnyValue| match &value.value {
+        Some(Value::StringValue(text)) => text.clone(),
+        other => panic!("no text: {other:?}"),
+    };
+    attributes.filter_map(|it| Some((it.key.clone(), text(it.value.as_ref()?)))).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -18,6 +18,7 @@ async fn spans_reach_the_collector_when_there_is_one() {
     let options = Options {
         log_format: LogFormat::Json,
         trace_ratio: 0.0,
+        environment: "test".to_owned(),
         otlp_endpoint: Some(format!("http://{address}")),
         ..Options::default()
     };
@@ -43,7 +44,16 @@ async fn spans_reach_the_collector_when_there_is_one() {
         .into_iter()
         .find(|span| span.name == "POST /v1/orders")
         .expect("it arrived");
-    assert_eq!(order.service, "shop");
+    let instance = order.resource["service.instance.id"].clone();
+    assert_eq!(instance.len(), 36, "{instance}");
+    for (name, value) in [
+        ("service.name", "shop"),
+        ("service.namespace", "souk"),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+        ("deployment.environment.name", "test"),
+    ] {
+        assert_eq!(order.resource.get(name).map(String::as_str), Some(value), "{name}");
+    }
     assert_eq!(order.trace_id, RECORDED[3..35]);
     assert_eq!(order.parent_id, RECORDED[36..52]);
     assert_eq!(order.links, [LINKED[3..35].to_owned()]);

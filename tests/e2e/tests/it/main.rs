@@ -100,6 +100,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             returning::a_refused_return_costs_and_restocks_nothing,
             returning::a_refund_that_the_provider_refuses_is_settled_by_staff,
             tracing::one_trace_has_every_service,
+            tracing::every_metric_is_in_the_catalogue,
             importing::a_catalogue_is_imported_once,
             watching::cancelled_is_seen_before_the_stock_is_free,
             grpcio::pythons_client_lists_describes_calls_and_reads_refusals,

@@ -1,5 +1,7 @@
 //! One order is one trace, through every service and over the bus.
 
+mod expected;
+
 use anyhow::{Result, ensure};
 use operator::Shop;
 use operator::api::Api;
@@ -29,11 +31,29 @@ pub async fn one_trace_has_every_service(shop: &Shop) -> Result<()> {
     })
     .await;
     ensure!(trace.trace_id == bought.trace_id);
+    expected::compare(&collector, &trace.trace_id).await?;
     // A process whose exporter is gone would be missed.
     for service in SERVICES {
         let mut without = trace.clone();
         without.spans.retain(|span| span.service != service);
         ensure!(!tree::missing(&without, &SERVICES).is_empty(), "{service} is not missed");
+    }
+    Ok(())
+}
+
+pub async fn every_metric_is_in_the_catalogue(shop: &Shop) -> Result<()> {
+    for entry in shop.processes().into_iter().filter(|it| SERVICES.contains(&&*it.task.service)) {
+        let admin = Api::new(&format!("http://{}", entry.task.admin));
+        let text = String::from_utf8(admin.get("/metrics", None).await?.body.to_vec())?;
+        let families = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        for family in families {
+            let known = |about: &&telemetry::metrics::About| {
+                family == format!("{} {}", about.prometheus_name(), about.kind)
+            };
+            ensure!(telemetry::catalogue::ALL.iter().any(known), "{family}");
+        }
+        let process = text.contains("process_resident_memory_bytes ");
+        ensure!(process && text.contains("_duration_seconds_bucket{"), "{text}");
     }
     Ok(())
 }
