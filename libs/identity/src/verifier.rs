@@ -1,5 +1,5 @@
 //! Checking a token: algorithm and key id are pinned; issuer, audience and expiry required
-//! (RFC 8725).
+//! (RFC 8725). The signing key is read once, at the start; key rotation (JWKS) is not built.
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use async_nats::connection::State;
 use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Info, Stream};
 use async_nats::jetstream::{self, Context, ErrorCode};
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerAddr, ServerError, header};
 use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::Options;
@@ -23,11 +24,19 @@ const PING: Duration = Duration::from_secs(5);
 /// A request to the provisioner is not waited for longer.
 const PROVISIONED_WITHIN: Duration = Duration::from_secs(5);
 
+/// So many refusals are remembered.
+const DENIED_MAX: usize = 8;
+
+/// What the server refuses, it refuses within this time.
+const DENIED_WITHIN: Duration = Duration::from_secs(1);
+
 /// A connection to NATS that comes back by itself. Cheap to clone.
 #[derive(Clone)]
 pub struct Bus {
     client: Client,
     jetstream: Context,
+    /// What the server has refused this user, in its own words.
+    denied: watch::Sender<Vec<String>>,
 }
 
 impl Bus {
@@ -43,6 +52,8 @@ impl Bus {
         for root in roots {
             connect = connect.add_root_certificates(root).require_tls(true);
         }
+        let denied = watch::Sender::new(Vec::new());
+        let noted = denied.clone();
         let client = connect
             .name(name)
             .custom_inbox_prefix(format!("_INBOX.{}", name.replace(' ', "-")))
@@ -51,11 +62,14 @@ impl Bus {
             .retry_on_initial_connect()
             .max_reconnects(None)
             .reconnect_delay_callback(|tries| Duration::from_millis((50 << tries.min(5)) as u64))
-            .event_callback(|event| async move { note(&event) })
+            .event_callback(move |event| {
+                note(&event, &noted);
+                std::future::ready(())
+            })
             .connect(servers)
             .await?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream })
+        Ok(Self { client, jetstream, denied })
     }
 
     /// Whether the server hears us now. What nobody needs later is not even sent when it does not:
@@ -83,6 +97,26 @@ impl Bus {
 
     pub(crate) fn jetstream(&self) -> &Context {
         &self.jetstream
+    }
+
+    /// Sees, as soon as there is a connection, whether this user may publish under these subjects, and do what the process
+    /// has tried until then. What is published is nothing that a stream would take.
+    ///
+    /// # Errors
+    /// With the subject that the server has refused: a deployment that can do nothing right.
+    pub(crate) async fn check_rights(&self, subjects: &[String]) -> anyhow::Result<()> {
+        let mut denied = self.denied.subscribe();
+        for subject in subjects {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::NATS_EXPECTED_STREAM, "none");
+            self.client.publish_with_headers(subject.clone(), headers, "".into()).await?;
+        }
+        self.client.flush().await?;
+        let refused = denied.wait_for(|denied| !denied.is_empty());
+        if let Ok(Ok(denied)) = timeout(DENIED_WITHIN, refused).await {
+            bail!("the NATS user of this process may not do what it must: {}", denied.join(", "));
+        }
+        Ok(())
     }
 
     /// Asks the provisioner in the name of `context`, and waits until it is done.
@@ -179,6 +213,10 @@ fn sign_in(servers: &[ServerAddr]) -> ConnectOptions {
     }
 }
 
+fn is_denial(error: &str) -> bool {
+    error.to_lowercase().starts_with("permissions violation")
+}
+
 /// The stream of a context.
 pub(crate) fn stream_name(context: &str) -> String {
     format!("SOUK_{}", context.to_uppercase())
@@ -189,8 +227,16 @@ pub(crate) fn consumer_name(context: &str, source: &str) -> String {
     format!("{context}-from-{source}")
 }
 
-fn note(event: &Event) {
+fn note(event: &Event, denied: &watch::Sender<Vec<String>>) {
     match event {
+        Event::ServerError(ServerError::Other(error)) if is_denial(error) => {
+            tracing::error!(error, "the NATS user has no right to do this");
+            denied.send_modify(|denied| {
+                if denied.len() < DENIED_MAX {
+                    denied.push(error.clone());
+                }
+            });
+        }
         Event::Connected => tracing::info!("connected to NATS"),
         Event::Disconnected => tracing::warn!("connection to NATS lost"),
         other => tracing::warn!(event = %other, "NATS"),

@@ -52,6 +52,9 @@ pub struct Consumer<H> {
 impl<H: Handler> Consumer<H> {
     /// Consumes until asked to stop; whatever breaks is tried again. Copies of a service share
     /// the durable consumer and so the work.
+    ///
+    /// # Errors
+    /// When its user may not pull and acknowledge them.
     pub fn run(
         self,
         bus: Bus,
@@ -83,8 +86,13 @@ struct Worker {
 impl Worker {
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         metrics::consumer(&self.name);
-        tokio::join!(self.consume_for_ever(&stop), self.redrive_for_ever(&stop));
-        Ok(())
+        let acknowledging = format!("$JS.ACK.{}.{}.probe", stream_name(self.source), self.name);
+        let subjects = [acknowledging, format!("souk-provision.{}.probe", self.context)];
+        let check = stop.run_until_cancelled(self.bus.check_rights(&subjects));
+        let check = check.map(|checked| checked.unwrap_or(Ok(())));
+        let consuming = self.consume_for_ever(&stop).map(Ok);
+        let redriving = self.redrive_for_ever(&stop).map(Ok);
+        tokio::try_join!(consuming, redriving, check).map(drop)
     }
 
     async fn consume_for_ever(&self, stop: &CancellationToken) {

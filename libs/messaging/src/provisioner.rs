@@ -97,6 +97,7 @@ impl Provisioner {
         let answers = requests.take_until(stop.cancelled()).for_each_concurrent(
             REQUESTS_MAX,
             |Message { subject, reply, .. }| async move {
+                let Some(reply) = reply else { return }; // only to see whether it may ask
                 let done = self.answer(&subject).await;
                 let refusal = done.as_ref().err().map(|error| format!("{error:#}"));
                 if let Some(error) = &refusal {
@@ -104,11 +105,9 @@ impl Provisioner {
                 } else {
                     tracing::info!(subject = &*subject, "provisioned");
                 }
-                if let Some(reply) = reply {
-                    // Unheard, it is asked again.
-                    let payload = refusal.unwrap_or_default().into();
-                    drop(self.bus.client().publish(reply, payload).await);
-                }
+                // Unheard, it is asked again.
+                let payload = refusal.unwrap_or_default().into();
+                drop(self.bus.client().publish(reply, payload).await);
             },
         );
         answers.await;

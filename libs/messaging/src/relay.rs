@@ -1,10 +1,11 @@
 //! The relay: sends what the outbox holds, in any number of copies of which one works.
 //!
-//! It asks for whatever is not published (never for what lies above a number: commits become
-//! visible out of order), pipelines, and marks only what the stream acknowledged. Every few
+//! One copy is active, by a lease (leader election); rows are not claimed with `skip locked`. It reads unpublished rows and
+//! not rows after the last id that it has seen, because commits can become visible out of order: a low-water mark is only
+//! a hint, and a sweep without it finds the rest. It sends many at a time and marks only those that the stream acknowledged. Every few
 //! seconds and after a reconnect it looks at its last acknowledged message: a stream that does
 //! not hold it was wiped or rolled back, and is filled again from the outbox. In a cluster it looks
-//! before it counts on any acknowledgement: there another server may lead without a reconnect.
+//! before it trusts an acknowledgement: the leader can change there without a reconnect.
 
 mod checkpoint;
 
@@ -57,11 +58,19 @@ impl Relay {
     }
 
     /// Relays until asked to stop, then sends what is left (bounded) and gives up its leases.
+    ///
+    /// # Errors
+    /// When its user may not publish the context's events, wake others or ask the provisioner.
     pub fn run(self, stop: CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
+            let of = |prefix, rest| format!("{prefix}.{}.{rest}", self.context);
+            let subjects =
+                [of("souk", "v1.probe"), of("souk-poke", "probe"), of("souk-provision", "probe")];
+            let check = stop.run_until_cancelled(self.bus.check_rights(&subjects));
+            let check = check.map(|checked| checked.unwrap_or(Ok(())));
             let databases = self.database.homes().enumerate();
-            join_all(databases.map(|at| DatabaseRelay::new(&self, at).run(stop.clone()))).await;
-            Ok(())
+            let relays = databases.map(|at| DatabaseRelay::new(&self, at).run(stop.clone()));
+            tokio::try_join!(join_all(relays).map(Ok), check).map(drop)
         })
     }
 }
@@ -153,9 +162,9 @@ impl DatabaseRelay {
         format!("souk-poke.{}.{}", self.context, self.index)
     }
 
-    /// Renewed at half time. The local clock only decides when to renew; the database's decides
-    /// who holds it and may mark, and two at once send duplicates, no worse. So a relay that starts takes it over:
-    /// it may well follow one that was killed, and nobody shall wait for a dead one's lease.
+    /// Renews the lease when half of it is used. The database's clock decides who holds it; the local clock only decides
+    /// when to renew. Two relays at once are harmless: only duplicates are sent. So a relay that starts takes over the
+    /// lease at once, in case its holder was killed.
     async fn hold_lease(&mut self) -> Result<bool, sqlx::Error> {
         let now = Instant::now();
         if self.held_until > now + LEASE / 2 {

@@ -1,4 +1,4 @@
-//! Admission: a limit of requests in progress (a concurrency limit; not a rate limit or token bucket). Nothing queues:
+//! Admission control (load shedding): a limit of requests in progress (a concurrency limit; not a rate limit or token bucket). Nothing queues:
 //! a request that finds no permit is shed at once, while the answer is still cheap.
 
 use std::sync::Arc;

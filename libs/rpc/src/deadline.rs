@@ -1,4 +1,4 @@
-//! Deadlines are absolute inside a process and a duration (`grpc-timeout`) on the wire, so that
+//! Deadline propagation. Deadlines are absolute inside a process and a duration (`grpc-timeout`) on the wire, so that
 //! no two clocks are compared. The server stack sets the deadline of the call it serves; the
 //! client stack reads it here and passes on what is left.
 

@@ -83,7 +83,7 @@ catalogue! {
     OUTBOX_OLDEST: IntGaugeVec = "souk.outbox.oldest", "s", ["context", "database"];
     /// From the beginning of an event's transaction to its acknowledgement by the bus.
     PUBLISH_LAG: HistogramVec = "souk.publish.lag", "s", ["context"];
-    /// Events of the stream that are not acknowledged yet.
+    /// Consumer lag: events of the stream that are not acknowledged yet.
     CONSUMER_LAG: IntGaugeVec = "souk.consumer.lag", "{event}", ["consumer"];
     /// Events in one transaction.
     CONSUMER_BATCH_SIZE: HistogramVec = "souk.consumer.batch.size", "{event}", ["consumer"];

@@ -143,7 +143,7 @@ impl App {
         join_all(databases).await;
     }
 
-    /// Answers whether there may be more.
+    /// Saga timeout: cancels checkouts whose deadline has passed. Answers whether there may be more.
     async fn cancel_some_due(self, tx: &mut Tx) -> Result<bool, Error> {
         let orders = store::lock_due(tx, DUE_MAX).await?;
         let (mut steps, mut due) = (Vec::new(), Vec::new());

@@ -61,10 +61,10 @@ pub(crate) struct Key {
     pub kept: Option<KeptReply>,
 }
 
-/// Takes two advisory locks until the end of the transaction: the key's, exclusive and not waited for, and the
-/// order's, shared, so that nobody can abandon the order meanwhile ([`checkouts::lock`]). The seeds 0 and 1 of the hash keep
-/// the locks of keys and of orders apart. An answer that is committed between the statement's snapshot and its lock is
-/// not seen; [`insert`] then fails on [`KEY`].
+/// Takes two advisory locks, which are held until commit: the key's, exclusive, without waiting; and the order's, shared,
+/// so that nobody can abandon the order meanwhile ([`checkouts::lock`]). The seeds 0 and 1 of the hash keep the locks of keys
+/// and of orders apart. A reply that commits after our snapshot and before our lock is missed; then [`insert`] fails on
+/// the unique [`KEY`].
 pub(crate) async fn lock_key_and_order(
     tx: &mut PgConnection,
     user: UserId,

@@ -37,9 +37,9 @@ use crate::store::{self, Lease, Open, Owed};
 use calls::carry_out;
 
 const POLL: Duration = Duration::from_millis(250);
-/// For so long nobody else works at a payment or a refund,
+/// How long a lease lasts: no other worker takes the payment or refund meanwhile.
 const LEASE: Duration = Duration::from_millis(1500);
-/// and so often that is renewed.
+/// How often a lease is renewed during a call.
 const RENEW_EVERY: Duration = Duration::from_millis(500);
 /// Rows read at once, and results written at once.
 pub(crate) const BATCH: usize = 128;

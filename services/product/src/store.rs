@@ -111,8 +111,8 @@ pub(crate) async fn lock_by_sku(tx: &mut PgConnection, skus: &[&str]) -> Result<
     all(rows.fetch_all(tx).await?)
 }
 
-/// A place in a list: the name and the id of the last product of the page before. Empty name and
-/// nil id at the beginning.
+/// A place in a list, for keyset pagination (a cursor): the name and the id of the last product of the page before.
+/// Empty name and nil id at the beginning.
 pub(crate) type Place = (String, Uuid);
 
 /// Products on sale after `place`, by name.

@@ -34,8 +34,8 @@ use crate::store::{self, Checkpoint};
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
 /// missing for so long is lost.
 const CATCHING_UP: Duration = Duration::from_secs(5);
-/// The clocks of the bus and of the database are not further apart.
-const AN_HOUR: Duration = Duration::from_secs(60 * 60);
+/// Safety margin: the clocks of the bus and of the database differ by less than this.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60 * 60);
 /// About so many events one statement makes unpublished again.
 const REWIND: i64 = 10_000;
 
@@ -202,7 +202,7 @@ impl DatabaseRelay {
         if first <= 1 || limits.iter().any(|limit| *limit > 0) || may_be_trimmed(info) {
             return Ok(false);
         }
-        let age = config.max_age.saturating_sub(AN_HOUR).as_secs_f64();
+        let age = config.max_age.saturating_sub(CLOCK_SKEW_MAX).as_secs_f64();
         let first = i64::try_from(first)?;
         Ok(self.read(move |db| store::is_young_below(db, first, age).boxed()).await?)
     }

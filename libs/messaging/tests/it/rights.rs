@@ -53,6 +53,24 @@ async fn a_context_can_do_with_its_own_credentials_all_that_it_has_to() {
     context.settled(22).await;
 }
 
+/// A deployment with another's credentials: it ends at its start and says under which subject it may not publish.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_do_what_it_must_is_refused_at_its_start() {
+    let context = Context::of(&["product", "payment"], 1).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    let stolen = bus_of(&context, "payment").await;
+    let relay = Relay::new("order", &stolen, &context.database, &context.outbox);
+    let refused = relay.run(stop.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("souk.order.v1.probe"), "{refused}");
+
+    let stolen = bus_of(&context, "payment").await;
+    let consumer = Consumer { context: "product", source: "order", handler: Effects::default() };
+    let run = consumer.run(stolen, context.database.clone(), stop.clone());
+    let refused = run.await.unwrap_err().to_string();
+    assert!(refused.contains("$JS.ACK.SOUK_ORDER.product-from-order.probe"), "{refused}");
+}
+
 /// What exists works on without it; what is missing waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn events_flow_while_no_provisioner_runs() {
