@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use kernel::OrderId;
 use proto::order::v1::{Order, WatchOrderRequest, WatchOrderResponse};
 use tokio::time::{sleep, timeout};
@@ -37,20 +36,14 @@ pub(crate) enum Next {
 pub(crate) struct Versions {
     call: Call,
     seen: i64,
-    source: Source,
+    /// None while nobody tells them.
+    replies: Option<Box<Replies>>,
 }
 
-#[derive(Clone)]
 struct Call {
     app: App,
     token: Token,
     order_id: String,
-}
-
-enum Source {
-    Open(Box<Replies>),
-    /// Kept while the reader does other things, so that an attempt is never begun anew.
-    Resuming(BoxFuture<'static, Option<Replies>>),
 }
 
 impl Versions {
@@ -63,23 +56,19 @@ impl Versions {
         seen: i64,
     ) -> Result<Self, Status> {
         let call = Call { app: app.clone(), token, order_id: order.to_string() };
-        let source = Source::Open(Box::new(call.watch(seen).await?));
-        Ok(Self { call, seen, source })
+        let replies = Some(Box::new(call.watch(seen).await?));
+        Ok(Self { call, seen, replies })
     }
 
-    /// Whoever stops waiting loses nothing.
+    /// Whoever stops waiting begins to resume anew.
     pub(crate) async fn next(&mut self) -> Next {
-        loop {
-            match &mut self.source {
-                Source::Open(replies) => match replies.message().await {
-                    Ok(reply) => return self.told(reply),
-                    Err(lost) => return self.lost(&lost),
-                },
-                Source::Resuming(resumed) => match resumed.await {
-                    Some(replies) => self.source = Source::Open(Box::new(replies)),
-                    None => return Next::End,
-                },
-            }
+        if self.replies.is_none() {
+            self.replies = self.call.resume(self.seen).await.map(Box::new);
+        }
+        let Some(replies) = &mut self.replies else { return Next::End };
+        match replies.message().await {
+            Ok(reply) => self.told(reply),
+            Err(lost) => self.lost(&lost),
         }
     }
 
@@ -94,7 +83,7 @@ impl Versions {
         if !may_pass(why) {
             return Next::End;
         }
-        self.source = Source::Resuming(Box::pin(self.call.clone().resume(self.seen)));
+        self.replies = None;
         Next::Lost
     }
 }
@@ -109,7 +98,7 @@ impl Call {
     }
 
     /// `None` when that is refused, or took too long.
-    async fn resume(self, seen: i64) -> Option<Replies> {
+    async fn resume(&self, seen: i64) -> Option<Replies> {
         let attempts = async {
             let mut pause = PAUSE_FIRST;
             loop {
