@@ -2,11 +2,13 @@
 //! `If-None-Match` (RFC 9110, 13.1.2).
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::hash::{DefaultHasher, Hasher as _};
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse as _, Response};
+use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 
@@ -14,44 +16,42 @@ use http::{HeaderValue, StatusCode, header};
 /// many (the edge) may show it for one second more while it asks, so that nobody waits for that.
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=1");
 
-/// What the client has already.
-pub(crate) struct IfNoneMatch(Option<HeaderValue>);
+/// What the client has already; nothing, if what it says cannot be read.
+pub(crate) struct Known(Option<IfNoneMatch>);
 
-impl<S: Sync> FromRequestParts<S> for IfNoneMatch {
+impl<S: Sync> FromRequestParts<S> for Known {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.headers.get(header::IF_NONE_MATCH).cloned()))
+        Ok(Self(parts.headers.typed_get()))
     }
 }
 
-impl IfNoneMatch {
-    fn names(&self, tag: &str) -> bool {
-        let Some(known) = self.0.as_ref().and_then(|known| known.to_str().ok()) else {
-            return false;
-        };
-        // The comparison is the weak one: `W/` makes no difference.
-        let opaque = |tag: &'_ str| tag.trim().trim_start_matches("W/").to_owned();
-        known.trim() == "*" || known.split(',').any(|known| opaque(known) == opaque(tag))
+impl Known {
+    fn names(&self, tag: &ETag) -> bool {
+        self.0.as_ref().is_some_and(|known| !known.precondition_passes(tag))
     }
 
     /// 304 when the client has what `tag` names, or else the answer, to be kept under that tag.
-    pub(crate) fn or(self, tag: &str, answer: impl FnOnce() -> Response) -> Response {
-        let mut response = if self.names(tag) {
+    pub(crate) fn or(self, tag: ETag, answer: impl FnOnce() -> Response) -> Response {
+        let mut response = if self.names(&tag) {
             (StatusCode::NOT_MODIFIED, Body::empty()).into_response()
         } else {
             answer()
         };
-        if let Ok(tag) = HeaderValue::from_str(tag) {
-            response.headers_mut().insert(header::ETAG, tag);
-        }
+        response.headers_mut().typed_insert(tag);
         response.headers_mut().insert(header::CACHE_CONTROL, PUBLIC);
         response
     }
 }
 
+/// A tag for what means the same, though its bytes may differ. Made of letters, digits and hyphens.
+pub(crate) fn weak(version: impl Display) -> ETag {
+    format!("W/\"{version}\"").parse().expect("letters, digits and hyphens make a tag")
+}
+
 /// A tag for a list, which has no version of its own: what all its parts would tell.
-pub(crate) fn tag_of<'a>(parts: impl Iterator<Item = (&'a str, i64, i64)>, end: &str) -> String {
+pub(crate) fn tag_of<'a>(parts: impl Iterator<Item = (&'a str, i64, i64)>, end: &str) -> ETag {
     // `new` has fixed keys, so every copy of the gateway gives the same list the same tag.
     let mut hasher = DefaultHasher::new();
     for (id, version, available) in parts {
@@ -60,23 +60,31 @@ pub(crate) fn tag_of<'a>(parts: impl Iterator<Item = (&'a str, i64, i64)>, end: 
         hasher.write_i64(available);
     }
     hasher.write(end.as_bytes());
-    format!("W/\"{:016x}\"", hasher.finish())
+    weak(format_args!("{:016x}", hasher.finish()))
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
+
     use super::*;
+
+    fn known(values: &[&'static str]) -> Known {
+        let values = values.iter().map(|value| HeaderValue::from_static(value));
+        Known(values.map(|value| (header::IF_NONE_MATCH, value)).collect::<HeaderMap>().typed_get())
+    }
 
     #[test]
     fn a_tag_is_found_among_others_weak_or_not() {
-        let tag = "W/\"3-5\"";
-        for known in ["W/\"3-5\"", "\"3-5\"", "\"1\", W/\"3-5\"", "*"] {
-            assert!(IfNoneMatch(Some(HeaderValue::from_static(known))).names(tag), "{known}");
+        let tag = weak("3-5");
+        for named in ["W/\"3-5\"", "\"3-5\"", "\"1\", W/\"3-5\"", "\"a,b\",\"3-5\"", "*"] {
+            assert!(known(&[named]).names(&tag), "{named}");
         }
-        for other in ["W/\"3-4\"", "3-5", "", "\"13-5\""] {
-            assert!(!IfNoneMatch(Some(HeaderValue::from_static(other))).names(tag), "{other}");
+        for other in ["W/\"3-4\"", "3-5", "", "\"13-5\"", "\"3-5", "\"3 5\""] {
+            assert!(!known(&[other]).names(&tag), "{other}");
         }
-        assert!(!IfNoneMatch(None).names(tag));
+        assert!(known(&["\"1\"", "\"3-5\""]).names(&tag), "in a second line");
+        assert!(!known(&[]).names(&tag));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Table;
 use crate::app::App;
-use crate::conditional::{IfNoneMatch, tag_of};
+use crate::conditional::{Known, tag_of, weak};
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::query::Query;
@@ -43,7 +43,7 @@ struct Products<'a> {
 async fn list(
     State(app): State<App>,
     Query(page): Query<Page>,
-    known: IfNoneMatch,
+    known: Known,
 ) -> Result<Response, Problem> {
     let request = product::ListProductsRequest {
         page_size: page.page_size,
@@ -58,12 +58,12 @@ async fn list(
 async fn one(
     State(app): State<App>,
     Id(id): Id<ProductId>,
-    known: IfNoneMatch,
+    known: Known,
 ) -> Result<Response, Problem> {
     let request = product::GetProductRequest { product_id: id.to_string() };
     let product = required(app.product().get_product(request).await?.into_inner().product)?;
-    let tag = format!("W/\"{}-{}\"", product.version, product.available);
-    Ok(known.or(&tag, || json(StatusCode::OK, &Product::from(&product))))
+    let tag = weak(format_args!("{}-{}", product.version, product.available));
+    Ok(known.or(tag, || json(StatusCode::OK, &Product::from(&product))))
 }
 
 #[derive(Deserialize)]
@@ -77,7 +77,7 @@ struct Search {
 async fn search(
     State(app): State<App>,
     Query(search): Query<Search>,
-    known: IfNoneMatch,
+    known: Known,
 ) -> Result<Response, Problem> {
     if search.q.trim().is_empty() {
         return Err(Problem::invalid("q", "say what to search for"));
@@ -87,9 +87,9 @@ async fn search(
     Ok(answer(&reply.products, "", known))
 }
 
-fn answer(products: &[product::Product], next_page_token: &str, known: IfNoneMatch) -> Response {
+fn answer(products: &[product::Product], next_page_token: &str, known: Known) -> Response {
     let told = products.iter().map(|p| (p.product_id.as_str(), p.version, p.available));
-    known.or(&tag_of(told, next_page_token), || {
+    known.or(tag_of(told, next_page_token), || {
         let products = products.iter().map(render::Product::from).collect();
         json(StatusCode::OK, &Products { products, next_page_token })
     })
