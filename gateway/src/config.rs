@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use rpc::Targets;
 use service::HasOptions;
-use service::duration;
 
 /// The gateway: REST in front, gRPC behind.
 #[derive(Clone, Debug, clap::Args)]
@@ -41,11 +40,11 @@ pub struct Config {
     pub(crate) body_limit: usize,
 
     /// How long a request may take, its body and every call behind it included
-    #[arg(long, env = "SOUK_DEADLINE", value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_DEADLINE", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Duration,
 
     /// How long an import may take
-    #[arg(long, env = "SOUK_IMPORT_DEADLINE", value_name = "DURATION", default_value = "120s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_IMPORT_DEADLINE", value_name = "DURATION", default_value = "120s", value_parser = humantime::parse_duration)]
     pub(crate) import_deadline: Duration,
 
     /// Requests in progress; browsing may take three quarters of them, the others all
@@ -57,11 +56,11 @@ pub struct Config {
     pub(crate) max_streams: usize,
 
     /// How long a live event stream whose order service went away looks for another copy before it ends
-    #[arg(long, env = "SOUK_RESUME_WITHIN", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_RESUME_WITHIN", value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(crate) resume_within: Duration,
 
     /// How often a live event stream that has nothing to say says that
-    #[arg(long, env = "SOUK_KEEP_ALIVE", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_KEEP_ALIVE", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) keep_alive: Duration,
 
     /// Connections; more wait to be accepted
@@ -69,11 +68,11 @@ pub struct Config {
     pub(crate) max_connections: usize,
 
     /// How long the head of a request may take, from its first byte on (of a new connection: from its beginning)
-    #[arg(long, env = "SOUK_HEAD_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_HEAD_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) head_timeout: Duration,
 
     /// How long a connection is kept between two requests
-    #[arg(long, env = "SOUK_IDLE_TIMEOUT", value_name = "DURATION", default_value = "75s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_IDLE_TIMEOUT", value_name = "DURATION", default_value = "75s", value_parser = humantime::parse_duration)]
     pub(crate) idle_timeout: Duration,
 }
 

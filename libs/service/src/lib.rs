@@ -38,7 +38,6 @@ mod listener;
 mod health;
 mod healthcheck;
 pub mod admin;
-pub mod duration;
 
 pub use command::UsageError;
 pub use health::{Component, Health};

@@ -4,8 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use crate::duration;
-
 /// Configuration of the chassis; flattened into a process's command line.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -19,11 +17,11 @@ pub struct Options {
     pub admin_listen: SocketAddr,
 
     /// How long to go on serving after a stop was asked for, while /readyz already says no and balancers turn away.
-    #[arg(long, env = "SOUK_DRAIN_WAIT", value_name = "DURATION", default_value = "0s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_DRAIN_WAIT", value_name = "DURATION", default_value = "0s", value_parser = humantime::parse_duration)]
     pub drain_wait: Duration,
 
     /// How long a stop may take, from the signal on; then the process exits with what is still unfinished.
-    #[arg(long, env = "SOUK_STOP_LIMIT", value_name = "DURATION", default_value = "20s", value_parser = duration::parse)]
+    #[arg(long, env = "SOUK_STOP_LIMIT", value_name = "DURATION", default_value = "20s", value_parser = humantime::parse_duration)]
     pub stop_limit: Duration,
 
     /// Worker threads; one per core by default.

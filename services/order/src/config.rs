@@ -34,7 +34,7 @@ pub struct Config {
     pub(crate) user_urls: Targets,
 
     /// How long a checkout may take before its order is cancelled
-    #[arg(long, env = "SOUK_CHECKOUT_DEADLINE", default_value = "20s", value_parser = service::duration::parse)]
+    #[arg(long, env = "SOUK_CHECKOUT_DEADLINE", default_value = "20s", value_parser = humantime::parse_duration)]
     pub(crate) checkout_deadline: Duration,
 }
 

@@ -33,7 +33,7 @@ pub struct Config {
     pub(crate) psp_webhook_secret_file: PathBuf,
 
     /// How long the provider may take to answer; after that the outcome is unknown
-    #[arg(long, env = "SOUK_PSP_TIMEOUT", default_value = "2s", value_parser = service::duration::parse)]
+    #[arg(long, env = "SOUK_PSP_TIMEOUT", default_value = "2s", value_parser = humantime::parse_duration)]
     pub(crate) psp_timeout: Duration,
 
     /// First calls to the provider at one time; retries have half as many beside them

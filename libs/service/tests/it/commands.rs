@@ -39,9 +39,22 @@ fn what_is_used_wrongly_exits_64() {
         assert_eq!(end.code, Some(64), "{wrong:?}: {end:?}");
         assert!(!end.stderr.is_empty(), "{wrong:?}");
     }
-    assert!(
-        run(&["--behaviour", "good", "--drain-wait", "2"]).stderr.contains("2ms, 2s, 2m or 2h?")
-    );
+}
+
+#[test]
+fn a_duration_that_cannot_be_read_is_refused_with_its_setting() {
+    for (wrong, complaint) in [
+        ("2", "time unit needed, for example 2sec or 2ms"),
+        ("-1s", "expected number"),
+        ("soon", "expected number"),
+        ("2 fortnights", "unknown time unit \"fortnights\""),
+        ("18446744073709551615h", "number is too large"),
+    ] {
+        let end = run(&["--behaviour", "good", &format!("--drain-wait={wrong}")]);
+        assert_eq!(end.code, Some(64), "{wrong}: {end:?}");
+        assert!(end.stderr.contains("--drain-wait"), "{wrong}: {}", end.stderr);
+        assert!(end.stderr.contains(complaint), "{wrong}: {}", end.stderr);
+    }
 }
 
 #[test]
