@@ -22,7 +22,7 @@ use crate::provisioning::Request;
 const PING: Duration = Duration::from_secs(5);
 
 /// A request to the provisioner is not waited for longer.
-const PROVISIONED_WITHIN: Duration = Duration::from_secs(5);
+const PROVISIONED_WITHIN: Duration = Duration::from_secs(10);
 
 /// So many refusals are remembered.
 const DENIED_MAX: usize = 8;
@@ -122,7 +122,7 @@ impl Bus {
     /// Asks the provisioner in the name of `context`, and waits until it is done.
     ///
     /// # Errors
-    /// When no provisioner runs, when it does not answer in 5 s, or with its refusal.
+    /// When no provisioner runs, when it does not answer in 10 s, or with its refusal.
     pub(crate) async fn ask(&self, context: &str, request: &Request) -> anyhow::Result<()> {
         let subject = request.subject(context);
         let answer = timeout(PROVISIONED_WITHIN, self.client.request(subject, "".into())).await;

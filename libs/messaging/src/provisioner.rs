@@ -20,6 +20,7 @@ use async_nats::jetstream::stream::{Config, ConsumerErrorKind, DiscardPolicy, St
 use async_nats::{Message, Subscriber};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::Mutex as Turn;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -43,10 +44,19 @@ const DUPLICATES: Duration = Duration::from_secs(10);
 pub struct Provisioner {
     bus: Bus,
     options: ProvisionerOptions,
-    /// By the context that publishes: the contexts that take its events in. Whom nobody takes in has no stream.
-    topology: BTreeMap<String, Vec<String>>,
+    /// By the context that publishes. Whom nobody takes in has no stream.
+    topology: BTreeMap<String, Provisioned>,
     /// What the server has refused to change: said once.
     refused: Mutex<HashSet<String>>,
+}
+
+/// The stream of one context.
+#[derive(Default)]
+struct Provisioned {
+    /// The contexts that take its events in.
+    consumers: Vec<String>,
+    /// Held while it is changed: of two requests to create it anew, the second sees what the first has done.
+    turn: Turn<()>,
 }
 
 impl Provisioner {
@@ -56,10 +66,11 @@ impl Provisioner {
         options: ProvisionerOptions,
         contexts: impl IntoIterator<Item = (&'a str, &'a [&'a str])>,
     ) -> Self {
-        let mut topology: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut topology: BTreeMap<String, Provisioned> = BTreeMap::new();
         for (context, sources) in contexts {
             for &source in sources {
-                topology.entry(source.to_owned()).or_default().push(context.to_owned());
+                let stream = topology.entry(source.to_owned()).or_default();
+                stream.consumers.push(context.to_owned());
             }
         }
         Self { bus: bus.clone(), options, topology, refused: Mutex::default() }
@@ -83,7 +94,8 @@ impl Provisioner {
                 rounds.reset_after(RECONCILE / 50);
                 continue;
             }
-            join_all(self.topology.keys().map(|context| async move {
+            join_all(self.topology.iter().map(|(context, stream)| async move {
+                let _turn = stream.turn.lock().await;
                 if let Err(error) = self.reconcile(context).await {
                     let error = format!("{error:#}");
                     tracing::warn!(context, error, "provisioning: will try again");
@@ -97,7 +109,11 @@ impl Provisioner {
         let answers = requests.take_until(stop.cancelled()).for_each_concurrent(
             REQUESTS_MAX,
             |Message { subject, reply, .. }| async move {
-                let Some(reply) = reply else { return }; // only to see whether it may ask
+                // The server writes statuses and acknowledgements wherever a request says, here too, and without a
+                // reply. They are nobody's request, and neither is what a service sends to see whether it may ask.
+                let Some(reply) = reply.filter(|reply| reply.starts_with("_INBOX.")) else {
+                    return;
+                };
                 let done = self.answer(&subject).await;
                 let refusal = done.as_ref().err().map(|error| format!("{error:#}"));
                 if let Some(error) = &refusal {
@@ -115,6 +131,7 @@ impl Provisioner {
 
     async fn answer(&self, subject: &str) -> anyhow::Result<()> {
         let (context, request) = Request::parse(subject).context("no such request")?;
+        let _turn = self.provisioned(request.stream_of(context))?.turn.lock().await;
         match request {
             Request::CreateStream => self.stream(context).await.map(drop),
             Request::RecreateStream { created } => self.recreate_stream(context, created).await,
@@ -136,9 +153,12 @@ impl Provisioner {
         }
     }
 
+    fn provisioned(&self, context: &str) -> anyhow::Result<&Provisioned> {
+        self.topology.get(context).with_context(|| format!("{context} has no stream"))
+    }
+
     fn consumers(&self, context: &str) -> anyhow::Result<&[String]> {
-        let consumers = self.topology.get(context);
-        Ok(consumers.with_context(|| format!("{context} is no context"))?)
+        Ok(&self.provisioned(context)?.consumers)
     }
 
     async fn source_of(&self, context: &str, source: &str) -> anyhow::Result<Stream> {
@@ -199,6 +219,8 @@ impl Provisioner {
             duplicate_window: DUPLICATES,
             num_replicas: self.options.nats_replicas,
             republish: None,
+            // One message that is missing in the middle would be noticed by nobody.
+            deny_delete: true,
             ..found
         }
     }

@@ -19,6 +19,14 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// The context whose stream it is about, when `context` asks.
+    pub(crate) fn stream_of<'a>(&'a self, context: &'a str) -> &'a str {
+        match self {
+            Self::CreateConsumer { source } | Self::RecreateConsumer { source } => source,
+            Self::CreateStream | Self::RecreateStream { .. } | Self::RecreateConsumers => context,
+        }
+    }
+
     /// Where `context` sends it.
     pub(crate) fn subject(&self, context: &str) -> String {
         let verb = match self {

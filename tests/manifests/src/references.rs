@@ -91,7 +91,8 @@ fn sources(volume: &Value) -> Vec<Source<'_>> {
     all.map(|(kind, value, name)| Source { kind, name: text(&value[name]), value }).collect()
 }
 
-/// A variable that ends in `_FILE`, or `_DIR`, names something that is mounted.
+/// A variable that ends in `_FILE`, or `_DIR`, names something that is mounted; and an argument that leads into a volume
+/// names a file that the volume shows.
 pub fn files_exist(shop: &Shop) -> Complaints {
     let mut complaints = Vec::new();
     for pod in shop.pods() {
@@ -107,9 +108,24 @@ pub fn files_exist(shop: &Shop) -> Complaints {
                     complaints.push(format!("{id}: {name}: nothing is mounted at {path}"));
                 }
             }
+            for argument in list_of(&container.value["args"]).map(text) {
+                let path = argument.rsplit('=').next().unwrap_or_default();
+                if is_below_a_mount(container, path) && !mounted(shop, &pod, container, path) {
+                    let id = pod.owner.id();
+                    complaints
+                        .push(format!("{id}: {argument}: its volume does not show that file"));
+                }
+            }
         }
     }
     complaints
+}
+
+fn is_below_a_mount(container: Container, path: &str) -> bool {
+    let mounts = list_of(&container.value["volumeMounts"]);
+    mounts
+        .map(|mount| text(&mount["mountPath"]))
+        .any(|folder| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
 }
 
 fn mounted(shop: &Shop, pod: &Pod, container: Container, path: &str) -> bool {

@@ -152,6 +152,9 @@ async fn one_contexts_credentials_make_the_server_say_nothing_either() {
     context.confirm(Shard(3)).await;
     context.settled(1).await;
     let operator = jetstream::new(context.bus.client().clone());
+    let theirs = operator.get_stream(SOURCE).await.unwrap();
+    let theirs: PullConsumer = theirs.get_consumer(THEIRS).await.unwrap();
+    let created = theirs.cached_info().created;
     let stolen = bus_of(&context, "payment").await.client().clone();
     let bus = ContextBuilder::new().timeout(Duration::from_secs(1)).build(stolen.clone());
 
@@ -180,6 +183,13 @@ async fn one_contexts_credentials_make_the_server_say_nothing_either() {
     // Answers go where whoever asks says; what comes there is no event, or one that everybody has had.
     let pull = "$JS.API.CONSUMER.MSG.NEXT.SOUK_ORDER.payment-from-order";
     stolen.publish_with_reply(pull, CONFIRMED, "1".into()).await.unwrap();
+    // The same as a request to the provisioner, and as one to the server.
+    stolen
+        .publish_with_reply(pull, "souk-provision.order.recreate-consumers", "1".into())
+        .await
+        .unwrap();
+    let delete = "$JS.API.STREAM.MSG.DELETE.SOUK_ORDER";
+    stolen.publish_with_reply("souk.payment.v1.x.y", delete, "".into()).await.unwrap();
     let info = "$JS.API.STREAM.INFO.SOUK_ORDER";
     stolen.publish_with_reply(info, CONFIRMED, "".into()).await.unwrap();
     assert!(bus.get_stream(SOURCE).await.is_ok(), "and the server has come to it");
@@ -187,6 +197,8 @@ async fn one_contexts_credentials_make_the_server_say_nothing_either() {
     context.settled(2).await;
     let stream = operator.get_stream(SOURCE).await.unwrap();
     let mut theirs: PullConsumer = stream.get_consumer(THEIRS).await.unwrap();
+    assert_eq!(theirs.cached_info().created, created, "nobody has created it anew");
+    assert_eq!(stream.cached_info().state.deleted_count, None, "every message is there");
     eventually("all are taken in", SOON, async || {
         let last = stream.get_info().await.ok()?.state.last_sequence;
         (theirs.info().await.ok()?.ack_floor.stream_sequence == last).then_some(())
