@@ -19,8 +19,8 @@ const EXTERNAL_MAX: Duration = Duration::from_millis(800);
 /// Where the stores can be reached. The URLs hold passwords: not for logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
-    /// `postgres://postgres:…@127.0.0.1:port/postgres`, a superuser. Where the servers speak TLS, this URL and the next
-    /// two say so and name the authority: `?sslmode=verify-full&sslrootcert=…`.
+    /// `postgres://postgres:…@127.0.0.1:port/postgres`, a superuser. Where the servers speak TLS, the URLs say so, and
+    /// those of PostgreSQL and NATS name the authority: `?sslmode=verify-full&sslrootcert=…`.
     pub postgres_url: String,
     /// `redis://:…@127.0.0.1:port`, or `rediss`.
     pub redis_url: String,
