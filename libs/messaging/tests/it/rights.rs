@@ -53,7 +53,7 @@ async fn a_context_can_do_with_its_own_credentials_all_that_it_has_to() {
     context.settled(22).await;
 }
 
-/// A deployment with another's credentials: it ends at its start and says under which subject it may not publish.
+/// A deployment with another's credentials: it ends at its start and names the first subject that was refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_may_not_do_what_it_must_is_refused_at_its_start() {
     let context = Context::of(&["product", "payment"], 1).await;
@@ -62,13 +62,14 @@ async fn whoever_may_not_do_what_it_must_is_refused_at_its_start() {
     let stolen = bus_of(&context, "payment").await;
     let relay = Relay::new("order", &stolen, &context.database, &context.outbox);
     let refused = relay.run(stop.clone()).await.unwrap_err().to_string();
-    assert!(refused.contains("souk.order.v1.probe"), "{refused}");
+    let first = ["souk.order.v1.probe", "souk-poke.order."];
+    assert!(first.iter().any(|subject| refused.contains(subject)), "{refused}");
 
     let stolen = bus_of(&context, "payment").await;
     let consumer = Consumer { context: "product", source: "order", handler: Effects::default() };
     let run = consumer.run(stolen, context.database.clone(), stop.clone());
     let refused = run.await.unwrap_err().to_string();
-    assert!(refused.contains("$JS.ACK.SOUK_ORDER.product-from-order.probe"), "{refused}");
+    assert!(refused.contains(".SOUK_ORDER.product-from-order"), "{refused}");
 }
 
 /// What exists works on without it; what is missing waits for it.
