@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use operator::api::Api;
 use operator::customer::{Purchase, Wish, buy};
+use stores::BUS_PROVISIONER;
 use stores::Home;
 
 use crate::SKIPPED;
@@ -163,7 +164,8 @@ fn stop_all(engine: &Engine, project: &Project) -> Result<()> {
     let servers = servers(engine, project);
     let ours = servers.iter().filter(|(_, ours)| *ours).map(|(server, _)| server);
     let mut silent = Vec::new();
-    for server in ours.clone() {
+    // The provisioner serves nothing.
+    for server in ours.clone().filter(|server| server.name != BUS_PROVISIONER) {
         silent.push(TcpStream::connect((server.address()?, PORT))?);
     }
     println!(
