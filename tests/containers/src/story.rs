@@ -12,8 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use operator::api::Api;
 use operator::customer::{Purchase, Wish, buy};
-use stores::BUS_PROVISIONER;
-use stores::Home;
+use stores::{BUS_PROVISIONER, Home};
 
 use crate::SKIPPED;
 use crate::compose::{self, Service};
