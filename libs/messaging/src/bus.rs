@@ -14,6 +14,7 @@ use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerAddr, ServerErr
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::Options;
 use crate::provisioning::Request;
@@ -24,9 +25,6 @@ const PING: Duration = Duration::from_secs(5);
 /// A request to the provisioner is not waited for longer.
 const PROVISIONED_WITHIN: Duration = Duration::from_secs(10);
 
-/// So many refusals are remembered.
-const DENIED_MAX: usize = 8;
-
 /// What the server refuses, it refuses within this time.
 const DENIED_WITHIN: Duration = Duration::from_secs(1);
 
@@ -35,8 +33,8 @@ const DENIED_WITHIN: Duration = Duration::from_secs(1);
 pub struct Bus {
     client: Client,
     jetstream: Context,
-    /// What the server has refused this user, in its own words.
-    denied: watch::Sender<Vec<String>>,
+    /// What the server has refused this user first, in its own words.
+    denied: watch::Sender<Option<String>>,
 }
 
 impl Bus {
@@ -52,7 +50,7 @@ impl Bus {
         for root in roots {
             connect = connect.add_root_certificates(root).require_tls(true);
         }
-        let denied = watch::Sender::new(Vec::new());
+        let denied = watch::Sender::new(None);
         let noted = denied.clone();
         let client = connect
             .name(name)
@@ -100,11 +98,19 @@ impl Bus {
     }
 
     /// Sees, as soon as there is a connection, whether this user may publish under these subjects, and do what the process
-    /// has tried until then. What is published is nothing that a stream would take.
+    /// has tried until then. What is published is nothing that a stream would take. Ends early when asked to stop.
     ///
     /// # Errors
     /// With the subject that the server has refused: a deployment that can do nothing right.
-    pub(crate) async fn check_rights(&self, subjects: &[String]) -> anyhow::Result<()> {
+    pub(crate) async fn check_rights(
+        &self,
+        subjects: &[String],
+        stop: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        stop.run_until_cancelled(self.try_rights(subjects)).await.unwrap_or(Ok(()))
+    }
+
+    async fn try_rights(&self, subjects: &[String]) -> anyhow::Result<()> {
         let mut denied = self.denied.subscribe();
         for subject in subjects {
             let mut headers = HeaderMap::new();
@@ -112,9 +118,11 @@ impl Bus {
             self.client.publish_with_headers(subject.clone(), headers, "".into()).await?;
         }
         self.client.flush().await?;
-        let refused = denied.wait_for(|denied| !denied.is_empty());
-        if let Ok(Ok(denied)) = timeout(DENIED_WITHIN, refused).await {
-            bail!("the NATS user of this process may not do what it must: {}", denied.join(", "));
+        let refused = denied.wait_for(Option::is_some);
+        if let Ok(Ok(denied)) = timeout(DENIED_WITHIN, refused).await
+            && let Some(denied) = &*denied
+        {
+            bail!("the NATS user of this process may not do what it must: {denied}");
         }
         Ok(())
     }
@@ -227,14 +235,12 @@ pub(crate) fn consumer_name(context: &str, source: &str) -> String {
     format!("{context}-from-{source}")
 }
 
-fn note(event: &Event, denied: &watch::Sender<Vec<String>>) {
+fn note(event: &Event, denied: &watch::Sender<Option<String>>) {
     match event {
         Event::ServerError(ServerError::Other(error)) if is_denial(error) => {
             tracing::error!(error, "the NATS user has no right to do this");
             denied.send_modify(|denied| {
-                if denied.len() < DENIED_MAX {
-                    denied.push(error.clone());
-                }
+                denied.get_or_insert_with(|| error.clone());
             });
         }
         Event::Connected => tracing::info!("connected to NATS"),

@@ -88,8 +88,7 @@ impl Worker {
         metrics::consumer(&self.name);
         let acknowledging = format!("$JS.ACK.{}.{}.probe", stream_name(self.source), self.name);
         let subjects = [acknowledging, format!("souk-provision.{}.probe", self.context)];
-        let check = stop.run_until_cancelled(self.bus.check_rights(&subjects));
-        let check = check.map(|checked| checked.unwrap_or(Ok(())));
+        let check = self.bus.check_rights(&subjects, &stop);
         let consuming = self.consume_for_ever(&stop).map(Ok);
         let redriving = self.redrive_for_ever(&stop).map(Ok);
         tokio::try_join!(consuming, redriving, check).map(drop)

@@ -174,7 +174,7 @@ impl Provisioner {
         for consumer in self.consumers(context)? {
             let name = consumer_name(consumer, context);
             match found.iter().find(|info| info.name == name) {
-                Some(info) if is_configured(info, context) => metrics::differs(&name, false),
+                Some(info) if is_configured(info, context) => self.is_as_configured(&name),
                 _ => self.consumer(&stream, &name, context).await?,
             }
         }

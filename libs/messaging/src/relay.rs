@@ -66,8 +66,7 @@ impl Relay {
             let of = |prefix, rest| format!("{prefix}.{}.{rest}", self.context);
             let subjects =
                 [of("souk", "v1.probe"), of("souk-poke", "probe"), of("souk-provision", "probe")];
-            let check = stop.run_until_cancelled(self.bus.check_rights(&subjects));
-            let check = check.map(|checked| checked.unwrap_or(Ok(())));
+            let check = self.bus.check_rights(&subjects, &stop);
             let databases = self.database.homes().enumerate();
             let relays = databases.map(|at| DatabaseRelay::new(&self, at).run(stop.clone()));
             tokio::try_join!(join_all(relays).map(Ok), check).map(drop)

@@ -5,13 +5,13 @@
 //! - [`Admission`]: a limit of requests in progress, with two priorities.
 //!
 //! hyper speaks HTTP, rustls speaks TLS; neither tonic nor axum is known here. What a server answers is a
-//! [`hyper::service::Service`] for each connection, and which versions of HTTP it speaks is told by the builder that it
+//! [`hyper::service::Service`] for each connection, and which versions of HTTP it speaks is decided by the builder that it
 //! is made with, whose own timers (the head of a request, HTTP/2 keep-alive) stay hyper's business:
 //!
 //! ```no_run
 //! # use http_body_util::Full;
 //! # async fn answer(_: http::Request<hyper::body::Incoming>)
-//! #     -> Result<http::Response<Full<bytes::Bytes>>, std::convert::Infallible> { unimplemented!() }
+//! #     -> Result<http::Response<Full<bytes::Bytes>>, std::convert::Infallible> { Ok(http::Response::default()) }
 //! # async fn serve(tls: std::sync::Arc<rustls::ServerConfig>) -> std::io::Result<()> {
 //! use net::{Acceptor, Options, Server};
 //!

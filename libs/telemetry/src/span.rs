@@ -1,7 +1,7 @@
-//! What is told about a span: its name and its attributes, by OpenTelemetry's semantic conventions.
+//! The name and the attributes of a span, by OpenTelemetry's semantic conventions.
 //!
-//! Most spans are not recorded. A span begins with its kind alone, and the rest is told to those that are recorded, so
-//! that the others cost no text.
+//! Most spans are not recorded. A span begins with its kind alone. The rest is set on spans that are recorded, so that the
+//! others cost no text.
 
 use std::borrow::Cow;
 

@@ -260,7 +260,7 @@ impl<C: Connection> Endpoint<C> {
 pub(super) struct InFlight(Arc<AtomicUsize>);
 
 impl InFlight {
-    fn new(count: Arc<AtomicUsize>) -> Self {
+    pub(super) fn new(count: Arc<AtomicUsize>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }

@@ -32,18 +32,39 @@ impl<B: HttpBody<Data = Bytes, Error = Status> + Unpin> HttpBody for Streamed<B>
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
+        // Before the frames, so that a stream that never pauses ends as well.
+        if self.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready()) {
+            let late = "the stream did not end in time";
+            return Poll::Ready(Some(Err(refusal(
+                Code::DeadlineExceeded,
+                "deadline_exceeded",
+                late,
+            ))));
         }
-        let late = self.deadline.as_mut().is_some_and(|at| at.as_mut().poll(cx).is_ready());
-        if !late {
-            return Poll::Pending;
-        }
-        let late = "the stream did not end in time";
-        Poll::Ready(Some(Err(refusal(Code::DeadlineExceeded, "deadline_exceeded", late))))
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::stream;
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_that_never_pauses_ends_at_its_deadline() {
+        let frame = |()| Ok::<_, Status>(Frame::data(Bytes::from_static(b"more")));
+        let body = StreamBody::new(stream::iter(std::iter::repeat(()).map(frame)));
+        let in_flight = InFlight::new(Arc::default());
+        let mut streamed = Streamed::new(body, in_flight, Some(Instant::now()));
+        let ended = streamed.frame().await.expect("an end").expect_err("it is too late");
+        assert_eq!(ended.code(), Code::DeadlineExceeded);
     }
 }
