@@ -6,6 +6,7 @@ use std::io::Write as _;
 
 use clap::{Args, Subcommand};
 use database::Database;
+use futures_util::future::LocalBoxFuture;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
@@ -69,11 +70,17 @@ fn time(text: &str) -> Result<OffsetDateTime, String> {
         .map_err(|_| "not a time as RFC 3339 has it, for example 2026-01-31T12:00:00Z".into())
 }
 
-/// The command as a process of the context does it: in its databases, answered on standard output.
-///
-/// # Errors
-/// As [`AdminCommand::run`], and when a database cannot be reached.
-pub async fn operate(
+/// The command as a process of the context does it: in its databases, answered on standard output. It fails as
+/// [`AdminCommand::run`] does, and when a database cannot be reached.
+pub fn operate(
+    context: &'static str,
+    options: database::Options,
+    command: AdminCommand,
+) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    Box::pin(answer(context, options, command)) // boxed, it is compiled here once, not in each process
+}
+
+async fn answer(
     context: &str,
     options: database::Options,
     command: AdminCommand,

@@ -31,20 +31,20 @@ where
     M: Future<Output = anyhow::Result<()>>,
     R: Future<Output = anyhow::Result<()>>,
 {
-    let none = async |_: Options, none: Infallible| match none {};
+    let none = async |_: &'static str, _: Options, none: Infallible| match none {};
     main_with(name, migrate, none, run)
 }
 
 /// The whole of a process's `main`: reads the command line into `C`, then serves (`run`), migrates (`migrate`) or asks
-/// a running process for its health. `operate` does the process's own commands `V`, for which only the settings `O` are
-/// needed.
+/// a running process for its health. `operate` does the process's own commands `V`, for which only its name and the
+/// settings `O` are needed.
 ///
 /// Exit codes: 0 after an orderly end, 64 when the command line or the environment is wrong, 1 for everything else,
 /// with one line on stderr that has the error and its sources.
 pub fn main_with<C, O, V, M, P, R>(
     name: &'static str,
     migrate: impl FnOnce(C) -> M,
-    operate: impl FnOnce(O, V) -> P,
+    operate: impl FnOnce(&'static str, O, V) -> P,
     run: impl FnOnce(C, Shutdown) -> R,
 ) -> ExitCode
 where
@@ -63,7 +63,7 @@ where
         Ok(Action::Healthcheck(options)) => healthcheck::ask(options.admin_listen),
         Ok(Action::Operate(options, verb)) => runtime(name, None)
             .map_err(Into::into)
-            .and_then(|runtime| runtime.block_on(caught(operate(options, verb)))),
+            .and_then(|runtime| runtime.block_on(caught(operate(name, options, verb)))),
         Ok(Action::Migrate(config)) => {
             with_runtime(name, config, async |config| caught(migrate(config)).await)
         }

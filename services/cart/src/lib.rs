@@ -70,14 +70,6 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an operator does about events: `cart dead-letters list`.
-pub fn operate(
-    options: database::Options,
-    command: messaging::AdminCommand,
-) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("cart", options, command))
-}
-
 /// Brings the databases to the newest version: `cart migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(database::migrate(config.database, "cart migrate", schema))

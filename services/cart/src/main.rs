@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::main_with("cart", cart::migrate, cart::operate, cart::run)
+    service::main_with("cart", cart::migrate, messaging::operate, cart::run)
 }

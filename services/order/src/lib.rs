@@ -81,14 +81,6 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an operator does about events: `order dead-letters list`.
-pub fn operate(
-    options: database::Options,
-    command: messaging::AdminCommand,
-) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("order", options, command))
-}
-
 /// Brings the databases to the newest version: `order migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(database::migrate(config.database, "order migrate", schema))

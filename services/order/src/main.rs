@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::main_with("order", order::migrate, order::operate, order::run)
+    service::main_with("order", order::migrate, messaging::operate, order::run)
 }

@@ -77,14 +77,6 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an operator does about events: `payment dead-letters list`.
-pub fn operate(
-    options: database::Options,
-    command: messaging::AdminCommand,
-) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("payment", options, command))
-}
-
 /// Brings the database to the newest version: `payment migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(database::migrate(config.database, "payment migrate", schema))

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::main_with("payment", payment::migrate, payment::operate, payment::run)
+    service::main_with("payment", payment::migrate, messaging::operate, payment::run)
 }

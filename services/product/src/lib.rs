@@ -64,14 +64,6 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an operator does about events: `product dead-letters list`.
-pub fn operate(
-    options: database::Options,
-    command: messaging::AdminCommand,
-) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("product", options, command))
-}
-
 /// Brings the database to the newest version: `product migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(database::migrate(config.database, "product migrate", schema))

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::main_with("product", product::migrate, product::operate, product::run)
+    service::main_with("product", product::migrate, messaging::operate, product::run)
 }

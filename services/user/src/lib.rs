@@ -74,14 +74,6 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an operator does about events: `user dead-letters list`.
-pub fn operate(
-    options: database::Options,
-    command: messaging::AdminCommand,
-) -> LocalBoxFuture<'static, anyhow::Result<()>> {
-    Box::pin(messaging::operate("user", options, command))
-}
-
 /// Brings the database to the newest version: `user migrate`.
 pub fn migrate(config: Config) -> LocalBoxFuture<'static, anyhow::Result<()>> {
     Box::pin(database::migrate(config.database, "user migrate", schema))

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    service::main_with("user", user::migrate, user::operate, user::run)
+    service::main_with("user", user::migrate, messaging::operate, user::run)
 }
