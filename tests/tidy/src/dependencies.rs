@@ -23,13 +23,13 @@ const FIRST_STEP: [&str; 2] = ["clap", "stores"];
 const NAMELESS: [&str; 8] =
     ["common", "commons", "util", "utils", "shared", "helper", "helpers", "misc"];
 
-struct Package<'a> {
-    name: &'a str,
+pub(crate) struct Package<'a> {
+    pub(crate) name: &'a str,
     tier: Tier,
-    manifest: &'a File,
+    pub(crate) manifest: &'a File,
 }
 
-fn packages(tree: &Tree) -> Vec<Package<'_>> {
+pub(crate) fn packages(tree: &Tree) -> Vec<Package<'_>> {
     tree.files().filter_map(package).collect()
 }
 
@@ -48,15 +48,15 @@ fn package(manifest: &File) -> Option<Package<'_>> {
 }
 
 /// One line of a manifest's dependency table.
-struct Dependency<'a> {
-    name: &'a str,
-    line: usize,
-    for_tests: bool,
+pub(crate) struct Dependency<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) line: usize,
+    pub(crate) for_tests: bool,
     inherited: bool,
 }
 
 /// Reads all dependency tables, `[target.….dependencies]` included.
-fn dependencies(manifest: &str) -> Vec<Dependency<'_>> {
+pub(crate) fn dependencies(manifest: &str) -> Vec<Dependency<'_>> {
     let (mut table, mut found) = ("", Vec::new());
     for (at, line) in manifest.lines().enumerate() {
         if let Some(header) = line.trim().strip_prefix('[').and_then(|l| l.strip_suffix(']')) {

@@ -5,6 +5,7 @@
 mod tree;
 pub mod rust;
 pub mod dependencies;
+pub mod unused;
 pub mod skeleton;
 pub mod domain;
 pub mod sql;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use tidy::{
     Complaints, Tree, bus, circles, containers, contracts, dependencies, documents, domain, errors,
-    failpoints, habits, migrations, readme, skeleton, sql,
+    failpoints, habits, migrations, readme, skeleton, sql, unused,
 };
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
@@ -32,6 +32,16 @@ fn dependencies_point_down() {
 #[test]
 fn manifests_are_alike() {
     holds(dependencies::manifests_are_alike);
+}
+
+#[test]
+fn every_dependency_is_used() {
+    holds(unused::every_dependency_is_used);
+}
+
+#[test]
+fn every_version_is_used() {
+    holds(unused::every_version_is_used);
 }
 
 #[test]
