@@ -1,8 +1,9 @@
 //! A body of lines, read as it comes: memory for one line, whatever the whole may be.
 
 use axum::body::Body;
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use tokio_util::codec::{AnyDelimiterCodec, Decoder as _};
 
 use crate::body;
 use crate::problem::Problem;
@@ -15,15 +16,16 @@ pub(crate) struct Lines {
     body: Body,
     /// What has come and was not handed out.
     rest: BytesMut,
-    /// How much of it is known to hold no end of a line.
-    searched: usize,
+    /// Not `LinesCodec`: that one has a complaint of its own about what is no UTF-8.
+    codec: AnyDelimiterCodec,
     number: u64,
     ended: bool,
 }
 
 impl Lines {
     pub(crate) fn new(body: Body) -> Self {
-        Self { body, rest: BytesMut::new(), searched: 0, number: 0, ended: false }
+        let codec = AnyDelimiterCodec::new_with_max_length(b"\n".into(), b"\n".into(), LINE_MAX);
+        Self { body, rest: BytesMut::new(), codec, number: 0, ended: false }
     }
 
     /// The next line that is not blank, and its number, counted from 1; `None` at the end. The
@@ -40,14 +42,13 @@ impl Lines {
 
     async fn line(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
-            if let Some(end) = memchr::memchr(b'\n', &self.rest[self.searched..]) {
-                return self.take(self.searched + end, 1).map(Some);
-            }
-            self.searched = self.rest.len();
-            self.check(self.searched)?;
-            if self.ended {
-                let left = self.rest.len();
-                return if left == 0 { Ok(None) } else { self.take(left, 0).map(Some) };
+            let line = match self.ended {
+                false => self.codec.decode(&mut self.rest),
+                true => self.codec.decode_eof(&mut self.rest),
+            };
+            let line = line.map_err(|_too_long| self.too_long())?;
+            if line.is_some() || self.ended {
+                return Ok(line);
             }
             match body::next(&mut self.body).await? {
                 Some(data) => self.rest.extend_from_slice(&data),
@@ -56,21 +57,10 @@ impl Lines {
         }
     }
 
-    fn take(&mut self, length: usize, end: usize) -> Result<Bytes, Problem> {
-        self.check(length)?;
-        let line = self.rest.split_to(length).freeze();
-        self.rest.advance(end);
-        self.searched = 0;
-        Ok(line)
-    }
-
-    fn check(&self, length: usize) -> Result<(), Problem> {
-        if length <= LINE_MAX {
-            return Ok(());
-        }
+    fn too_long(&self) -> Problem {
         let detail = format!("a line may have at most {LINE_MAX} bytes");
         let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail);
-        Err(problem.in_line(self.number + 1))
+        problem.in_line(self.number + 1)
     }
 
     /// The body, when nobody wants its lines any more.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use bytes::Bytes;
+use bytes::BytesMut;
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION};
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::codec::{Decoder as _, LinesCodec};
 
 use crate::api::{Api, Order, bearer};
 use crate::http::empty;
@@ -67,10 +68,11 @@ async fn listen(
         bail!("the live view answered {}", answer.status());
     }
     let mut body = answer.into_body();
-    let mut lines = Lines::default();
+    let (mut lines, mut rest) = (LinesCodec::new(), BytesMut::new());
     while let Some(frame) = timeout(SILENCE_MAX, body.frame()).await? {
         let Ok(data) = frame?.into_data() else { continue };
-        for line in lines.push(&data) {
+        rest.extend_from_slice(&data);
+        while let Some(line) = lines.decode(&mut rest)? {
             let Some(json) = line.strip_prefix("data:") else { continue };
             let order: Order = serde_json::from_str(json.trim())?;
             seen(&order);
@@ -80,38 +82,4 @@ async fn listen(
         }
     }
     Ok(None)
-}
-
-/// Lines out of pieces. An order's data is one line.
-#[derive(Debug, Default)]
-struct Lines {
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    fn push(&mut self, data: &Bytes) -> Vec<String> {
-        self.rest.extend_from_slice(data);
-        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else {
-            return Vec::new();
-        };
-        let whole: Vec<u8> = self.rest.drain(..=end).collect();
-        String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_the_same_however_the_stream_is_cut() {
-        let text = b"id: 1\nevent: order\ndata: {\"a\":1}\n\n: keep-alive\n\n";
-        for length in 1..=text.len() {
-            let mut lines = Lines::default();
-            let pieces = text.chunks(length).map(Bytes::from_static);
-            let got: Vec<String> = pieces.flat_map(|piece| lines.push(&piece)).collect();
-            let expected = ["id: 1", "event: order", "data: {\"a\":1}", "", ": keep-alive", ""];
-            assert_eq!(got, expected, "{length}");
-        }
-    }
 }
