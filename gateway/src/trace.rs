@@ -20,11 +20,7 @@ const OTHER: &str = "_OTHER";
 /// The span of a request. It continues the client's trace, and takes over its decision to record.
 pub(crate) fn span(request: &Request, route: Option<&MatchedPath>) -> Span {
     let span = tracing::info_span!("request", otel.kind = "server");
-    if let Some(parent) =
-        request.headers().get(telemetry::context::HEADER).and_then(|value| value.to_str().ok())
-    {
-        telemetry::context::continue_from(&span, parent);
-    }
+    telemetry::context::continue_from_headers(&span, request.headers());
     telemetry::span::when_recorded(&span, |it| {
         let method = method(request.method());
         let verb = if method == OTHER { "HTTP" } else { method };

@@ -24,6 +24,7 @@ pub struct Seen {
     pub rpc: &'static str,
     pub authorization: Option<String>,
     pub traceparent: Option<String>,
+    pub tracestate: Option<String>,
     pub message: String,
 }
 
@@ -84,6 +85,7 @@ impl Shop {
             rpc,
             authorization: text("authorization"),
             traceparent: text("traceparent"),
+            tracestate: text("tracestate"),
             message: format!("{:?}", request.get_ref()),
         });
     }

@@ -11,9 +11,12 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 async fn a_trace_goes_on_through_the_gateway() {
     let world = World::new().await;
     let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-01");
-    let answer = get("/v1/me").token().header("traceparent", &traceparent).send(&world).await;
+    let request = get("/v1/me").token().header("traceparent", &traceparent);
+    let answer = request.header("tracestate", "rojo=1,congo=2").send(&world).await;
     assert_eq!(answer.header("x-trace-id"), TRACE);
-    let onward = world.shop.last("GetUser").traceparent.unwrap();
+    let seen = world.shop.last("GetUser");
+    assert_eq!(seen.tracestate.as_deref(), Some("rojo=1,congo=2"), "what others say, as it came");
+    let onward = seen.traceparent.unwrap();
     assert!(onward.starts_with(&format!("00-{TRACE}-")) && onward.ends_with("-01"), "{onward}");
     assert!(!onward.contains("00f067aa0ba902b7"), "the gateway's own span is in between");
 }

@@ -1,10 +1,10 @@
-//! A trace across process boundaries, as a W3C `traceparent` string: the same for HTTP, gRPC, NATS and the outbox.
+//! A trace across process boundaries (W3C Trace Context): `traceparent`, the same for HTTP, gRPC, NATS and the outbox;
+//! and, between processes that call each other, the caller's `tracestate`.
 //!
-//! `continue_from` and `link` belong right after the creation of the span: once it was entered its parent is settled.
+//! `continue_from…` and `link` belong right after the creation of the span: once it was entered its parent is settled.
 
-use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-};
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 /// Of a `traceparent` of version 00.
@@ -12,6 +12,10 @@ const LENGTH: usize = 55;
 
 /// The name of the header, in HTTP, in gRPC metadata and in NATS.
 pub const HEADER: &str = "traceparent";
+
+const STATE_HEADER: &str = "tracestate";
+/// What others have to pass on (3.3.1.5 of the recommendation); a longer one is dropped, as a whole.
+const STATE_MAX: usize = 512;
 
 /// The current span's `traceparent`, recorded or not; `None` outside of a span.
 #[must_use]
@@ -40,24 +44,50 @@ pub fn is_recorded(span: &tracing::Span) -> bool {
 /// Whether the sender of `traceparent` records its trace.
 #[must_use]
 pub fn is_sampled(traceparent: &str) -> bool {
-    parse(traceparent).is_some_and(|context| context.is_sampled())
+    read(traceparent, None).is_some_and(|it| it.is_sampled())
 }
 
 /// Makes the sender of `traceparent` the parent of `span`, and takes over its decision about recording. What cannot be
 /// read is ignored: a caller's bad header costs the connection between two traces, not the request.
 pub fn continue_from(span: &tracing::Span, traceparent: &str) {
-    if let Some(parent) = parse(traceparent) {
-        let context = opentelemetry::Context::new().with_remote_span_context(parent);
-        // It fails when the span is disabled or no subscriber is installed: then there is nothing to continue.
-        let _ = span.set_parent(context);
+    set_parent(span, read(traceparent, None));
+}
+
+/// [`continue_from`] what the headers of a request say, `tracestate` included.
+pub fn continue_from_headers(span: &tracing::Span, headers: &HeaderMap) {
+    let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(traceparent) = header(HEADER) {
+        set_parent(span, read(traceparent, header(STATE_HEADER)));
     }
+}
+
+/// Writes what [`continue_from_headers`] reads.
+pub fn inject(span: &tracing::Span, headers: &mut HeaderMap) {
+    with_context(span, |context| {
+        let mut insert = |name, text: String| {
+            HeaderValue::try_from(text).map(|value| headers.insert(name, value)).ok()
+        };
+        insert(HEADER, format(context));
+        let state = context.trace_state().header();
+        if !state.is_empty() {
+            insert(STATE_HEADER, state);
+        }
+    });
 }
 
 /// Connects `span` with another trace that it is not a part of: a batch with the trace of each of its messages. A span
 /// that begins with a link to a recorded trace is recorded too.
 pub fn link(span: &tracing::Span, traceparent: &str) {
-    if let Some(other) = parse(traceparent) {
+    if let Some(other) = read(traceparent, None) {
         span.add_link(other);
+    }
+}
+
+fn set_parent(span: &tracing::Span, parent: Option<SpanContext>) {
+    if let Some(parent) = parent {
+        let parent = opentelemetry::Context::new().with_remote_span_context(parent);
+        // It fails when the span is disabled or no subscriber is installed: then there is nothing to continue.
+        let _ = span.set_parent(parent);
     }
 }
 
@@ -67,7 +97,8 @@ fn with_context<T>(span: &tracing::Span, read: impl FnOnce(&SpanContext) -> T) -
     Some(span.span_context()).filter(|context| context.is_valid()).map(read)
 }
 
-/// By hand, because `write!` with its padding is half of what an outgoing call pays for its header.
+/// By hand: 97 ns and one allocation with the header, where the SDK's propagator takes 307 ns and six; each call and
+/// each event pays it.
 fn format(context: &SpanContext) -> String {
     let mut text = String::with_capacity(LENGTH);
     text.push_str("00-");
@@ -89,7 +120,10 @@ fn push_hex(text: &mut String, bytes: &[u8]) {
 
 /// <https://www.w3.org/TR/trace-context/#traceparent-header>: lower-case digits only, no zero ids, no version ff; a
 /// later version may append to what version 00 has.
-fn parse(traceparent: &str) -> Option<SpanContext> {
+///
+/// By hand: the SDK's propagator also takes ids that are too short, signs before digits and a hyphen at the end; it needs
+/// 277 ns and two allocations where this and the context around it need 226 ns and one.
+fn read(traceparent: &str, tracestate: Option<&str>) -> Option<SpanContext> {
     let (known, rest) = traceparent.split_at_checked(LENGTH)?;
     let mut parts = known.split('-');
     let version = u8::try_from(hex(parts.next()?, 2)?).ok()?;
@@ -101,7 +135,8 @@ fn parse(traceparent: &str) -> Option<SpanContext> {
         0xff => false,
         _ => rest.is_empty() || rest.starts_with('-'),
     };
-    let context = SpanContext::new(trace_id, span_id, flags, true, TraceState::default());
+    let state = tracestate.filter(|it| it.len() <= STATE_MAX).and_then(|it| it.parse().ok());
+    let context = SpanContext::new(trace_id, span_id, flags, true, state.unwrap_or_default());
     (ends && context.is_valid()).then_some(context)
 }
 
@@ -114,19 +149,23 @@ fn hex(digits: &str, length: usize) -> Option<u128> {
 mod tests {
     use super::*;
 
+    fn again(text: &str) -> Option<String> {
+        read(text, None).map(|context| format(&context))
+    }
+
     const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
     fn what_is_read_is_written_again() {
         for text in [VALID, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"] {
-            assert_eq!(parse(text).map(|context| format(&context)).as_deref(), Some(text));
+            assert_eq!(again(text).as_deref(), Some(text));
         }
     }
 
     #[test]
     fn a_later_version_is_read_as_far_as_it_is_known() {
         let later = format!("cc{}-what-the-future-brings", &VALID[2..]);
-        assert_eq!(parse(&later).map(|context| format(&context)).as_deref(), Some(VALID));
+        assert_eq!(again(&later).as_deref(), Some(VALID));
     }
 
     #[test]
@@ -144,11 +183,15 @@ mod tests {
             "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
             "00-4bf92f3577b34da6a3ce929d0e0e473-600f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-+1",
+            "+0-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1-",
             "00-4bf92f3577b34da6a3ce929d0e0e473g-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-0+",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902bé-01",
         ] {
-            assert!(parse(bad).is_none(), "{bad:?}");
+            assert_eq!(again(bad), None, "{bad:?}");
         }
     }
 }

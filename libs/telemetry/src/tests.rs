@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use http::{HeaderMap, HeaderValue};
+
 use super::*;
 
 /// Keeps what is written.
@@ -179,6 +181,37 @@ fn a_trace_goes_on_in_the_next_process() {
         let child = span.in_scope(|| tracing::info_span!("insert"));
         assert_eq!(context::trace_id(&child), context::trace_id(&span));
     });
+}
+
+#[test]
+fn what_a_caller_says_in_tracestate_is_passed_on() {
+    let onward = |state: &str| {
+        let mut received = HeaderMap::new();
+        let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        received.insert("traceparent", HeaderValue::from_static(traceparent));
+        received.insert("tracestate", HeaderValue::try_from(state).expect("text"));
+        let mut sent = HeaderMap::new();
+        logged(&options("info", 0.0), || {
+            let span = tracing::info_span!("PlaceOrder");
+            context::continue_from_headers(&span, &received);
+            let call = span.in_scope(|| tracing::info_span!("GetCart"));
+            context::inject(&call, &mut sent);
+        });
+        assert_eq!(sent["traceparent"].as_bytes()[..35], traceparent.as_bytes()[..35]);
+        sent.get("tracestate").map(|it| it.to_str().expect("text").to_owned())
+    };
+    assert_eq!(
+        onward("rojo=00f067aa0ba902b7,congo=t61").as_deref(),
+        Some("rojo=00f067aa0ba902b7,congo=t61")
+    );
+    assert_eq!(
+        onward(&format!("a={}", "x".repeat(511))),
+        None,
+        "longer than anybody has to pass on"
+    );
+    for bad in ["", "nonsense", "a=b=c,,=", "A=upper"] {
+        assert_eq!(onward(bad), None, "{bad}");
+    }
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::sync::{Arc, LazyLock, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderValue;
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri, request, uri};
 use http_body_util::{BodyExt as _, Collected, Limited};
@@ -116,10 +115,7 @@ impl<T: Transport> Shared<T> {
         uri.authority = Some(self.authority.clone());
         uri.path_and_query = head.uri.path_and_query().cloned();
         head.uri = Uri::from_parts(uri).unwrap_or_default();
-        let traceparent = telemetry::context::of(span);
-        if let Some(Ok(value)) = traceparent.map(HeaderValue::try_from) {
-            head.headers.insert(telemetry::context::HEADER, value);
-        }
+        telemetry::context::inject(span, &mut head.headers);
         (head, body)
     }
 

@@ -173,11 +173,7 @@ fn check_caller(known: Option<&Method>, peer: &Peer) -> Result<(), Status> {
 
 fn span(method: &'static str, request: &Request<Incoming>, peer: &Peer) -> Span {
     let span = tracing::info_span!("serve", otel.kind = "server");
-    if let Some(parent) =
-        request.headers().get(telemetry::context::HEADER).and_then(|v| v.to_str().ok())
-    {
-        telemetry::context::continue_from(&span, parent);
-    }
+    telemetry::context::continue_from_headers(&span, request.headers());
     telemetry::span::when_recorded(&span, |it| {
         it.name(method).set("rpc.system.name", "grpc").set("rpc.method", method);
         it.set("souk.caller", peer.name().to_owned());
