@@ -135,7 +135,7 @@ fn programs() -> Result<PathBuf> {
     }
     let missing = "crashing-shop is not built: CONTRIBUTING.md says how";
     ensure!(knows_crash_points(&built.join("crashing-shop")).context(missing)?, "{missing}");
-    for other in ["gateway", "psp"] {
+    for other in ["gateway", "provisioner", "psp"] {
         symlink(built.join(other), folder.join(other))?;
     }
     Ok(folder)
