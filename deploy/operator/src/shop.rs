@@ -111,16 +111,6 @@ impl Shop {
         let (stores, endpoints, database_urls) = start_stores(&options, &secrets).await?;
         let stores = SharedStores::new(stores);
         let stores_ms = elapsed_ms(began);
-        let places = Places {
-            layout: layout.clone(),
-            secrets: secrets.clone(),
-            database_urls: database_urls.clone(),
-            bus_urls: endpoints.bus_urls.clone(),
-            nats_replicas: Some(options.stores.nats_servers).filter(|servers| *servers > 1),
-            redis_url: endpoints.redis_url.clone(),
-            collector: options.collector.clone().or(collector.as_ref().map(Collector::otlp_url)),
-            checkout_deadline: options.checkout_deadline,
-        };
         let mut shop = Self {
             kept: Vec::new(),
             layout,
@@ -137,6 +127,7 @@ impl Shop {
             _certificates: certificates,
             _owner: owner,
         };
+        let places = shop.places(&options);
         shop.note(|state| {
             state.stores = shown(&shop.endpoints);
             state.traces_url = shop.traces_url();
@@ -145,16 +136,35 @@ impl Shop {
         })?;
         shop.watch(options.restart);
         shop.start_processes(&options, &plan, &places)?;
+        shop.become_ready(&plan).await
+    }
+
+    async fn become_ready(self, plan: &Plan) -> Result<Self> {
         let began = Instant::now();
-        if let Err(error) = shop.ready(&plan).await {
-            let _ = shop.stop().await; // the first error is the one to tell
+        if let Err(error) = self.ready(plan).await {
+            let _ = self.stop().await; // the first error is the one to tell
             return Err(error);
         }
-        shop.note(|state| {
+        self.note(|state| {
             state.processes_ms = elapsed_ms(began);
             state.phase = Phase::Ready;
         })?;
-        Ok(shop)
+        Ok(self)
+    }
+
+    /// What the processes are told of where things are.
+    fn places(&self, options: &Options) -> Places {
+        let own = self.collector.as_ref().map(Collector::otlp_url);
+        Places {
+            layout: self.layout.clone(),
+            secrets: self.secrets.clone(),
+            database_urls: self.database_urls.clone(),
+            bus_urls: self.endpoints.bus_urls.clone(),
+            nats_replicas: Some(options.stores.nats_servers).filter(|servers| *servers > 1),
+            redis_url: self.endpoints.redis_url.clone(),
+            collector: options.collector.clone().or(own),
+            checkout_deadline: options.checkout_deadline,
+        }
     }
 
     fn start_processes(&mut self, options: &Options, plan: &Plan, places: &Places) -> Result<()> {

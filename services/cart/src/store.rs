@@ -45,6 +45,7 @@ pub(crate) async fn load(connection: &mut PgConnection, key: Key) -> Result<Cart
 /// Writes a change if the cart still has the version on which it was decided, and notes in its
 /// checkouts on what the user has decided anew. Answers the new version; none: somebody else was
 /// faster, and nothing was written.
+#[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn swap(
     connection: &mut PgConnection,
     key: Key,
@@ -228,6 +229,7 @@ pub(crate) async fn lock_users(
 }
 
 /// Writes changes of users' carts that are locked.
+#[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn write(
     connection: &mut PgConnection,
     changes: &[(Key, i64, Change)],

@@ -101,6 +101,7 @@ pub(crate) struct NewOrder<'a> {
 }
 
 /// Writes order, lines and key in one statement. False: the order was abandoned before.
+#[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn insert(tx: &mut PgConnection, new: NewOrder<'_>) -> Result<bool> {
     let NewOrder { order, ship_to, deadline_seconds, key, fingerprint, reply } = new;
     let products: Vec<Uuid> = order.lines.iter().map(|line| line.product.uuid()).collect();

@@ -243,6 +243,15 @@ async fn payments(database: &mut PgConnection, facts: &mut Facts) -> Result<()> 
     .await?;
     let sent = sent.into_iter();
     facts.sent.extend(sent.map(|(order, late)| Sent { order: order.into(), after_pay_by: late }));
+    refunds_of_returns(database, facts).await?;
+    let balances: Vec<(String, String, i64)> =
+        rows(database, "select account, currency, balance_minor::bigint from balances").await?;
+    let balance = |(account, currency, minor)| Balance { account, currency, minor };
+    facts.balances.extend(balances.into_iter().map(balance));
+    Ok(())
+}
+
+async fn refunds_of_returns(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
     let refunds: Vec<(Uuid, String, bool, bool)> = rows(
         database,
         "select order_id, refund_id, refunded_at is not null, refused_at is not null from refunds
@@ -258,10 +267,6 @@ async fn payments(database: &mut PgConnection, facts: &mut Facts) -> Result<()> 
         };
         facts.refunds.insert((order.into(), id), refund);
     }
-    let balances: Vec<(String, String, i64)> =
-        rows(database, "select account, currency, balance_minor::bigint from balances").await?;
-    let balance = |(account, currency, minor)| Balance { account, currency, minor };
-    facts.balances.extend(balances.into_iter().map(balance));
     Ok(())
 }
 

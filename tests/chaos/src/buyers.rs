@@ -124,12 +124,7 @@ impl Buyer {
         match self.habit {
             Habit::DoubleClick => self.twice(&key, [0, 0]).await,
             Habit::OtherBody => self.twice(&key, [0, 1]).await,
-            Habit::Plain
-            | Habit::Hot
-            | Habit::Cancel
-            | Habit::SendBack
-            | Habit::Keep
-            | Habit::Hasty => {}
+            _ => {}
         }
         let Some(order) = self.insist(&key).await else {
             self.unsure = true;
@@ -139,14 +134,7 @@ impl Buyer {
         match self.habit {
             Habit::Cancel => self.change_mind(order).await,
             Habit::SendBack => self.send_back(order, &product).await,
-            Habit::Plain
-            | Habit::Hot
-            | Habit::DoubleClick
-            | Habit::OtherBody
-            | Habit::Keep
-            | Habit::Hasty => {
-                self.linger(&key, order).await;
-            }
+            _ => self.linger(&key, order).await,
         }
     }
 

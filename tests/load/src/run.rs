@@ -76,15 +76,7 @@ async fn measured(options: &Load, here: Option<&Layout>) -> Result<Finished> {
     let api = Api::new(&target.url());
     let products = seed::products(&api, &target, scenario.products).await?;
     say(&format!("target     {}; {} products", target.url(), products.len()));
-    let users = usize::try_from(options.users)?;
-    let members = seed::members(&api, users, &products, |done| {
-        if done % 100 == 0 || done == users {
-            say(&format!(
-                "users      {done} of {users} signed up, each with something in the cart"
-            ));
-        }
-    });
-    let members = members.await?;
+    let members = members(options, &api, &products).await?;
 
     let phases = schedule::phases(options);
     let groups =
@@ -120,6 +112,18 @@ async fn measured(options: &Load, here: Option<&Layout>) -> Result<Finished> {
     let folder = write(options, &report)?;
     let failures = assemble::failures(&report, options);
     Ok(Finished { report, folder, failures })
+}
+
+async fn members(options: &Load, api: &Api, products: &[String]) -> Result<Vec<seed::Member>> {
+    let users = usize::try_from(options.users)?;
+    let said = |done| {
+        if done % 100 == 0 || done == users {
+            say(&format!(
+                "users      {done} of {users} signed up, each with something in the cart"
+            ));
+        }
+    };
+    seed::members(api, users, products, said).await
 }
 
 fn announce(phase: &Phase) {

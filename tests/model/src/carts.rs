@@ -340,6 +340,7 @@ impl Model for Carts {
         (next != *shop).then_some(next)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a list, and each entry reads alone")]
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(

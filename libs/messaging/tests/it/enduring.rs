@@ -24,6 +24,7 @@ const STEPS: u64 = 15;
 /// A transaction that ends late has a position below those that were published long ago. One that
 /// stays open elsewhere on the server hides nothing.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a scenario, told in order")]
 async fn nothing_is_skipped_that_commits_late_while_relays_die() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();

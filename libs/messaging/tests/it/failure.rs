@@ -101,6 +101,7 @@ async fn a_deployment_mistake_delays_no_event_that_it_does_not_concern() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn a_malformed_message_is_dead_lettered_with_its_reason() {
     let context = Context::new(1).await;
     let stop = CancellationToken::new();

@@ -116,6 +116,7 @@ async fn a_slow_copy_leaves_to_the_other_what_it_cannot_handle() {
 
 /// A release that configures streams and consumers otherwise finds those of the one before.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a scenario, told in order")]
 async fn what_exists_is_brought_to_what_is_configured_and_an_alarm_otherwise() {
     const CONSUMERS: [&str; 2] = ["changed", "unchangeable"];
     let mut context = Context::of(&CONSUMERS, 1).await;

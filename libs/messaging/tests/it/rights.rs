@@ -144,6 +144,7 @@ async fn one_contexts_credentials_say_nothing_in_anothers_name() {
 /// nats-server itself writes wherever the configuration of a stream or a consumer says, so none of these is payment's
 /// to make.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list of attempts against one stream")]
 async fn one_contexts_credentials_make_the_server_say_nothing_either() {
     let context = Context::of(&["product", "payment"], 1).await;
     let stop = CancellationToken::new();

@@ -25,6 +25,7 @@ const ENDS: &str = "type ~ '(Confirmed|Cancelled)$'";
 
 /// `SOUK_RACES=100000 cargo test -p order deadline_cancel` for more of them.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a scenario, told in order")]
 async fn deadline_cancel_and_payment_race_to_one_end() {
     let races: usize = std::env::var("SOUK_RACES").map_or(1_000, |races| races.parse().unwrap());
     let races = races / CUSTOMERS * CUSTOMERS;

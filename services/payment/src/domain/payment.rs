@@ -95,6 +95,7 @@ pub struct Step {
 }
 
 /// The table. `None` is its dash.
+#[expect(clippy::too_many_lines, reason = "the table, a line for each arrow")]
 pub fn decide(state: State, signal: Signal) -> Option<Step> {
     use Event::{RefundPart, RefundRest};
     use Signal as S;

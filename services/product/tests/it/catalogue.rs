@@ -218,6 +218,7 @@ async fn commands_are_for_staff_and_reading_is_for_everyone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 async fn bad_input_names_its_fields_and_what_is_not_there_is_not_found() {
     let shop = Shop::open().await;
     let cup = shop.add("cup", 1).await;

@@ -63,6 +63,7 @@ async fn words_are_found_in_all_their_forms_and_the_name_counts_most() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::too_many_lines, reason = "one shop of that size serves all of it")]
 async fn with_a_hundred_thousand_products_every_way_in_is_an_index() {
     let shop = Shop::open().await;
     shop.sql(

@@ -21,6 +21,7 @@ struct Bad<'a> {
     field: Option<&'a str>,
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 pub async fn every_refusal_is_a_problem_with_a_code(shop: &Shop) -> Result<()> {
     let (staff, shopper) = (Staff::new(shop).await?, Shopper::new(shop).await?);
     let product = staff.product(5).await?;
