@@ -1,6 +1,6 @@
 //! Which host a request is for, as far as HTTP demands that it says so: exactly one, and a valid
 //! one (RFC 9112, 3.2; RFC 9113, 8.3.1). There is one shop, so any name will do; but a request
-//! that two servers on its way may understand in two ways is refused.
+//! that two servers on its way may understand in two ways (request smuggling) is refused.
 
 use axum::extract::Request;
 use http::uri::Authority;

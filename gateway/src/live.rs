@@ -12,10 +12,10 @@ use tonic::{Code, Status, Streaming};
 use crate::app::App;
 use crate::token::Token;
 
-/// For the beginning of a call, which has no deadline of its own.
+/// Timeout for the beginning of a call: a stream has no deadline of its own.
 const BEGIN_WITHIN: Duration = Duration::from_secs(5);
-/// The longest pause before the first attempt to resume, and before any. They are random: all
-/// streams of a copy are lost at one moment.
+/// The longest pause before the first attempt to resume, and before any other. Pauses have full jitter, against a
+/// thundering herd: a copy that dies loses all its streams at one moment.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 

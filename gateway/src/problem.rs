@@ -1,5 +1,5 @@
-//! Every refusal, as RFC 9457 has it: a status, a stable `code` for programs, a sentence for
-//! people, and for bad input the fields at fault.
+//! Error mapping: every refusal as problem details (RFC 9457): a status, a stable error code for programs, a sentence
+//! for people, and for bad input the fields at fault.
 //!
 //! [`verdict`] is the one place where a refusal of a service becomes one of HTTP. What is the
 //! customer's fault is passed on with the service's own reason as the code; what is ours is told

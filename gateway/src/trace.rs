@@ -36,7 +36,7 @@ pub(crate) fn span(request: &Request, route: Option<&MatchedPath>) -> Span {
     span
 }
 
-/// A method as a label: a client's inventions are one.
+/// A method as a label. All methods that a client invents are one label (label cardinality).
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -60,8 +60,8 @@ pub(crate) fn request_id(headers: &HeaderMap, span: &Span) -> Option<HeaderValue
     Some(id.clone())
 }
 
-/// What every answer carries, refusals included. Nothing is kept by anybody unless its route says
-/// so: nearly everything here is somebody's own.
+/// The headers of every answer, refusals included: the ids and the security headers. Nobody may cache an answer unless
+/// its route says so, because nearly every answer is private to one customer.
 pub(crate) fn finish(headers: &mut HeaderMap, span: &Span, request_id: Option<HeaderValue>) {
     let trace_id = telemetry::context::trace_id(span).and_then(|id| HeaderValue::try_from(id).ok());
     if let Some(id) = request_id.or_else(|| trace_id.clone()) {
@@ -116,7 +116,7 @@ impl Drop for Meter {
     }
 }
 
-/// A route as a label: all paths that nobody serves are one.
+/// A route as a label. All paths that nobody serves are one label (label cardinality).
 pub(crate) fn route(route: Option<&MatchedPath>) -> &str {
     route.map_or("", MatchedPath::as_str)
 }

@@ -1,11 +1,12 @@
 //! The ways to a database: a read, a single write, a transaction.
 //!
 //! Each takes a closure and owns everything around it: the connection, the time that it may take, the
-//! commit, and the end of the connection's use. A caller's future may be dropped at any moment: by axum, by
-//! a deadline, by `select!`. Nothing has begun while it waits for a connection; from then on the work goes on
-//! by itself, to its end or to the end of its time, with the call's span, deadline and place among the calls
-//! in flight. So no connection is ever given back in the middle of a conversation (transact-rs/sqlx #4393).
-//! (A caller that neither polls nor drops its future stops the work; nobody does.)
+//! commit, and the end of the connection's use.
+//!
+//! Cancellation safety: a caller's future may be dropped at any moment, by axum, by a deadline, by `select!`. While it
+//! waits for a connection nothing has begun. From then on the work runs to completion or to its timeout, detached, with
+//! the call's span, deadline and permit. So no connection is ever released in the middle of a conversation
+//! (transact-rs/sqlx #4393). (If a caller keeps its future and never polls it, the work stops. No code here does.)
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -47,7 +47,7 @@ const OPERATORS_ACQUIRE_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(14_999);
 pub const SOLE: Shard = Shard(0);
 
 /// The databases of one context: one, or one for each range of logical shards. Reading and
-/// writing have connections of their own, so that neither waits for the other's.
+/// writing have pools of their own (bulkheads), so that neither waits for the other's connections.
 #[derive(Clone)]
 pub struct Database {
     readers: Arc<[Pool]>,

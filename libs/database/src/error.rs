@@ -2,8 +2,8 @@
 
 use sqlx::Error;
 
-/// The name of the constraint that the statement would have violated. The database keeps the
-/// invariants and a context maps their names to its rejections.
+/// The name of the constraint that the statement would have violated (unique violation, foreign key, check). The
+/// database keeps the invariants and a context maps their names to its rejections.
 pub fn constraint(error: &Error) -> Option<&str> {
     error.as_database_error().and_then(|error| error.constraint())
 }

@@ -1,4 +1,5 @@
-//! Migrations at start. Any number of copies may try at once: one migrates, the others poll.
+//! Schema migrations at start, without downtime (expand and contract). Any number of copies may try at once: one
+//! migrates, the others poll.
 //! Not sqlx's own lock: it blocks in `pg_advisory_lock`, and a blocked statement is cut by the
 //! statement timeout (seen in matrix-authentication-service #5298).
 
@@ -34,8 +35,8 @@ impl Database {
     /// Brings every database of the context to the newest version. One that was away at the start is brought
     /// there in the background, and lets its users in then.
     ///
-    /// A schema that is newer already is served as it is: migrations only expand, so the release before
-    /// (a copy that is not replaced yet, or a rollback) runs against it.
+    /// A schema that is newer already is served as it is: a migration expands, or contracts what the release before
+    /// no longer uses (`tests/baseline`). So that release (a copy that is not replaced yet, or a rollback) runs against it.
     ///
     /// # Errors
     /// When a migration fails, or a database belongs to other shards than those that it is configured for.

@@ -1,5 +1,5 @@
-//! Retention: what is kept for a time, and then deleted in bounded parts. One large delete would run into the time that a
-//! statement has, once and then each time.
+//! Retention (TTL, purge): rows that are kept for a time, and then deleted in bounded parts. One large delete would run
+//! into the statement timeout, the first time and then every time.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Database;
 
-/// So many rows at most go in one statement.
+/// Maximum number of rows that one statement deletes.
 const PART: u64 = 1_000;
 const EVERY: Duration = Duration::from_secs(3_600);
 

@@ -1,4 +1,5 @@
-//! A transaction that wakes whoever waits for its commit, and hands over what it made.
+//! A transaction that wakes whoever waits for its commit. Its isolation level is PostgreSQL's default, read committed:
+//! what must not race is locked, compared by version, or forbidden by a constraint.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What a connection is doing, so that a client that keeps us waiting can be told from one that
-//! is only between two requests.
+//! Against slow clients (slowloris): what a connection is doing, so that a client that keeps us waiting can be told
+//! from one that is only between two requests.
 //!
 //! hyper has one timer for both, and none for a connection that has not said yet which version of
 //! HTTP it speaks. Here the head of a request has a short limit from its first byte on, the pause

@@ -1,5 +1,5 @@
-//! A trace across process boundaries (W3C Trace Context): `traceparent`, the same for HTTP, gRPC, NATS and the outbox;
-//! and, between processes that call each other, the caller's `tracestate`.
+//! Distributed tracing across process boundaries (trace context propagation, W3C): `traceparent`, the same for HTTP,
+//! gRPC, NATS and the outbox; and, between processes that call each other, the caller's `tracestate`.
 //!
 //! `continue_from…` and `link` belong right after the creation of the span: once it was entered its parent is settled.
 

@@ -1,5 +1,5 @@
-//! Contracts only grow: what the last release had is there and means the same. `tests/baseline` is what
-//! it had.
+//! Contract tests (backward compatibility, schema evolution): contracts only grow. What the last release had is there
+//! and means the same, so no change breaks its callers and consumers. `tests/baseline` is what it had.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What can be done with carts. A change is decided on what was read, and written if the cart
-//! has not moved since: two round trips, and no lock is held between them.
+//! What can be done with carts. Optimistic locking (optimistic concurrency control): a change is decided on the version
+//! that was read, and written if the cart still has it. That is two round trips, and no lock is held between them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use crate::domain::{
 };
 use crate::store;
 
-/// So often may others be faster. Each time one of them got its change through.
-const TRIES_MAX: usize = 32;
+/// Maximum number of version conflicts. At each of them another writer committed its change.
+const ATTEMPTS_MAX: usize = 32;
 
 /// Merges that are taken up again in one go.
 const UNFINISHED_MAX: i64 = 100;
@@ -57,7 +57,7 @@ impl App {
 
     /// Changes a cart; answers what it is then.
     pub(crate) async fn change(&self, key: Key, command: Command) -> Result<Cart> {
-        for _ in 0..TRIES_MAX {
+        for _ in 0..ATTEMPTS_MAX {
             let mut cart = self.load(key).await?;
             if let State::Merging(_) = cart.state {
                 self.finish_merge(key).await?;
@@ -194,7 +194,7 @@ impl App {
     }
 
     async fn take_in(&self, user: Key, guest: CartId, closed: &Cart) -> Result<()> {
-        for _ in 0..TRIES_MAX {
+        for _ in 0..ATTEMPTS_MAX {
             let (version, lines) = (closed.version, closed.lines.clone());
             let taken = self.database.transaction(user.shard(), move |tx| {
                 take_in(tx, user, (guest, version), Command::TakeIn(lines)).boxed()

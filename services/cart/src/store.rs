@@ -42,9 +42,9 @@ pub(crate) async fn load(connection: &mut PgConnection, key: Key) -> Result<Cart
     Ok(Cart { state, version: first.version, lines: lines.collect(), checkouts })
 }
 
-/// Writes a change if the cart still has the version on which it was decided, and notes in its
-/// checkouts on what the user has decided anew. Answers the new version; none: somebody else was
-/// faster, and nothing was written.
+/// Compare-and-swap: writes a change if the cart still has the version on which it was decided, and notes in its
+/// checkouts which lines the user has changed since. Answers the new version. `None` is a version conflict: another
+/// writer committed first, and nothing was written.
 #[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn swap(
     connection: &mut PgConnection,

@@ -83,6 +83,7 @@ impl Events {
         Ok(store::returns::book(tx, &refunded).await?)
     }
 
+    /// Forgets the addresses of users who were erased (GDPR: right to erasure).
     async fn anonymise(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
         let erased = events.iter().filter(|event| event.is::<UserErased>());
         let users: Vec<UserId> = erased.map(|event| event.aggregate_id.into()).collect();

@@ -194,8 +194,8 @@ pub(crate) struct Worker {
     running: JoinSet<()>,
 }
 
-/// How many calls there may be. First calls have places of their own, so that payments that hang
-/// cannot hold up others.
+/// How many calls to the provider may be in flight: two bulkheads, for first calls and for retries. So retries of
+/// payments that hang never take a place from a first call.
 #[derive(Clone)]
 struct Places {
     first: Arc<Semaphore>,

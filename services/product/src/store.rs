@@ -1,7 +1,7 @@
 //! Every SQL statement of the product context: the catalogue here, what is counted in [`stock`].
 //!
-//! Rows are always locked in one order (products by SKU, receipts, reservations by id, shelves by
-//! id), so that no two transactions wait for each other.
+//! Lock ordering: rows are always locked in one order (products by SKU, receipts, reservations by id, shelves by
+//! id), so that no two transactions wait for each other (deadlock).
 
 pub(crate) mod stock;
 mod retention;

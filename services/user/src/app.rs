@@ -171,7 +171,7 @@ impl App {
         Ok(address.ok_or(missing)?)
     }
 
-    /// Erases what is personal. Again: no change.
+    /// Erases the personal data of an account (GDPR: right to erasure). Again: no change.
     pub(crate) async fn erase(&self, user: UserId) -> Result<()> {
         let outbox = self.0.outbox.clone();
         let erase = self.0.database.transaction(SOLE, move |tx| {

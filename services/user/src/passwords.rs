@@ -1,4 +1,5 @@
-//! Passwords: slow and large on purpose, so never more than two at once.
+//! Passwords: argon2 is slow and large on purpose, so never more than two hashes run at once. An unknown e-mail costs a
+//! hash as well, so that the time of an answer does not tell which accounts exist (account enumeration).
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};

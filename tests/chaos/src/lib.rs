@@ -1,4 +1,4 @@
-//! `cargo souk chaos`: breaks a shop of its own on purpose while customers buy, and says from the
+//! `cargo souk chaos`: fault injection. It breaks a shop of its own on purpose while customers buy, and says from the
 //! records which promises it kept.
 //!
 //! Two of each service run as processes, on stores of their own. A nemesis strikes them at times

@@ -1,4 +1,4 @@
-//! The checkout, checked in every order in which it can happen.
+//! Model checking: the checkout, in every order in which its steps can happen.
 //!
 //! The model is made of the functions that production calls: order's [`checkout::decide`],
 //! product's [`stock::fold`] and payment's [`Payment::hear`]. What is modelled around them is what

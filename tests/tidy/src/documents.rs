@@ -184,6 +184,33 @@ pub fn promised_tests_exist(tree: &Tree) -> Complaints {
     missing.map(|name| format!("{PROMISES}: there is no test {name}")).collect()
 }
 
+/// Has the glossary, a table below a heading of that name.
+const GLOSSARY: &str = "ARCHITECTURE.md";
+
+/// The glossary is in alphabetical order, and each of its terms leads into the code or a document, unless it is not built.
+pub fn glossary_is_in_order_and_linked(tree: &Tree) -> Complaints {
+    let text = tree.file(GLOSSARY).map_or("", |file| &*file.text);
+    let section = text.split("\n## ").find_map(|section| section.strip_prefix("Glossary\n"));
+    let rows = section.unwrap_or_default().lines().filter_map(|line| line.strip_prefix("| "));
+    let rows: Vec<(&str, &str)> = rows.filter_map(|row| row.split_once(" | ")).skip(1).collect();
+    if rows.is_empty() {
+        return vec![format!("{GLOSSARY}: write a glossary")];
+    }
+    let words = |term: &str| -> Vec<String> {
+        let term = term.to_lowercase();
+        let words = term.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
+    };
+    let pairs = rows.iter().zip(&rows[1..]);
+    let unsorted = pairs.filter(|((before, _), (after, _))| words(before) > words(after));
+    let unsorted =
+        unsorted.map(|((before, _), (after, _))| format!("{GLOSSARY}: {after} before {before}"));
+    let unlinked =
+        rows.iter().filter(|(_, here)| !here.contains("](") && !here.contains("not built"));
+    let unlinked = unlinked.map(|(term, _)| format!("{GLOSSARY}: {term}: link to its place"));
+    unsorted.chain(unlinked).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +243,21 @@ mod tests {
         assert_eq!(with("By `it_is_kept`, see `cargo test` and `tests/tidy`.\n"), 0);
         assert_eq!(with("By `it_is_kept` and `it_was_never_written`.\n"), 1);
         assert_eq!(promised_tests_exist(&Tree::of([source])).len(), 1);
+    }
+
+    #[test]
+    fn a_glossary_out_of_order_or_without_links_is_found() {
+        let with = |rows: &str| {
+            let text = format!("# A\n\n## Glossary\n\n| term | here |\n|---|---|\n{rows}\n## B\n");
+            glossary_is_in_order_and_linked(&Tree::of([(GLOSSARY, &*text)])).len()
+        };
+        assert_eq!(
+            with("| at-least-once | [a](a) |\n| Cache | not built |\n| key | [b](b) |\n"),
+            0
+        );
+        assert_eq!(with("| cache | [a](a) |\n| bulkhead | [b](b) |\n"), 1);
+        assert_eq!(with("| cache | somewhere |\n"), 1);
+        assert_eq!(with(""), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! Migrations only expand: the binaries of the release before keep running on the newer schema, and
-//! a release can be taken back without its schema. What contracts waits until no release that is
-//! still run needs it, and says which.
+//! Expand and contract (zero-downtime, backward-compatible migrations): the binaries of the release before keep
+//! running on the newer schema, and a release can be rolled back without its schema. A migration that contracts waits
+//! until no release that is still run needs what it takes away, and says which.
 
 mod statement;
 

@@ -30,7 +30,7 @@ use crate::status::{BoxError, given_up, is_given_up, refusal};
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 const ATTEMPTS_MAX: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-/// What a unary message may weigh, either way; tonic's own limit is 4 MiB and has the word first.
+/// Maximum size of a unary message, both directions. tonic's own limit, 4 MiB, applies first.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024 + 16 * 1024;
 
 static KINDS: LazyLock<HashMap<String, Kind>> = LazyLock::new(|| {
@@ -148,7 +148,7 @@ impl<T: Transport> Shared<T> {
             if !again || !(failure.unsent || self.budget.spend()) {
                 return Err(given_up(failure.status));
             }
-            // Full jitter: whoever failed together comes back apart.
+            // Full jitter, so that calls which failed together do not come back together (thundering herd).
             sleep((RETRY_PAUSE * attempt).mul_f64(rand::random())).await;
         }
         unreachable!("the loop above returns at the last attempt")

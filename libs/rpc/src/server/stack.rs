@@ -47,7 +47,7 @@ pub(super) struct Stack {
     routes: Routes,
     options: ServerOptions,
     methods: HashMap<String, Method>,
-    /// All paths that nobody serves, so that they cannot fill `/metrics`.
+    /// All paths that nobody serves: one label, so that they cannot fill `/metrics` (label cardinality).
     unknown: Method,
     unary: Admission,
     streams: Admission,

@@ -75,7 +75,7 @@ impl App {
 
     /// Everything that can be refused is, before the lines leave the cart; and they leave it before
     /// the order is written. So whatever dies in between, they are in no cart and in no order, and
-    /// come back as soon as it is certain that the order will never be written ([`Self::resolve`]).
+    /// come back as soon as it is certain that the order will never be written ([`Self::resolve_or_abandon`]).
     async fn place_cart(&self, caller: &Caller, checkout: &Checkout) -> Result<Vec<u8>, Error> {
         let cart = self.peers.cart(caller).await?;
         if cart.items.is_empty() {

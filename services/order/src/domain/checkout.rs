@@ -24,7 +24,7 @@ pub enum State {
     Placed,
     /// Stock is held; payment has been asked for.
     StockHeld,
-    /// Paid: the goods leave.
+    /// Paid: the goods leave. The pivot of the saga (its point of no return).
     Confirmed,
     /// Ended without a sale.
     Cancelled(Reason),

@@ -1,4 +1,4 @@
-//! What the worker reads and writes: leases, and what calls came to.
+//! The work queue in the table of payments: the worker claims rows under a lease, and writes the results of its calls.
 
 use std::time::Duration;
 
@@ -260,8 +260,8 @@ pub(crate) struct Transfer {
     pub amount: Money,
 }
 
-/// Writes what calls decided and books the money that moved, in one statement. Pauses are
-/// stretched at random, so that what failed together comes back apart.
+/// Writes what calls decided and books the money that moved, in one statement. Pauses have jitter, so that
+/// payments which failed together are not tried again together (thundering herd).
 #[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn settle(
     tx: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! A product's life in the catalogue: added, revised, repriced, retired. Every change makes a new
+//! A product's life in the catalogue: added, revised, repriced, retired (a soft delete). Every change makes a new
 //! version; what changes nothing makes none.
 
 use kernel::{Money, ProductId};

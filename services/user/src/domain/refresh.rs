@@ -1,5 +1,5 @@
-//! Swapping a refresh token for the next one of its family. One that nobody knows is refused; for
-//! the others this table is all of it:
+//! Refresh token rotation with reuse detection: a token is swapped for the next one of its family. An unknown token is
+//! refused; for the others this table is all of it:
 //!
 //! | token    | its family goes on   | its family was ended |
 //! |----------|----------------------|----------------------|

@@ -185,6 +185,11 @@ fn code_that_documents_name_exists() {
 }
 
 #[test]
+fn glossary_is_in_order_and_linked() {
+    holds(documents::glossary_is_in_order_and_linked);
+}
+
+#[test]
 fn promises_have_their_tests() {
     holds(documents::promised_tests_exist);
 }
