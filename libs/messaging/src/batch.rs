@@ -75,12 +75,6 @@ pub(crate) enum Outcome {
     Redeliver,
 }
 
-/// What of a batch cannot succeed as it stands.
-enum Fault {
-    Event(String),
-    Deployment(String),
-}
-
 /// The handler with the name under which the inbox knows it.
 pub(crate) struct Processor<'a> {
     pub consumer: &'a Arc<str>,
@@ -103,31 +97,30 @@ impl Processor<'_> {
                 return Vec::new();
             }
             let attempt = self.apply(home, Arc::clone(batch), part.clone());
-            let fault = match AssertUnwindSafe(attempt).catch_unwind().await {
-                Ok(Ok(())) => return vec![Outcome::Done; events.len()],
-                Ok(Err(HandlerError::Transient(error))) => {
-                    let consumer = &**self.consumer;
+            let attempt = AssertUnwindSafe(attempt).catch_unwind().await;
+            let panicked = |_| Err(HandlerError::Poison("the handler panicked".to_owned()));
+            let consumer = &**self.consumer;
+            match attempt.unwrap_or_else(panicked) {
+                Ok(()) => vec![Outcome::Done; events.len()],
+                Err(HandlerError::Transient(error)) => {
                     tracing::warn!(consumer, error = format!("{error:#}"), "later");
-                    return vec![Outcome::Redeliver; events.len()];
+                    vec![Outcome::Redeliver; events.len()]
                 }
-                Ok(Err(HandlerError::Misdeployed(error))) => Fault::Deployment(error.to_string()),
-                Ok(Err(HandlerError::Poison(error))) => Fault::Event(error),
-                Err(_) => Fault::Event("the handler panicked".to_owned()),
-            };
-            if let [failing] = events {
-                return vec![match fault {
-                    Fault::Event(error) => self.failed(home, failing, &error).await,
-                    Fault::Deployment(error) => {
-                        let (consumer, kind) = (&**self.consumer, &failing.kind);
-                        tracing::error!(consumer, kind, error, "the deployment is wrong");
-                        Outcome::Redeliver
-                    }
-                }];
+                Err(_) if events.len() > 1 => {
+                    let middle = part.start + part.len() / 2;
+                    let mut outcomes = self.process(home, batch, part.start..middle).await;
+                    outcomes.extend(self.process(home, batch, middle..part.end).await);
+                    outcomes
+                }
+                Err(HandlerError::Misdeployed(error)) => {
+                    let (kind, error) = (&events[0].kind, error.to_string());
+                    tracing::error!(consumer, kind, error, "the deployment is wrong");
+                    vec![Outcome::Redeliver]
+                }
+                Err(HandlerError::Poison(error)) => {
+                    vec![self.failed(home, &events[0], &error).await]
+                }
             }
-            let middle = part.start + part.len() / 2;
-            let mut outcomes = self.process(home, batch, part.start..middle).await;
-            outcomes.extend(self.process(home, batch, middle..part.end).await);
-            outcomes
         })
     }
 

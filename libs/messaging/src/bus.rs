@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use async_nats::connection::State;
-use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Info, Stream};
-use async_nats::jetstream::{self, Context, ErrorCode};
+use async_nats::jetstream::stream::Info;
+use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerAddr, ServerError, header};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -18,6 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Options;
 use crate::provisioning::Request;
+
+/// A call to the bus: a future that may fail, and may be awaited on any thread.
+pub(crate) trait Call<T>: Future<Output = anyhow::Result<T>> + Send {}
+
+impl<T, F: Future<Output = anyhow::Result<T>> + Send> Call<T> for F {}
 
 /// A half-open connection is noticed by two missed pings; NATS's own default takes minutes.
 const PING: Duration = Duration::from_secs(5);
@@ -76,14 +80,12 @@ impl Bus {
         self.client.connection_state() == State::Connected
     }
 
-    /// How many connections there have been. Two equal answers: whatever was sent and acknowledged
-    /// between them was of one connection, and so of a server that did not start again.
+    /// How many connections there have been.
     pub(crate) fn connections(&self) -> u64 {
         self.client.statistics().connects.load(Ordering::SeqCst)
     }
 
-    /// Whether the server is one of a cluster: who leads a stream may then change, or come back with
-    /// less than it had, while our connection holds.
+    /// Whether the server is one of a cluster.
     pub(crate) fn is_clustered(&self) -> bool {
         self.client.server_info().cluster.is_some()
     }
@@ -141,43 +143,15 @@ impl Bus {
         Ok(())
     }
 
-    /// The stream of a context, as it is now.
+    /// How the stream of a context stands.
     ///
     /// # Errors
     /// When the bus does not answer in time, or there is no such stream.
-    pub(crate) async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
+    pub(crate) async fn stream(&self, context: &str) -> anyhow::Result<Info> {
         let stream = self.jetstream.get_stream(stream_name(context)).await;
-        stream.with_context(|| format!("the stream of {context}"))
+        let stream = stream.with_context(|| format!("the stream of {context}"))?;
+        Ok(stream.cached_info().clone())
     }
-
-    /// The stream of the context that this process is; the provisioner creates it when it is missing.
-    ///
-    /// # Errors
-    /// As [`Bus::stream`], and as the provisioner's.
-    pub(crate) async fn own_stream(&self, context: &str) -> anyhow::Result<Stream> {
-        match self.jetstream.get_stream(stream_name(context)).await {
-            Ok(stream) => Ok(stream),
-            Err(error) if is_missing(&error) => {
-                self.ask(context, &Request::CreateStream).await?;
-                self.stream(context).await
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// This very stream created anew, empty: it is to be filled again from the outbox.
-    ///
-    /// # Errors
-    /// As [`Bus::own_stream`], and when somebody has done it already.
-    pub(crate) async fn recreate(&self, context: &str, stream: &Stream) -> anyhow::Result<Stream> {
-        let created = stream.cached_info().created.unix_timestamp_nanos();
-        self.ask(context, &Request::RecreateStream { created }).await?;
-        self.stream(context).await
-    }
-}
-
-fn is_missing(error: &GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
 /// Below this share of its limit, in percent, a stream cannot have been trimmed: what is missing there was removed by

@@ -7,59 +7,13 @@
 
 use database::{Database, Freshness};
 use futures_util::FutureExt as _;
-use time::OffsetDateTime;
-use tracing::Span;
 use uuid::Uuid;
 
-use crate::event::{Delivered, known_kinds};
+use crate::model::{DeadLetter, known_kinds};
 use crate::store;
 
 /// No list is longer than this; redriving is not limited.
 pub const LIST_MAX: i64 = 500;
-
-/// An event that a consumer has given up on.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    /// Who could not handle it, for example `order-from-product`.
-    pub consumer: String,
-    /// The event.
-    pub event_id: Uuid,
-    /// What it happened to.
-    pub aggregate_id: Uuid,
-    /// `souk.order.v1.OrderPlaced`; empty for a message that was no event of ours.
-    pub kind: String,
-    /// Of the message.
-    pub subject: String,
-    /// When it was written, by the clock of the database that wrote it.
-    pub occurred_at: OffsetDateTime,
-    /// Leads to its trace.
-    pub traceparent: Option<String>,
-    /// Protobuf, if it is an event.
-    pub payload: Vec<u8>,
-    /// How often it was tried.
-    pub tries: i32,
-    /// Why it failed the last time.
-    pub error: String,
-    /// When it was given up on.
-    pub parked_at: OffsetDateTime,
-    /// When it was told to be tried again; it has not succeeded yet.
-    pub redriven_at: Option<OffsetDateTime>,
-}
-
-impl From<DeadLetter> for Delivered {
-    fn from(it: DeadLetter) -> Self {
-        Self {
-            event_id: it.event_id,
-            kind: it.kind,
-            aggregate_id: it.aggregate_id,
-            occurred_at: it.occurred_at,
-            span: Span::none(),
-            subject: it.subject,
-            traceparent: it.traceparent,
-            payload: it.payload.into(),
-        }
-    }
-}
 
 /// The dead letters of a context, the latest first: of one event, or of all.
 ///

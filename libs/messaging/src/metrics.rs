@@ -1,12 +1,13 @@
 //! What an operator watches: how much waits, for how long, and what was given up on.
 
-use async_nats::jetstream::Message;
 use telemetry::catalogue::{
     BUS_DIFFERS, CONSUMER_BATCH_SIZE, CONSUMER_DEAD_LETTERED, CONSUMER_LAG, CONSUMER_REDELIVERIES,
     DEAD_LETTERS, OUTBOX_DEPTH, OUTBOX_OLDEST, PUBLISH_LAG,
 };
 use telemetry::metrics::prometheus::Histogram;
 use time::OffsetDateTime;
+
+use crate::model::Received;
 
 /// Whether this stream or consumer is not as it is configured, and the server refuses to change that.
 pub(crate) fn differs(name: &str, differs: bool) {
@@ -44,8 +45,8 @@ pub(crate) fn lag(consumer: &str, pending: u64, unacknowledged: usize) {
 }
 
 /// How many of these messages come again: a batch failed, an acknowledgement was lost, or a process died.
-pub(crate) fn delivered(consumer: &str, messages: &[Message]) {
-    let again = messages.iter().filter(|it| it.info().is_ok_and(|info| info.delivered > 1));
+pub(crate) fn delivered(consumer: &str, messages: &[Received]) {
+    let again = messages.iter().filter(|it| it.receipt.deliveries > 1);
     CONSUMER_REDELIVERIES.with_label_values(&[consumer]).inc_by(again.count() as u64);
 }
 

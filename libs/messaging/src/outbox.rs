@@ -5,7 +5,7 @@ use std::sync::Arc;
 use database::{Database, Tx};
 use tokio::sync::Notify;
 
-use crate::event::BYTES_MAX;
+use crate::model::BYTES_MAX;
 use crate::{Outgoing, store};
 
 /// Where a context leaves its events. Cheap to clone.

@@ -7,6 +7,7 @@
 //! missing is created, what differs is changed, and what the server refuses to change is an alarm while events go on.
 //! Several provisioners do no harm: each step is right whoever has done it already.
 
+mod consumers;
 mod room;
 
 use std::collections::{BTreeMap, HashSet};
@@ -14,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, Info, PullConsumer, pull};
+use async_nats::jetstream::consumer::{Info, pull};
 use async_nats::jetstream::context::CreateStreamErrorKind;
 use async_nats::jetstream::stream::{Config, ConsumerErrorKind, DiscardPolicy, Stream};
 use async_nats::{Message, Subscriber};
@@ -27,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use crate::bus::{consumer_name, stream_name};
 use crate::config::ProvisionerOptions;
 use crate::provisioning::{Request, SUBJECTS};
-use crate::pulls::ACK_WAIT;
 use crate::{Bus, metrics};
 
 /// How often what exists is compared with what is configured.
@@ -138,7 +138,8 @@ impl Provisioner {
             Request::RecreateConsumers => {
                 let stream = self.stream(context).await?;
                 for consumer in self.consumers(context)? {
-                    recreate(&stream, &consumer_name(consumer, context), context).await?;
+                    consumers::recreate(&stream, &consumer_name(consumer, context), context)
+                        .await?;
                 }
                 Ok(())
             }
@@ -148,7 +149,7 @@ impl Provisioner {
             }
             Request::RecreateConsumer { source } => {
                 let stream = self.source_of(context, &source).await?;
-                recreate(&stream, &consumer_name(context, &source), &source).await
+                consumers::recreate(&stream, &consumer_name(context, &source), &source).await
             }
         }
     }
@@ -174,7 +175,9 @@ impl Provisioner {
         for consumer in self.consumers(context)? {
             let name = consumer_name(consumer, context);
             match found.iter().find(|info| info.name == name) {
-                Some(info) if is_configured(info, context) => self.is_as_configured(&name),
+                Some(info) if consumers::is_configured(info, context) => {
+                    self.is_as_configured(&name)
+                }
                 _ => self.consumer(&stream, &name, context).await?,
             }
         }
@@ -237,7 +240,7 @@ impl Provisioner {
 
     /// A durable consumer, created or brought to its configuration.
     async fn consumer(&self, stream: &Stream, name: &str, source: &str) -> anyhow::Result<()> {
-        match stream.create_consumer(consumer_config(name, source)).await {
+        match stream.create_consumer(consumers::config(name, source)).await {
             Ok(_) => self.is_as_configured(name),
             Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) => {
                 if stream.get_consumer::<pull::Config>(name).await.is_err() {
@@ -264,39 +267,4 @@ impl Provisioner {
             tracing::error!(name, error, "not as it is configured, and cannot be changed");
         }
     }
-}
-
-/// A consumer's place in a stream that lost its end means nothing. Created anew it starts at the beginning; the inbox
-/// knows what was seen.
-async fn recreate(stream: &Stream, name: &str, source: &str) -> anyhow::Result<()> {
-    if stream.get_consumer::<pull::Config>(name).await.is_ok() {
-        stream.delete_consumer(name).await?;
-    }
-    let _created: PullConsumer = stream.create_consumer(consumer_config(name, source)).await?;
-    Ok(())
-}
-
-fn consumer_config(name: &str, source: &str) -> pull::Config {
-    pull::Config {
-        durable_name: Some(name.to_owned()),
-        // One wildcard: nats-server 2.9 ignores all but one of several filters.
-        filter_subject: format!("souk.{source}.v1.>"),
-        deliver_policy: DeliverPolicy::All,
-        ack_policy: AckPolicy::Explicit,
-        ack_wait: ACK_WAIT,
-        max_deliver: -1, // tries are counted in the database
-        max_ack_pending: 8192,
-        ..pull::Config::default()
-    }
-}
-
-fn is_configured(found: &Info, source: &str) -> bool {
-    let (found, wanted) = (&found.config, consumer_config(&found.name, source));
-    found.deliver_subject.is_none()
-        && found.filter_subject == wanted.filter_subject
-        && found.deliver_policy == wanted.deliver_policy
-        && found.ack_policy == wanted.ack_policy
-        && found.ack_wait == wanted.ack_wait
-        && found.max_deliver == wanted.max_deliver
-        && found.max_ack_pending == wanted.max_ack_pending
 }

@@ -12,13 +12,14 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::jetstream::{AckKind, Context, Message};
-use async_nats::{StatusCode, Subject, Subscriber};
-use futures_util::{FutureExt as _, StreamExt as _};
+use async_nats::Subject;
+use async_nats::jetstream::AckKind;
+use futures_util::FutureExt as _;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout_at};
 
-use crate::Bus;
+use crate::model::Received;
+use crate::source::{Inbox, Source};
 
 /// A pull lives for so long at most.
 const EXPIRES: Duration = Duration::from_secs(2);
@@ -36,40 +37,26 @@ pub(crate) const BATCH_EVENTS: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 
 /// The messages of one durable consumer.
-pub(crate) struct Pulls {
-    jetstream: Context,
-    bus: Bus,
-    subject: String,
-    inbox: Subscriber,
-    reply: String,
+pub(crate) struct Pulls<'a, S: Source> {
+    source: &'a S,
+    inbox: S::Inbox,
     sent: Instant,
     left: usize,
     /// Delivered, and not taken yet.
-    unread: VecDeque<Message>,
+    unread: VecDeque<Received>,
 }
 
-impl Pulls {
-    /// Subscribes to an inbox of its own and sends the first pull.
-    pub(crate) async fn open(bus: &Bus, stream: &str, consumer: &str) -> anyhow::Result<Self> {
-        let reply = bus.client().new_inbox();
-        let mut pulls = Self {
-            jetstream: bus.jetstream().clone(),
-            bus: bus.clone(),
-            subject: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
-            inbox: bus.client().subscribe(reply.clone()).await?,
-            reply,
-            sent: Instant::now(),
-            left: 0,
-            unread: VecDeque::new(),
-        };
+impl<'a, S: Source> Pulls<'a, S> {
+    /// Opens an inbox of its own and sends the first pull.
+    pub(crate) async fn open(source: &'a S) -> anyhow::Result<Self> {
+        let (inbox, unread) = (source.open().await?, VecDeque::new());
+        let mut pulls = Self { source, inbox, sent: Instant::now(), left: 0, unread };
         pulls.send().await?;
         Ok(pulls)
     }
 
     async fn send(&mut self) -> anyhow::Result<()> {
-        let request = format!(r#"{{"batch":{EVENTS},"expires":{}}}"#, EXPIRES.as_nanos());
-        let (subject, reply) = (self.subject.clone(), self.reply.clone());
-        self.bus.client().publish_with_reply(subject, reply, request.into()).await?;
+        self.inbox.pull(EVENTS, EXPIRES).await?;
         (self.sent, self.left) = (Instant::now(), EVENTS);
         Ok(())
     }
@@ -77,8 +64,8 @@ impl Pulls {
     /// Waits for one message until `limit`, then takes what is there already. Empty when none came.
     ///
     /// # Errors
-    /// When the server says that the consumer cannot be pulled from: it is gone, or moves.
-    pub(crate) async fn next_batch(&mut self, limit: Instant) -> anyhow::Result<Vec<Message>> {
+    /// As [`Inbox::next`].
+    pub(crate) async fn next_batch(&mut self, limit: Instant) -> anyhow::Result<Vec<Received>> {
         self.read()?;
         while self.unread.is_empty() && Instant::now() < limit {
             if self.left == 0 || self.sent.elapsed() >= EVERY {
@@ -92,7 +79,7 @@ impl Pulls {
         let mut bytes = 0;
         let fits = self.unread.iter().take(BATCH_EVENTS).take_while(|message| {
             let before = bytes;
-            bytes += message.payload.len();
+            bytes += message.event.payload.len();
             before < BATCH_BYTES
         });
         let events = fits.count();
@@ -119,38 +106,23 @@ impl Pulls {
     /// As [`Self::next_batch`].
     pub(crate) async fn in_progress(&mut self, taken: &[Subject]) -> anyhow::Result<()> {
         self.read()?;
-        if !self.bus.is_connected() {
-            return Ok(()); // the server would hear it too late
-        }
-        let unread = self.unread.iter().filter_map(|message| message.reply.as_ref());
+        let unread = self.unread.iter().map(|message| &message.receipt.reply);
         for reply in taken.iter().chain(unread) {
-            self.bus.client().publish(reply.clone(), AckKind::Progress.into()).await?;
+            self.source.answer(reply, AckKind::Progress).await?;
         }
         Ok(())
     }
 
-    /// One message. The end of a pull is none.
-    async fn next(&mut self) -> anyhow::Result<Message> {
-        while let Some(message) = self.inbox.next().await {
-            match message.status {
-                None | Some(StatusCode::OK) => {
-                    self.left = self.left.saturating_sub(1);
-                    return Ok(Message { message, context: self.jetstream.clone() });
-                }
-                Some(StatusCode::TIMEOUT | StatusCode::NOT_FOUND) => {}
-                Some(status) => {
-                    let why = message.description.unwrap_or_default();
-                    anyhow::bail!("the pull was refused: {status} {why}");
-                }
-            }
-        }
-        anyhow::bail!("the connection is closed")
+    async fn next(&mut self) -> anyhow::Result<Received> {
+        let message = self.inbox.next().await?;
+        self.left = self.left.saturating_sub(1);
+        Ok(message)
     }
 
     /// Ends the pulls. What was delivered and not taken yet would stay unseen until its time to be
     /// acknowledged is over, if nobody gave it back.
-    pub(crate) async fn close(mut self) -> VecDeque<Message> {
-        drop(self.inbox.unsubscribe().await);
+    pub(crate) async fn close(mut self) -> VecDeque<Received> {
+        self.inbox.close().await;
         drop(self.read());
         self.unread
     }

@@ -8,31 +8,27 @@
 //! before it trusts an acknowledgement: the leader can change there without a reconnect.
 
 mod checkpoint;
+mod publish;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crash::Point;
 use database::{Database, Freshness};
 use futures_util::future::{BoxFuture, join_all};
-use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use kernel::{EventId, Shard};
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::event::{Stored, headers};
-use crate::store::{self, Acknowledged};
-use crate::{Bus, MIN_BATCH_INTERVAL, Outbox, metrics, spans};
+use crate::sink::{NatsSink, Sink};
+use crate::{Bus, MIN_BATCH_INTERVAL, Outbox, store};
 use checkpoint::StreamSync;
+use publish::BATCH;
 
 const LEASE: Duration = Duration::from_secs(5);
-const BATCH: i64 = 512;
 /// So many full batches at most go out before anything else has its turn.
 const TURN: usize = 32;
 /// The fallback when no wake-up arrived, from this process or by one of another copy.
@@ -40,8 +36,6 @@ const POLL: Duration = Duration::from_millis(250);
 /// How often the stream is compared with the checkpoint, and everything is swept without the low-water mark.
 const CHECK: Duration = Duration::from_secs(5);
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How far below the newest position a fetch looks; only the sweep looks further.
-const LOW_WATER_DEPTH: i64 = 10_000;
 
 /// Sends the events of one context from all its databases.
 pub struct Relay {
@@ -68,18 +62,22 @@ impl Relay {
                 [of("souk", "v1.probe"), of("souk-poke", "probe"), of("souk-provision", "probe")];
             let check = self.bus.check_rights(&subjects, &stop);
             let databases = self.database.homes().enumerate();
-            let relays = databases.map(|at| DatabaseRelay::new(&self, at).run(stop.clone()));
+            let relays = databases.map(|(index, home)| {
+                let sink = NatsSink::new(&self.bus, self.context, index);
+                let woken = Arc::clone(self.outbox.wake(index));
+                let database = self.database.clone();
+                DatabaseRelay::new(self.context, sink, database, home, woken).run(stop.clone())
+            });
             tokio::try_join!(join_all(relays).map(Ok), check).map(drop)
         })
     }
 }
 
 /// The relay of one database.
-struct DatabaseRelay {
+struct DatabaseRelay<S> {
     context: &'static str,
-    bus: Bus,
+    sink: S,
     woken: Arc<Notify>,
-    index: usize,
     /// A shard of its database.
     home: Shard,
     database: Database,
@@ -92,15 +90,20 @@ struct DatabaseRelay {
     sync: StreamSync,
 }
 
-impl DatabaseRelay {
-    fn new(relay: &Relay, (index, home): (usize, Shard)) -> Self {
+impl<S: Sink> DatabaseRelay<S> {
+    fn new(
+        context: &'static str,
+        sink: S,
+        database: Database,
+        home: Shard,
+        woken: Arc<Notify>,
+    ) -> Self {
         Self {
-            context: relay.context,
-            bus: relay.bus.clone(),
-            woken: Arc::clone(relay.outbox.wake(index)),
-            index,
+            context,
+            sink,
+            woken,
             home,
-            database: relay.database.clone(),
+            database,
             holder: EventId::mint().uuid(),
             held_until: Instant::now(),
             starting: true,
@@ -111,7 +114,9 @@ impl DatabaseRelay {
     }
 
     async fn run(mut self, stop: CancellationToken) {
-        let mut wake_ups = self.wake_ups().await;
+        // Without them, polling is left.
+        let others = note(self.sink.wake_ups().await);
+        let mut wake_ups = others.unwrap_or_else(|| futures_util::stream::pending().boxed());
         let mut poll = interval(POLL);
         let mut check = interval(CHECK);
         let woken = Arc::clone(&self.woken);
@@ -143,22 +148,9 @@ impl DatabaseRelay {
     async fn woken(&mut self, holds: bool) {
         if holds {
             note(self.drain(self.low_water).await);
-        } else if self.bus.is_connected() {
-            let woken_up = self.bus.client().publish(self.wake_up_subject(), "".into()).await;
-            note(woken_up);
+        } else {
+            note(self.sink.wake_others().await);
         }
-    }
-
-    async fn wake_ups(&self) -> BoxStream<'static, ()> {
-        let subscription = self.bus.client().subscribe(self.wake_up_subject()).await;
-        match note(subscription) {
-            Some(subscription) => subscription.map(drop).boxed(),
-            None => futures_util::stream::pending().boxed(), // polling is left
-        }
-    }
-
-    fn wake_up_subject(&self) -> String {
-        format!("souk-poke.{}.{}", self.context, self.index)
     }
 
     /// Renews the lease when half of it is used. The database's clock decides who holds it; the local clock only decides
@@ -200,78 +192,6 @@ impl DatabaseRelay {
         }
         self.verify_or_resync().await?;
         self.drain(0).await
-    }
-
-    /// One batch: fetch, publish pipelined, mark. Answers how many were fetched.
-    ///
-    /// After a restart the server may have lost messages that it has acknowledged. New messages then get the same
-    /// sequence numbers. As soon as the stream reaches its old length, the length does not show the loss any more. So on
-    /// a new connection the stream is compared before anything is sent, and acknowledgements count only when they
-    /// come over the connection on which it was compared.
-    ///
-    /// In a cluster a new leader may have forgotten behind a connection that held: most of the servers
-    /// lost power, and what they had not synced yet. There the stream is looked at once more before what
-    /// it acknowledged is marked, which moves the place to look at.
-    async fn publish_batch(&mut self, low_water: i64) -> anyhow::Result<usize> {
-        let connection = self.bus.connections();
-        if self.sync != (StreamSync::Verified { connection }) {
-            self.verify_or_resync().await?;
-        }
-        let events = self.read(move |db| store::unpublished(db, low_water, BATCH).boxed()).await?;
-        let Some(newest) = events.last().map(|event| event.position) else { return Ok(0) };
-        crash::point(Point::RelayFetched);
-        let mut sends = Vec::with_capacity(events.len());
-        for event in &events {
-            sends.push(self.send(event));
-        }
-        let acks = join_all(sends).await;
-        anyhow::ensure!(self.bus.connections() == connection, "another connection: sending again");
-        if self.bus.is_clustered() {
-            anyhow::ensure!(
-                self.verify_or_resync().await?,
-                "the stream lost its end: sending again"
-            );
-        }
-        let (mut acknowledged, mut held_back) = (Vec::with_capacity(events.len()), HashSet::new());
-        for (event, ack) in events.iter().zip(acks) {
-            match ack {
-                // Later events of an aggregate go again after the one that failed.
-                Ok(_) if held_back.contains(&event.aggregate_id) => {}
-                Ok(sequence) => acknowledged.push(Acknowledged::new(event, sequence)),
-                Err(error) => {
-                    held_back.insert(event.aggregate_id);
-                    tracing::warn!(error = %error, "not published, will be sent again");
-                }
-            }
-        }
-        crash::point(Point::RelayPublished);
-        let (holder, acks) = (self.holder, acknowledged.clone());
-        let mark = self
-            .write(move |db| async move { store::mark_published(db, holder, &acks).await }.boxed());
-        if !mark.await? {
-            return self.step_down();
-        }
-        crash::point(Point::RelayMarked);
-        metrics::published(self.context, acknowledged.iter().map(|ack| ack.occurred_at));
-        anyhow::ensure!(held_back.is_empty(), "some events could not be published");
-        self.low_water = newest - LOW_WATER_DEPTH;
-        Ok(events.len())
-    }
-
-    async fn send(&self, event: &Stored) -> anyhow::Result<i64> {
-        let span = spans::publish(event);
-        let traceparent = telemetry::context::of(&span).or_else(|| event.traceparent.clone());
-        let headers = headers(event, self.context, traceparent.as_deref())?;
-        let payload = event.payload.clone().into();
-        let jetstream = self.bus.jetstream();
-        let publish = jetstream.publish_with_headers(event.subject.clone(), headers, payload);
-        // The client's own ack timeout does not cover this path (nats-io/nats.rs #1558).
-        let acknowledged = async { publish.await?.await }.instrument(span).boxed();
-        let ack = timeout(ACK_TIMEOUT, acknowledged).await??;
-        // A cluster's leader of before 2.10.20 so answers a second time what it has not stored the first
-        // time yet (nats-server #5827).
-        anyhow::ensure!(ack.sequence > 0, "not stored yet");
-        Ok(i64::try_from(ack.sequence)?)
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, sqlx::Error>

@@ -8,7 +8,7 @@ use telemetry::span::{Recorded, when_recorded};
 use tracing::{Span, info_span};
 
 use crate::Delivered;
-use crate::event::Stored;
+use crate::model::Stored;
 
 /// Where an event is published, in the trace of whoever caused it. None unless that is recorded.
 pub(crate) fn publish(event: &Stored) -> Span {

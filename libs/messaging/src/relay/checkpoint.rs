@@ -18,8 +18,8 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use anyhow::{bail, ensure};
+use async_nats::jetstream::stream::Info;
 use crash::Point;
 use futures_util::FutureExt as _;
 use time::OffsetDateTime;
@@ -28,8 +28,10 @@ use uuid::Uuid;
 
 use super::DatabaseRelay;
 use crate::bus::may_be_trimmed;
-use crate::provisioning::Request;
-use crate::store::{self, Checkpoint};
+use crate::codec::MESSAGE_ID;
+use crate::model::Checkpoint;
+use crate::sink::Sink;
+use crate::store;
 
 /// A server that was just elected to lead a stream may answer before it shows all that it holds; what is
 /// missing for so long is lost.
@@ -74,25 +76,25 @@ impl StreamSync {
     }
 }
 
-impl DatabaseRelay {
+impl<S: Sink> DatabaseRelay<S> {
     /// Compares the stream with the checkpoint. After a loss, what came after the last message that it contains is
     /// to be sent again, and every consumer starts over (a resync). True: nothing was lost.
     pub(super) async fn verify_or_resync(&mut self) -> anyhow::Result<bool> {
-        let connection = self.bus.connections();
+        let connection = self.sink.connections();
         // Nothing is sent until this comes to an end.
         let before = std::mem::replace(&mut self.sync, StreamSync::Unknown);
-        let mut stream = self.bus.own_stream(self.context).await?;
+        let mut stream = self.sink.stream().await?;
         if self.is_purged(&stream).await? {
             // What it has left is sent again as well: it would not take that twice.
-            stream = self.bus.recreate(self.context, &stream).await?;
+            stream = self.sink.recreate(&stream).await?;
         }
         let Checkpoint { stream: known, last } =
             self.read(|db| store::checkpoint(db).boxed()).await?;
         let another = known.is_some_and(|known| known != made(&stream));
         let end = last.filter(|_| !another);
         let found = match end {
-            Some((sequence, id)) if contains(&stream, sequence, id).await? => Found::Contained,
-            Some(_) if self.bus.is_clustered() => Found::NotShown,
+            Some((sequence, id)) if self.contains(&stream, sequence, id).await? => Found::Contained,
+            Some(_) if self.sink.is_clustered() => Found::NotShown,
             None if !another => Found::Contained,
             _ => Found::Gone,
         };
@@ -120,17 +122,17 @@ impl DatabaseRelay {
     /// In a cluster, servers that remember differently may never agree again, and each delivers what it
     /// has itself (seen with 2.9.10: the leader had all, the consumer's was silent ten messages short of
     /// the end). So what is left of a stream there goes as well, and all is sent again.
-    async fn resync(&mut self, mut stream: Stream, end: Option<(i64, Uuid)>) -> anyhow::Result<()> {
+    async fn resync(&mut self, mut stream: Info, end: Option<(i64, Uuid)>) -> anyhow::Result<()> {
         let mut kept = None;
         // First of all: once the rows are rewound nothing is wrong any more, and nobody would do it.
-        if end.is_some() && self.bus.is_clustered() {
-            stream = self.bus.recreate(self.context, &stream).await?;
+        if end.is_some() && self.sink.is_clustered() {
+            stream = self.sink.recreate(&stream).await?;
         } else {
             if let Some((sequence, _)) = end {
                 kept = self.last_match(&stream, sequence).await?;
             }
             // Their places in a stream that lost its end mean nothing.
-            self.bus.ask(self.context, &Request::RecreateConsumers).await?;
+            self.sink.recreate_consumers().await?;
         }
         crash::point(Point::RelayRewinding);
         let above = kept.map_or(0, |(sequence, _)| sequence);
@@ -165,7 +167,7 @@ impl DatabaseRelay {
 
     async fn save_checkpoint(
         &mut self,
-        stream: &Stream,
+        stream: &Info,
         last: Option<(i64, Uuid)>,
     ) -> anyhow::Result<()> {
         let (holder, made) = (self.holder, made(stream));
@@ -177,13 +179,13 @@ impl DatabaseRelay {
 
     /// Binary search for the last of our messages that the stream still contains; none when it contains
     /// nothing of ours. (What a stream lost is always its end; what went out of retention counts as contained.)
-    async fn last_match(&self, stream: &Stream, lost: i64) -> anyhow::Result<Option<(i64, Uuid)>> {
+    async fn last_match(&self, stream: &Info, lost: i64) -> anyhow::Result<Option<(i64, Uuid)>> {
         let (mut kept, mut lost, mut last) = (0, lost, None);
         while lost - kept > 1 {
             let middle = kept + (lost - kept) / 2;
             match self.read(move |db| store::published_below(db, middle).boxed()).await? {
                 Some((sequence, _)) if sequence <= kept => kept = middle,
-                Some((sequence, id)) if contains(stream, sequence, id).await? => {
+                Some((sequence, id)) if self.contains(stream, sequence, id).await? => {
                     (kept, last) = (middle, Some((sequence, id)));
                 }
                 Some((sequence, _)) => lost = sequence,
@@ -195,37 +197,31 @@ impl DatabaseRelay {
 
     /// Whether somebody removed messages: what is gone from the stream's beginning is too young to have gone
     /// by its age. Where a stream is limited by more than age nothing can be told, nor while it may have been trimmed.
-    async fn is_purged(&self, stream: &Stream) -> anyhow::Result<bool> {
-        let info = stream.cached_info();
-        let (config, first) = (&info.config, info.state.first_sequence);
+    async fn is_purged(&self, stream: &Info) -> anyhow::Result<bool> {
+        let (config, first) = (&stream.config, stream.state.first_sequence);
         let limits = [config.max_messages, config.max_messages_per_subject];
-        if first <= 1 || limits.iter().any(|limit| *limit > 0) || may_be_trimmed(info) {
+        if first <= 1 || limits.iter().any(|limit| *limit > 0) || may_be_trimmed(stream) {
             return Ok(false);
         }
         let age = config.max_age.saturating_sub(CLOCK_SKEW_MAX).as_secs_f64();
         let first = i64::try_from(first)?;
         Ok(self.read(move |db| store::is_young_below(db, first, age).boxed()).await?)
     }
+    async fn contains(&self, stream: &Info, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
+        let sequence = u64::try_from(sequence)?;
+        let Some(message) = self.sink.message(sequence).await? else {
+            let now = self.sink.stream().await?;
+            ensure!(now.created == stream.created, "the stream was made anew meanwhile");
+            return Ok(sequence < now.state.first_sequence && sequence <= now.state.last_sequence);
+        };
+        let expected = id.to_string();
+        Ok(message.headers.get(MESSAGE_ID).is_some_and(|id| id.as_str() == expected))
+    }
 }
 
 /// When a stream was made, as exactly as a database keeps it.
-fn made(stream: &Stream) -> OffsetDateTime {
-    let at = stream.cached_info().created;
-    at.replace_microsecond(at.microsecond()).unwrap_or(at)
-}
-
-async fn contains(stream: &Stream, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
-    let sequence = u64::try_from(sequence)?;
-    let message = match stream.get_raw_message(sequence).await {
-        Ok(message) => message,
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {
-            let state = stream.get_info().await?.state;
-            return Ok(sequence < state.first_sequence && sequence <= state.last_sequence);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let expected = id.to_string();
-    Ok(message.headers.get("Nats-Msg-Id").is_some_and(|id| id.as_str() == expected))
+fn made(stream: &Info) -> OffsetDateTime {
+    stream.created.replace_microsecond(stream.created.microsecond()).unwrap_or(stream.created)
 }
 
 #[cfg(test)]

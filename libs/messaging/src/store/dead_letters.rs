@@ -5,8 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Result, claim};
-use crate::Delivered;
-use crate::dead_letters::DeadLetter;
+use crate::model::{DeadLetter, Delivered};
 
 /// PostgreSQL's text has no NUL.
 fn storable(text: &str) -> String {

@@ -1,13 +1,10 @@
-//! Events on their way out and in: CloudEvents 1.0 in binary mode. The payload is protobuf and
-//! the attributes are NATS headers (`ce-*`), beside `traceparent` and `Nats-Msg-Id`. The catalogue,
-//! docs/events.md, says so to others.
+//! What is sent, kept and received: values, without I/O.
 
-use async_nats::HeaderMap;
+use async_nats::Subject;
 use bytes::Bytes;
 use kernel::{EventId, Shard};
 use proto::event::{EVENTS, Event};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing::Span;
 use uuid::Uuid;
 
@@ -81,7 +78,7 @@ impl Delivered {
         E::decode(self.payload.clone())
     }
 
-    /// Whether this build has an event of this type, wanted or not.
+    /// Whether this build has an event of this type.
     pub(crate) fn is_known(&self) -> bool {
         EVENTS.iter().any(|(kind, _)| *kind == self.kind)
     }
@@ -109,61 +106,92 @@ pub(crate) struct Stored {
     pub payload: Vec<u8>,
 }
 
-/// The attributes as headers. `traceparent` is the span that publishes the event, or else the one that caused it.
-pub(crate) fn headers(
-    event: &Stored,
-    source: &str,
-    traceparent: Option<&str>,
-) -> anyhow::Result<HeaderMap> {
-    let id = event.event_id.to_string();
-    let mut headers = HeaderMap::new();
-    headers.insert("Nats-Msg-Id", id.as_str());
-    headers.insert("ce-specversion", "1.0");
-    headers.insert("ce-id", id.as_str());
-    headers.insert("ce-source", source);
-    headers.insert("ce-type", event.kind.as_str());
-    headers.insert("ce-subject", event.aggregate_id.to_string());
-    headers.insert("ce-time", event.occurred_at.format(&Rfc3339)?);
-    headers.insert("content-type", "application/protobuf");
-    if let Some(traceparent) = traceparent {
-        headers.insert("traceparent", traceparent);
-    }
-    Ok(headers)
+/// One message that the stream acknowledged.
+#[derive(Clone, Copy)]
+pub(crate) struct Acknowledged {
+    pub position: i64,
+    pub event_id: Uuid,
+    pub occurred_at: OffsetDateTime,
+    /// The stream's.
+    pub sequence: i64,
 }
 
-/// Reads a message. The error says which attribute is missing or wrong: such a message can
-/// never be handled.
-pub(crate) fn delivered(message: &async_nats::Message) -> Result<Delivered, String> {
-    let bytes = message.payload.len();
-    if bytes > BYTES_MAX {
-        return Err(format!("{bytes} bytes, at most {BYTES_MAX}"));
+impl Acknowledged {
+    pub fn new(event: &Stored, sequence: i64) -> Self {
+        let Stored { position, event_id, occurred_at, .. } = *event;
+        Self { position, event_id, occurred_at, sequence }
     }
-    let headers = message.headers.as_ref().ok_or("no headers")?;
-    let header = |name: &str| headers.get(name).map(|value| value.as_str());
-    let attribute = |name: &str| header(name).ok_or_else(|| format!("no {name}"));
-    let id =
-        |name: &str| Uuid::try_parse(attribute(name)?).map_err(|_| format!("{name} is not an id"));
-    if attribute("ce-specversion")? != "1.0" {
-        return Err("ce-specversion is not 1.0".into());
+}
+
+/// How far the stream is known to have got.
+pub(crate) struct Checkpoint {
+    /// When it was made, which tells it from another of the same name; none: nothing was looked at yet.
+    pub stream: Option<OffsetDateTime>,
+    /// The last message that it acknowledged: sequence and event id.
+    pub last: Option<(i64, Uuid)>,
+}
+
+/// Why an event of a type that this build does not know becomes a dead letter.
+pub(crate) const UNKNOWN_TYPE: &str = "no type of event that is known here";
+
+/// A message of a durable consumer.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub receipt: Receipt,
+    pub event: Delivered,
+    /// Why no handler of this build can take the event, which is then what is known of it.
+    pub defect: Option<String>,
+}
+
+/// What it takes to answer a delivery.
+#[derive(Clone, Debug)]
+pub(crate) struct Receipt {
+    /// Where the answer goes.
+    pub reply: Subject,
+    /// How often the message was delivered by now: 1 at first.
+    pub deliveries: i64,
+}
+
+/// An event that a consumer has given up on.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Who could not handle it, for example `order-from-product`.
+    pub consumer: String,
+    /// The event.
+    pub event_id: Uuid,
+    /// What it happened to.
+    pub aggregate_id: Uuid,
+    /// `souk.order.v1.OrderPlaced`; empty for a message that was no event of ours.
+    pub kind: String,
+    /// Of the message.
+    pub subject: String,
+    /// When it was written, by the clock of the database that wrote it.
+    pub occurred_at: OffsetDateTime,
+    /// Leads to its trace.
+    pub traceparent: Option<String>,
+    /// Protobuf, if it is an event.
+    pub payload: Vec<u8>,
+    /// How often it was tried.
+    pub tries: i32,
+    /// Why it failed the last time.
+    pub error: String,
+    /// When it was given up on.
+    pub parked_at: OffsetDateTime,
+    /// When it was told to be tried again; it has not succeeded yet.
+    pub redriven_at: Option<OffsetDateTime>,
+}
+
+impl From<DeadLetter> for Delivered {
+    fn from(it: DeadLetter) -> Self {
+        Self {
+            event_id: it.event_id,
+            kind: it.kind,
+            aggregate_id: it.aggregate_id,
+            occurred_at: it.occurred_at,
+            span: Span::none(),
+            subject: it.subject,
+            traceparent: it.traceparent,
+            payload: it.payload.into(),
+        }
     }
-    let occurred_at = OffsetDateTime::parse(attribute("ce-time")?, &Rfc3339)
-        .map_err(|_| "ce-time is not a time")?;
-    let (source, kind, subject) =
-        (attribute("ce-source")?, attribute("ce-type")?, message.subject.as_str());
-    if subject.split('.').nth(1) != Some(source) {
-        return Err(format!("ce-source {source} is not whose subject {subject} is"));
-    }
-    if EVENTS.iter().any(|(known, its)| *known == kind && *its != subject) {
-        return Err(format!("a {kind} does not come as {subject}"));
-    }
-    Ok(Delivered {
-        event_id: id("ce-id")?,
-        kind: kind.to_owned(),
-        aggregate_id: id("ce-subject")?,
-        occurred_at,
-        span: Span::none(),
-        subject: message.subject.to_string(),
-        traceparent: header("traceparent").map(str::to_owned),
-        payload: message.payload.clone(),
-    })
 }
