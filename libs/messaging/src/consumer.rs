@@ -2,6 +2,8 @@
 
 mod redriving;
 mod repair;
+#[cfg(test)]
+mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -32,6 +32,8 @@ mod replay;
 mod operate;
 mod metrics;
 mod spans;
+#[cfg(test)]
+mod memory;
 
 pub use batch::{Handler, HandlerError};
 pub use bus::Bus;

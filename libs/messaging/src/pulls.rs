@@ -9,6 +9,9 @@
 //! what is here is kept: the server delivers again soon ([`ACK_WAIT`]) what a copy had that died, so a copy
 //! that lives says of each message that it has it, whether it is being handled or waits for its turn.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 

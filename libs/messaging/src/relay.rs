@@ -9,6 +9,8 @@
 
 mod checkpoint;
 mod publish;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

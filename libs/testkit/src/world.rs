@@ -44,7 +44,7 @@ impl World {
         world
     }
 
-    /// With so many nats-servers: one, or a cluster. Nobody configures them before [`World::provision`].
+    /// With so many nats-servers: none, one, or a cluster. Nobody configures them before [`World::provision`].
     pub fn with_nats(nats_servers: u8) -> Self {
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let home = Home::find().expect("tests run inside the repository");
@@ -59,8 +59,10 @@ impl World {
             nats_servers,
             ..Options::default()
         };
-        let nats = Stores::start(&folder.path.join(NATS), &tools, &only_nats).expect("NATS");
-        let stores::Endpoints { nats_url, bus_urls, .. } = nats.endpoints().expect("passwords");
+        let start = || Stores::start(&folder.path.join(NATS), &tools, &only_nats).expect("NATS");
+        let nats = (nats_servers > 0).then(start);
+        let at = nats.as_ref().map(|nats| nats.endpoints().expect("passwords"));
+        let (nats_url, bus_urls) = at.map(|at| (at.nats_url, at.bus_urls)).unwrap_or_default();
         let authority = Authority::open_or_create(folder.path.join("ca")).expect("a CA");
         let keys = signer::generate().expect("randomness");
         let signer = Signer::from_pem(keys.private_pem.as_bytes()).expect("a key");
@@ -71,7 +73,7 @@ impl World {
             tools,
             shared,
             provisioner: None,
-            nats: Some(nats),
+            nats,
             nats_url,
             bus_urls,
             authority,
@@ -130,7 +132,7 @@ impl World {
 
     /// The servers of [`World::nats_url`], to stop, wipe and start.
     pub fn nats(&mut self) -> &mut Stores {
-        self.nats.as_mut().expect("there until dropped")
+        self.nats.as_mut().expect("a world with NATS")
     }
 
     /// The shared Redis.
