@@ -12,11 +12,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::problem::Problem;
 
-/// Before a client that is still sending is refused, this much more is read and thrown away:
-/// one that only sees its connection break never sees the reason.
+/// Maximum number of bytes that are read and discarded before a client that is still sending is refused. If the
+/// connection were closed at once, the client would not see the answer.
 const LINGER_BYTES: u64 = 1024 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
-/// The longest pause within a body that has no other limit in time.
+/// Timeout between two pieces of a body that has no deadline (a slow client).
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// 415 unless the body is said to be `expected`; parameters do not matter.
@@ -78,7 +78,7 @@ pub(crate) async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     }
 }
 
-/// Reads on for a moment, for nothing.
+/// Reads and discards the rest, for a moment.
 pub(crate) async fn linger(mut body: Body) {
     let mut left = LINGER_BYTES;
     let discard = async {

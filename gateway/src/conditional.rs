@@ -1,5 +1,4 @@
-//! Answers that may be kept, and the short answer for whoever kept one: `ETag`, `Cache-Control`,
-//! `If-None-Match` (RFC 9110, 13.1.2).
+//! HTTP caching and conditional requests: `ETag`, `Cache-Control`, `If-None-Match` and 304 (RFC 9110, 13.1.2).
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -12,11 +11,11 @@ use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 
-/// How long anybody may show a product without asking again: its price and stock move. A cache for
-/// many (the edge) may show it for one second more while it asks, so that nobody waits for that.
+/// How long a product may be served from a cache: its price and stock change. A shared cache (the edge) may serve it for
+/// one second more while it revalidates (`stale-while-revalidate`), so that no client waits for that.
 const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=1");
 
-/// What the client has already; nothing, if what it says cannot be read.
+/// The tags of `If-None-Match`; none, if the header cannot be read.
 pub(crate) struct Known(Option<IfNoneMatch>);
 
 impl<S: Sync> FromRequestParts<S> for Known {

@@ -14,7 +14,7 @@ pub(crate) const LINE_MAX: usize = 64 * 1024;
 /// The lines of a body.
 pub(crate) struct Lines {
     body: Body,
-    /// What has come and was not handed out.
+    /// Bytes received and not returned yet.
     rest: BytesMut,
     /// Not `LinesCodec`: that one has a complaint of its own about what is no UTF-8.
     codec: AnyDelimiterCodec,

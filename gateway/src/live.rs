@@ -1,6 +1,5 @@
-//! The versions of an order, as WatchOrder tells them. When the copy of order that tells them
-//! goes away, the call is made again, from the last version on: another copy goes on, or the
-//! same one when it is back.
+//! The versions of an order, as WatchOrder streams them. When its stream breaks (a copy of order has died), the call is
+//! made again, to any copy, and resumes after the last version.
 
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 type Replies = Streaming<WatchOrderResponse>;
 
-/// What there is to say of an order.
+/// The next item of an order's stream.
 pub(crate) enum Next {
     /// It has this version.
     Version(Box<Order>),
@@ -36,7 +35,7 @@ pub(crate) enum Next {
 pub(crate) struct Versions {
     call: Call,
     seen: i64,
-    /// None while nobody tells them.
+    /// `None` while disconnected.
     replies: Option<Box<Replies>>,
 }
 
@@ -60,7 +59,7 @@ impl Versions {
         Ok(Self { call, seen, replies })
     }
 
-    /// Whoever stops waiting begins to resume anew.
+    /// Cancellation safe: a call that is dropped while it reconnects is repeated by the next.
     pub(crate) async fn next(&mut self) -> Next {
         if self.replies.is_none() {
             self.replies = self.call.resume(self.seen).await.map(Box::new);

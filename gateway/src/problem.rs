@@ -1,9 +1,8 @@
 //! Error mapping: every refusal as problem details (RFC 9457): a status, a stable error code for programs, a sentence
 //! for people, and for bad input the fields at fault.
 //!
-//! [`verdict`] is the one place where a refusal of a service becomes one of HTTP. What is the
-//! customer's fault is passed on with the service's own reason as the code; what is ours is told
-//! with a fixed sentence, and the trace id leads to the rest.
+//! [`verdict`] is the one place where a refusal of a service becomes one of HTTP. A client error keeps the service's own
+//! reason as its code; a server error gets a fixed sentence, and the trace id leads to the rest.
 
 use std::borrow::Cow;
 
@@ -14,9 +13,9 @@ use tonic::Code;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer");
-/// Seconds, for whoever is told to come back.
+/// `Retry-After`, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
-/// What was wrong is often quoted from the request, and need not be repeated at length.
+/// Maximum length of a detail: it often quotes the request.
 const DETAIL_CHARS_MAX: usize = 300;
 const UNSUPPORTED_ENCODING: &str = "unsupported_content_encoding";
 const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
@@ -127,7 +126,7 @@ fn shortened(text: Cow<'static, str>) -> Cow<'static, str> {
     }
 }
 
-/// Who is told what.
+/// How much of a service's refusal the client sees.
 enum Verdict {
     /// The service's own reason, or this code when it gave none, and its message.
     Theirs(StatusCode, &'static str),

@@ -15,9 +15,9 @@ use crate::app::App;
 use crate::live::{Next, Versions};
 use crate::render;
 
-/// A proxy that collects the answer before it passes it on would make it useless.
+/// Tells a proxy not to buffer the stream.
 const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-buffering"), "no");
-/// A client whose stream has ended asks again after this time.
+/// After this time a client reconnects when its stream has ended.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// An answer that lives as long as the client, the order and this process do; the earliest end

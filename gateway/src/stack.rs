@@ -3,7 +3,7 @@
 //! 1. **span**: first, so that whatever happens below is logged with the trace id, refusals
 //!    included. It continues the client's `traceparent`.
 //! 2. **metrics**: every answer is counted, also the refusals and the panics below, and a request
-//!    whose client went away, when its future is dropped.
+//!    whose client disconnected, when its future is dropped.
 //! 3. **ids and caching**: every answer leads to its trace, and is nobody's to keep unless its
 //!    route said so.
 //! 4. **form**: a host, and a body that can be read. It costs nothing, and what is malformed takes

@@ -1,4 +1,4 @@
-//! The caller's access token. It is not looked into here: every service verifies it by itself.
+//! The caller's access token. The gateway does not read it: every service verifies it by itself.
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;

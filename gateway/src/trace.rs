@@ -12,9 +12,9 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const REQUEST_ID_MAX: usize = 128;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-/// What nginx calls it when the client went away before there was an answer.
+/// nginx's status for a client that disconnected before there was an answer.
 const CLIENT_GONE: &str = "499";
-/// What OpenTelemetry calls a method that is none.
+/// OpenTelemetry's label for an unknown method.
 const OTHER: &str = "_OTHER";
 
 /// The span of a request. It continues the client's trace, and takes over its decision to record.
@@ -74,7 +74,7 @@ pub(crate) fn finish(headers: &mut HeaderMap, span: &Span, request_id: Option<He
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
 }
 
-/// Measures a request until it is answered, or dropped because its client went away.
+/// Measures a request until it is answered, or dropped because its client disconnected.
 pub(crate) struct Meter {
     span: Span,
     method: &'static str,

@@ -1,4 +1,4 @@
-//! Who runs: written by the keepers of the processes, read by everybody else.
+//! The status of each process: written by its keeper, read by all others.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::plan::Task;
 use crate::process::Process;
 
-/// What is known of one process.
+/// The status of one process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// What it is.

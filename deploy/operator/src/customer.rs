@@ -13,14 +13,14 @@ use crate::board::now_unix_ms;
 use crate::events;
 use crate::secrets::random_hex;
 
-/// A checkout's own deadline cancels it long before.
+/// Timeout of an order; the deadline of its checkout cancels it long before.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
 
-/// How long a shop may be unable to answer.
+/// How long 503 is retried.
 const PATIENCE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(250);
 
-/// What somebody wants.
+/// What a customer wants to buy.
 #[derive(Clone, Debug)]
 pub enum Wish {
     /// The best match that is in stock.
@@ -72,7 +72,7 @@ pub struct Bought {
     pub settled: Duration,
 }
 
-/// Registers somebody new and buys.
+/// Registers a new customer and buys.
 ///
 /// # Errors
 /// When the shop refuses a step, or the order is not settled within a minute.
@@ -199,7 +199,7 @@ async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     }
 }
 
-/// So many random bytes in hexadecimal, the first of them not 0.
+/// Random bytes in hexadecimal, the first of them not 0; the parameter is their number.
 fn random_id(bytes: usize) -> String {
     let random: [u8; 16] = rand::random();
     let first = random[0] | 0x10;

@@ -17,7 +17,7 @@ use crate::state::{Phase, State};
 pub const VERB: &str = "supervise";
 
 const POLL: Duration = Duration::from_millis(20);
-/// PostgreSQL may have to read its log again after a crash.
+/// Timeout until the shop is ready: after a crash PostgreSQL may have to replay its write-ahead log.
 const READY_MAX: Duration = Duration::from_secs(180);
 
 /// Starts a supervisor and waits until its shop is ready.

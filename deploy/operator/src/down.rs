@@ -12,7 +12,7 @@ use crate::speak::say;
 use crate::state::State;
 use crate::{external, orphans};
 
-/// Three drains of at most 22 s, and the stores.
+/// Timeout of all: three drains of at most 22 s, and the stores.
 const STOP_MAX: Duration = Duration::from_secs(120);
 
 /// The whole verb.

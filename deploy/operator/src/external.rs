@@ -1,4 +1,4 @@
-//! A PostgreSQL that somebody else runs: which one it was, so that `down --wipe` can remove the
+//! An external PostgreSQL (not started by the shop): which one it was, so that `down --wipe` can remove the
 //! shop's databases from it. Nothing else on that server is touched.
 
 use std::fs;

@@ -1,5 +1,4 @@
-//! What the supervisor has to say: lines with the time of day, in its log and on the terminal of
-//! whoever stays.
+//! The supervisor's own log: lines with the time of day, in a file and, in the foreground, on the terminal.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! Keeps one process running: starts it, starts it again when it dies, and ends it when asked.
+//! Supervises one process: starts it, restarts it with back-off when it dies, and stops it on request.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -24,13 +24,13 @@ pub const MARK: &str = "SOUK_SHOP";
 
 const BACKOFF_MIN: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// What lived so long was well, and the next death is a new story.
+/// A process that ran for this time was healthy: after its next death the back-off begins anew.
 const WELL: Duration = Duration::from_secs(10);
-/// A process of the shop ends by itself 20 s after it was asked to.
+/// Timeout of a stop; a process of the shop ends by itself 20 s after SIGTERM.
 const STOP_MAX: Duration = Duration::from_secs(22);
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
-/// What is passed on from our own environment; the rest would be settings that nobody meant.
+/// The environment variables that a process inherits. Others could be settings by accident.
 const INHERITED: [&str; 10] = [
     "PATH",
     "LANG",

@@ -1,4 +1,4 @@
-//! What a supervisor that was killed left running.
+//! Orphaned processes: what a supervisor that was killed left running.
 
 use std::time::Duration;
 

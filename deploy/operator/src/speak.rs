@@ -1,4 +1,4 @@
-//! Speaking on standard output. Unlike `println!` this goes on when nobody listens any more
+//! Printing to standard output. Unlike `println!` this does not panic when the pipe is closed
 //! (`cargo souk order | head`), so that the work is done and the exit code is right.
 
 use std::fmt::Arguments;

@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::journal::Journal;
 
 const LOOK: Duration = Duration::from_millis(500);
-/// A store that does not come up is tried again so much later.
+/// Pause before a store that failed to start is started again.
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// The stores of one shop. Clones are one.

@@ -15,7 +15,7 @@ pub struct Amount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Currency([u8; 3]);
 
-/// An amount as somebody wrote it: not checked yet.
+/// An amount as the request has it, not checked yet.
 #[derive(Deserialize)]
 pub struct RawAmount<'a> {
     #[serde(borrow)]
@@ -23,7 +23,7 @@ pub struct RawAmount<'a> {
     minor_units: i64,
 }
 
-/// Why a written amount is none.
+/// Why an amount is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum BadAmount {
     /// Not three upper-case ASCII letters.

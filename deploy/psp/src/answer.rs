@@ -13,7 +13,7 @@ use crate::{
     ledger::{Fact, Record},
 };
 
-/// What became of a capture key.
+/// The result that is recorded under a capture key.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     status: &'static str,

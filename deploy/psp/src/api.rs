@@ -1,4 +1,4 @@
-//! The HTTP API: each handler parses, makes one call and renders. Faults strike in `capture` and `refund`, in the open.
+//! The HTTP API: each handler parses, makes one call and renders. Faults are injected visibly, in `capture` and `refund`.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! What goes wrong, and how often: the dials a test or an operator turns while the process runs, and the card tokens
-//! that always behave in one way.
+//! Fault injection: the dials (probabilities, delays) that a test or an operator sets while the process runs, and the
+//! card tokens that always behave in one way.
 //!
-//! Faults strike only what is new. A request whose key has a recorded result gets that result, so that a caller who
-//! retries or asks gets out of every fault in the end.
+//! Faults hit new requests only. A request whose idempotency key has a recorded result gets that result, so a caller that
+//! retries or asks has the result in the end.
 
 use std::{
     sync::{PoisonError, RwLock},
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 const DELAY_MAX_MS: u64 = 60_000;
 
-/// The dials: probabilities from 0 to 1 and delays in milliseconds. Everything is 0 unless somebody sets it.
+/// The dials: probabilities from 0 to 1 and delays in milliseconds. All are 0 until they are set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
@@ -25,7 +25,7 @@ pub struct Behaviour {
     pub error_after_charge: f64,
     /// Money moves, and the connection is dropped without an answer.
     pub drop_after_charge: f64,
-    /// A refund is refused, until somebody asks when it is not.
+    /// A refund is refused; a retry is decided anew.
     pub refuse_refund: f64,
     /// A webhook is delivered a second time.
     pub duplicate_webhook: f64,

@@ -1,6 +1,6 @@
-//! The durable ledger. A request is decided under one short lock, in memory; its answer leaves once the record is on
-//! disk. Whoever asks for a record that is still on its way waits for the same fsync, so nobody ever learns of something
-//! that a crash could take back.
+//! The durable ledger. A request is decided under one short lock, in memory, and answered once the record is on disk. A
+//! request that reads a record which is not on disk yet waits for the same fsync. So no answer says anything that a crash
+//! could lose.
 
 mod record;
 mod tally;
@@ -61,7 +61,7 @@ pub struct Recorded {
     pub fresh: bool,
 }
 
-/// Why the ledger does not do it.
+/// Why the ledger rejects a request.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The key came with another body before.

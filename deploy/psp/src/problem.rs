@@ -1,4 +1,4 @@
-//! Refusals on the wire: `application/problem+json` (RFC 9457) with a code that does not change.
+//! Refusals on the wire: `application/problem+json` (RFC 9457) with a stable code.
 
 use std::borrow::Cow;
 

@@ -17,7 +17,7 @@ use crate::{
     problem::Problem,
 };
 
-/// The longest body anybody may send.
+/// Maximum size of a request body.
 pub const BODY_MAX_BYTES: usize = 16 * 1024;
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 const KEY_MAX_BYTES: usize = 128;

@@ -34,7 +34,7 @@ use crate::{
 
 const CONNECTIONS_MAX: usize = 4096;
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
-/// How long a connection may take to send a request's head, idle time included.
+/// Timeout of a request's head, idle time included.
 const HEAD_WITHIN: Duration = Duration::from_secs(120);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -150,7 +150,7 @@ impl Connections {
         }
     }
 
-    /// Lets requests under way finish until `deadline`, then closes what is left.
+    /// Lets requests in flight finish until `deadline`, then closes what is left.
     async fn drain(mut self, deadline: Instant) {
         let all = async { while self.open.join_next().await.is_some() {} };
         if timeout_at(deadline, all).await.is_err() {

@@ -1,8 +1,8 @@
-//! Webhooks: tells the shop of every capture, decline and refund.
+//! Webhooks: notifies the shop of every capture, decline and refund.
 //!
-//! The queue is the ledger itself: a cursor walks over what is on disk and a bounded number of deliveries is under way.
-//! However long the receiver is down, nothing piles up and nothing is dropped; each delivery is tried until it is
-//! accepted. The cursor lives in memory: a restart does not tell what happened before it.
+//! The queue is the ledger itself: a cursor walks over the records on disk, with a bounded number of deliveries in flight.
+//! However long the receiver is down, no queue grows and nothing is dropped; each delivery is retried until it is
+//! accepted. The cursor lives in memory: after a restart, older records are not delivered.
 
 use std::{fmt::Write, sync::Arc, time::Duration};
 

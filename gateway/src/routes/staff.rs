@@ -221,7 +221,7 @@ async fn passed_on(
 /// Lines, and the good end.
 type Line = Option<product::ImportProductsRequest>;
 
-/// The lines up to the good end. Without one (a bad line, a client that went away) the stream
+/// The lines up to the good end. Without one (a bad line, a client that disconnected) the stream
 /// stays open until the call is dropped, which product sees as broken off: a part of a file must
 /// never look like the whole.
 fn until_end(receiver: mpsc::Receiver<Line>) -> impl Stream<Item = product::ImportProductsRequest> {

@@ -24,7 +24,7 @@ use crate::pool::{Pool, PooledConnection};
 use crate::{Database, Freshness, Tx};
 
 impl Database {
-    /// Asks one shard's database. The closure may run several statements, outside of a transaction.
+    /// Reads from one shard's database. The closure may run several statements, outside of a transaction.
     ///
     /// # Errors
     /// Those of the closure; and a transient one when there is no connection in time, or no answer.
@@ -136,7 +136,7 @@ fn late() -> Error {
     timed_out()
 }
 
-/// Work that goes on when nobody waits for it any more.
+/// Work that runs on, detached, when its future is dropped.
 struct Job<T: Send + 'static> {
     work: Option<BoxFuture<'static, T>>,
 }
@@ -157,7 +157,7 @@ impl<T: Send + 'static> Future for Job<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        // Taken out, so that work that panics is not gone on with.
+        // Taken out, so that work that panicked is not polled again.
         let Some(mut work) = self.work.take() else { return Poll::Pending };
         let polled = work.as_mut().poll(context);
         if polled.is_pending() {

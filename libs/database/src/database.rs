@@ -19,10 +19,10 @@ use crate::metrics::Meter;
 use crate::pool::Pool;
 use crate::{Freshness, Options};
 
-/// Limits of every session: a lost client or a wild statement lets go of its locks. And no plan
-/// that reads a whole table: tables start empty (partitions every day), and a plan made then
-/// stays until there are statistics. A statement is planned once for a session and not for every
-/// array that it gets: planning took as long as doing (docs/performance.md).
+/// Settings of every session. Timeouts, so that a lost client or a wild statement releases its locks. No sequential
+/// scans: tables start empty (partitions every day), and a query plan made then stays until there are statistics. And
+/// one plan for each prepared statement, not one for each array: planning took as long as execution
+/// (docs/performance.md).
 const SESSION: [(&str, &str); 7] = [
     ("statement_timeout", "5s"),
     ("lock_timeout", "2s"),
@@ -33,17 +33,17 @@ const SESSION: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
 ];
 
-/// For all that is done on a connection at a time: a server that does not answer at all, and does not say
-/// that it is gone, is given up on. Longer than the limits of a session.
+/// Timeout of one operation (read, write or transaction) on a connection, against a server that neither answers nor
+/// closes. Longer than the timeouts of a session.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
-/// An operator comes when there is trouble, and asks for more than a request does.
+/// The same for an operator's commands, which may work on many rows while the database is busy.
 const OPERATORS_OPERATION_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
-/// For a first connection.
+/// Timeout of the first connection, at start.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// For a connection.
+/// Acquire timeout of an operator's commands, in milliseconds.
 const OPERATORS_ACQUIRE_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(14_999);
 
-/// Where everything is, in a context that has one database.
+/// The shard to use in an unsharded context: everything is in its one database.
 pub const SOLE: Shard = Shard(0);
 
 /// The databases of one context: one, or one for each range of logical shards. Reading and
@@ -68,11 +68,11 @@ pub struct ConnectError {
 }
 
 impl Database {
-    /// Opens a connection to each database, to know that it is there and to hear what it says when
-    /// it is not: a pool would only say that it took too long. `name` shows in `pg_stat_activity`.
+    /// Opens a connection to each database, to check that it is available and to get its error if not: a pool would only
+    /// report a timeout. `name` shows in `pg_stat_activity`.
     ///
-    /// One that is away while others are there costs its own users only: it lets nobody in until
-    /// [`Database::migrate`] has met it.
+    /// An unavailable database among others fails only its own users: its pools are disabled until
+    /// [`Database::migrate`] has reached it.
     ///
     /// # Errors
     /// When a URL cannot be used, or no database answers.
@@ -122,17 +122,16 @@ impl Database {
         usize::from(shard.0) * self.readers.len() / Shard::COUNT
     }
 
-    /// One shard of each database, in their order: for what is done to all of a context's data.
+    /// The first shard of each database, in their order: for work that is done once per database.
     pub fn homes(&self) -> impl Iterator<Item = Shard> + use<> {
         let databases = self.readers.len();
         (0..databases).map(move |index| range(index, databases).0)
     }
 
-    /// Whether anybody can be served: for the process's readiness. A database that is lost while others are
-    /// there costs its own users only.
+    /// Readiness: whether at least one database is available. An unavailable one fails only its own users.
     ///
     /// # Errors
-    /// When all are lost: which those are.
+    /// When all are unavailable: their indexes.
     pub async fn check(self) -> anyhow::Result<()> {
         let unreachable = self.unreachable();
         let some_answer = unreachable.len() < self.readers.len();
@@ -140,7 +139,7 @@ impl Database {
         Ok(())
     }
 
-    /// Which databases let nobody in at present, by index; empty when all is well.
+    /// The indexes of the databases that accept no connections now; empty when all do.
     pub fn unreachable(&self) -> Vec<usize> {
         let lost = |(index, pools): (usize, (&Pool, &Pool))| {
             (pools.0.is_unreachable() || pools.1.is_unreachable()).then_some(index)
@@ -148,7 +147,7 @@ impl Database {
         self.readers.iter().zip(&*self.writers).enumerate().filter_map(lost).collect()
     }
 
-    /// Waits for what is under way, then closes the connections.
+    /// Waits for the operations in flight, then closes the connections.
     pub async fn close(&self) {
         self.closing.cancel();
         self.jobs.close();
@@ -158,7 +157,7 @@ impl Database {
         }
     }
 
-    /// Today every shard has one copy, which is fresh enough for everybody.
+    /// Today a shard has no replicas: its primary is fresh enough for every read.
     pub(crate) fn reader(&self, shard: Shard, _freshness: Freshness) -> &Pool {
         &self.readers[self.index_of(shard)]
     }
@@ -186,7 +185,7 @@ impl Database {
     }
 }
 
-/// The first and the last shard that `index_of` gives to one of so many databases.
+/// The first and the last shard of the database at `index`, among `databases` (see `index_of`).
 pub(crate) fn range(index: usize, databases: usize) -> (Shard, Shard) {
     // At most 255, as there are 256 shards.
     let shard = |number: usize| Shard(u8::try_from(number).unwrap_or(u8::MAX));

@@ -1,4 +1,4 @@
-//! What an operator sees of the connections.
+//! Metrics of connection pools.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) struct Meter {
     namespace: String,
 }
 
-/// What somebody has a connection for.
+/// What a connection is used for.
 #[derive(Clone, Copy)]
 pub(crate) struct Purpose {
     /// The use case: `souk.cart.v1.CartService/PutItem`.

@@ -18,9 +18,9 @@ use crate::database::{range, sessions};
 use crate::{Database, Options};
 
 const POLL: Duration = Duration::from_millis(100);
-/// For one try to connect: one that gets no answer is not waited for.
+/// Timeout of one attempt to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// For all of it: migrations may take five minutes, and a server that falls silent meanwhile does not say so.
+/// Timeout of connecting and all migrations: they may take five minutes, and a server may stop answering meanwhile.
 const BRING_UP_MAX: Duration = Duration::from_secs(360);
 /// Between two looks at a database that was away at the start.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -32,8 +32,8 @@ const LOCK: i64 = 0x736f_756b;
 pub type Schema = fn() -> Vec<Migrator>;
 
 impl Database {
-    /// Brings every database of the context to the newest version. One that was away at the start is brought
-    /// there in the background, and lets its users in then.
+    /// Brings every database of the context to the newest version. One that was unavailable at the start is migrated
+    /// in the background, and then enabled.
     ///
     /// A schema that is newer already is served as it is: a migration expands, or contracts what the release before
     /// no longer uses (`tests/baseline`). So that release (a copy that is not replaced yet, or a rollback) runs against it.
@@ -89,7 +89,7 @@ fn still_without(index: usize, error: &anyhow::Error) {
     }
 }
 
-/// The database at this index of so many.
+/// Migrates the database at `index` of `databases`, within the timeout.
 async fn bring_up(
     session: &PgConnectOptions,
     at: (usize, usize),

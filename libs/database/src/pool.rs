@@ -1,4 +1,4 @@
-//! Connections that are kept for the next one who needs one. A private detail of [`crate::Database`].
+//! A connection pool, to one database. A private detail of [`crate::Database`].
 //!
 //! A pool of our own, because sqlx's asks the server about a connection at every release: a round
 //! trip, which for a single read is half of all that it costs (docs/adr/0012).
@@ -25,19 +25,19 @@ use crate::metrics::{Meter, Purpose};
 
 pub(crate) use pooled::PooledConnection;
 
-/// A session gathers plans and caches: none lives for ever.
+/// Maximum age of a connection: a session gathers plans and caches.
 const LIFE_MAX: Duration = Duration::from_secs(1_800);
-/// What a burst has opened and nobody has used for so long is closed again.
+/// An idle connection beyond the minimum is closed after this time.
 const IDLE_MAX: Duration = Duration::from_secs(600);
-/// For the rollback of a connection that came back in the middle of something.
+/// Timeout of the rollback on a connection that was released in the middle of an operation.
 const RESET_TIMEOUT: Duration = Duration::from_secs(2);
-/// For one try to open a connection, however long its caller waits.
+/// Timeout of one attempt to open a connection, however long its caller waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// While the server is just starting.
+/// Pause between attempts to connect, while the server is starting.
 const CONNECT_AGAIN: Duration = Duration::from_millis(25);
-/// While it is away.
+/// Interval of the probe, while the server is unreachable.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
-/// A server that nobody has reached for so long is not waited for.
+/// The circuit breaker opens when no connection could be made for this time.
 const UNREACHABLE_AFTER: Duration = Duration::from_secs(1);
 
 /// Connections to one database, for reading or for writing. Clones are one.
@@ -48,12 +48,12 @@ pub(crate) struct Pool {
 
 struct Inner {
     session: PgConnectOptions,
-    /// Kept open however quiet it is.
+    /// Minimum number of connections, open even when idle.
     least: usize,
     acquire_timeout: Duration,
     permits: Arc<Semaphore>,
     idle: Mutex<VecDeque<Connection>>,
-    /// Grows when the server is found gone; connections that idled meanwhile are not trusted.
+    /// Grows when a connection is found broken; idle connections of an older generation are not used again.
     generation: AtomicU64,
     outage: Mutex<Outage>,
     /// Refuses all calls: the database has not answered since the start.
@@ -65,7 +65,7 @@ struct Inner {
 /// whether it is back.
 #[derive(Default)]
 struct Outage {
-    /// Since when no connection could be opened; none: the last one could.
+    /// Since when no connection could be opened; `None` when the last attempt succeeded.
     since: Option<Instant>,
     /// Whether a task probes it already.
     probed: bool,
@@ -208,7 +208,7 @@ impl Inner {
         disabled || self.outage().since.is_some_and(|since| since.elapsed() > UNREACHABLE_AFTER)
     }
 
-    /// The one that was used last, so that those which a burst has opened grow old.
+    /// Last in, first out: connections that only a burst needed stay idle and reach `IDLE_MAX`.
     fn take(&self) -> Option<Connection> {
         let generation = self.generation.load(Ordering::Relaxed);
         let mut idle = self.idle();
@@ -249,7 +249,7 @@ impl Inner {
         opened.map_err(|_| Error::WorkerCrashed)?
     }
 
-    /// Tries again until the deadline; a try that has begun goes on.
+    /// Tries to connect until the deadline; an attempt that has begun is not interrupted.
     async fn connect(self: &Arc<Self>, deadline: Instant) -> Result<Connection, Error> {
         loop {
             match self.try_to_connect().await {
@@ -294,8 +294,8 @@ impl Inner {
         }
     }
 
-    /// Rolls back whatever was under way. One that does not answer costs itself alone; one that is broken
-    /// is the sign of a server that was started again, and lost all.
+    /// Rolls back the transaction in progress. A connection that does not answer is closed alone; a broken one means
+    /// that the server was restarted, so the idle ones are invalid as well.
     async fn reset(&self, mut connection: Connection) {
         let rollback = sqlx::raw_sql("rollback").execute(&mut connection.raw);
         match timeout(RESET_TIMEOUT, rollback).await {
@@ -306,7 +306,7 @@ impl Inner {
         self.meter.discarded();
     }
 
-    /// Connections that idled as long may be broken as well: a server that restarts closes all.
+    /// Begins a new generation, once: a server that restarts has closed all connections.
     fn invalidate_idle(&self, generation: u64) {
         let _ = self.generation.compare_exchange(
             generation,
@@ -317,7 +317,7 @@ impl Inner {
     }
 }
 
-/// Until a connection opens, or the pool is gone.
+/// Probes until a connection opens (the circuit breaker closes) or the pool is dropped.
 async fn probe_until_reachable(pool: Weak<Inner>) {
     loop {
         sleep(PROBE_EVERY).await;

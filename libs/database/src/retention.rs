@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(3_600);
 pub struct RetentionRule {
     /// What they are, for the log.
     pub what: &'static str,
-    /// Deletes at most so many of those whose time is over, in one statement. Answers how many.
+    /// Deletes at most this number of expired rows, in one statement. Returns how many it deleted.
     pub delete: for<'c> fn(&'c mut PgConnection, i64) -> BoxFuture<'c, Result<u64, Error>>,
 }
 

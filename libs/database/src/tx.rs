@@ -21,8 +21,7 @@ pub struct Tx {
 }
 
 impl Tx {
-    /// A connection that was lost while nobody used it is no error: nothing had begun on it, and another
-    /// takes its place.
+    /// A connection that broke while it was idle is no error: nothing had begun on it, so another replaces it.
     pub(crate) async fn begin(
         mut connection: PooledConnection,
         database: usize,
@@ -72,7 +71,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes everything back. When this is over its locks are gone.
+    /// Rolls back. When this returns, the locks are released.
     pub(crate) async fn roll_back(self) {
         self.connection.reset_now().await;
     }

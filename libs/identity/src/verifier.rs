@@ -16,7 +16,7 @@ use crate::{AUDIENCE, Caller, Claims, ISSUER, Role, crypto};
 
 /// Verified tokens are remembered: a check costs more than the rest of a small request.
 const REMEMBERED_MAX: usize = 10_000;
-/// A token is taken for so long after its `exp`: clocks differ.
+/// Leeway: a token is accepted for this time after its `exp`, because of clock skew.
 const LEEWAY_SECONDS: u64 = 5;
 
 /// Where the key is that tokens are checked with.

@@ -56,7 +56,7 @@ pub struct Money {
     pub minor: i64,
 }
 
-/// Why an amount cannot be had.
+/// Why an amount is invalid.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum MoneyError {
     /// Not three capital letters.
@@ -91,7 +91,7 @@ impl Money {
         self.combine(other, i64::checked_sub)
     }
 
-    /// So many times the amount. Error: out of range.
+    /// The amount multiplied by `quantity`. Error: out of range.
     pub fn times(self, quantity: i64) -> Result<Self, MoneyError> {
         let minor = self.minor.checked_mul(quantity).ok_or(MoneyError::Range)?;
         Ok(Self { minor, ..self })

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 const NEW: u8 = 0;
 /// Between two requests.
 const IDLE: u8 = 1;
-/// Something has come since the last answer.
+/// The head of a request has begun to arrive.
 const HEAD: u8 = 2;
 /// A request is being answered.
 const BUSY: u8 = 3;
@@ -75,7 +75,7 @@ impl Activity {
         self.phase() != NEW
     }
 
-    /// Until when the client may go on like this; `None` when that is over.
+    /// When this phase times out; `None` when it already has.
     pub(crate) fn due(&self, now: Instant, timeouts: Timeouts) -> Option<Instant> {
         let limit = match self.phase() {
             NEW | HEAD => timeouts.head,
@@ -83,7 +83,7 @@ impl Activity {
             _ => return Some(now + timeouts.head), // look again later
         };
         let until = self.began + Duration::from_millis(self.since.load(Ordering::Relaxed)) + limit;
-        // Between two looks a pause may have begun and become a head: look often enough for both.
+        // Between two checks a pause may have begun and become a head: check often enough for both.
         (until > now).then(|| until.min(now + timeouts.head))
     }
 
@@ -129,7 +129,7 @@ mod tests {
         Arc::new(Activity::new())
     }
 
-    /// Whether there is patience so many seconds from now, give or take a few milliseconds.
+    /// Whether the time limit is this many seconds from now, give or take a few milliseconds.
     fn patient_after(activity: &Activity, seconds: f64) -> bool {
         let then = Instant::now() + Duration::from_secs_f64(seconds);
         activity.due(then, TIMEOUTS).is_some()

@@ -25,7 +25,7 @@ pub struct Admission {
 pub struct Permit(Arc<AtomicUsize>);
 
 impl Admission {
-    /// So many permits.
+    /// A limit with this number of permits.
     pub fn new(most: usize) -> Self {
         Self { taken: Arc::default(), most }
     }

@@ -27,7 +27,7 @@ use crate::activity::{Activity, Timeouts, overdue};
 use crate::socket::Socket;
 
 const HANDSHAKES_MAX: usize = 256;
-/// After the end was announced, a connection that has not asked for anything gets this long.
+/// After the shutdown began, a connection without a request is closed after this time.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -156,7 +156,7 @@ impl Running {
         (listener.accept().await, permits)
     }
 
-    /// Handshakes run here, in tasks of their own, so that a client that stays silent holds up nobody.
+    /// Handshakes run here, in tasks of their own, so that a silent client blocks no other.
     async fn connection<S, B>(
         &self,
         tcp: TcpStream,
@@ -235,7 +235,7 @@ impl Running {
     }
 }
 
-/// Out of file descriptors or memory: connections that end make room, a loop that spins does not.
+/// Out of file descriptors or memory: pauses, so that accepting does not become a busy loop.
 async fn accept_failed(error: &io::Error) {
     tracing::warn!(%error, "cannot accept a connection");
     sleep(ACCEPT_PAUSE).await;

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::activity::Activity;
 
-/// The client has the goodbye and closes its end within a round trip.
+/// Timeout of the lingering close: a client that has received the end closes its side within a round trip.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
 /// A socket that leaves itself to its [`Remains`] when it was shut down before it is dropped.

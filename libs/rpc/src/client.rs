@@ -3,8 +3,8 @@
 //! It is the one layer that retries. A call is sent again when that cannot do harm (the method
 //! is marked idempotent, or nothing of the call ever reached a server), at most twice, after a
 //! random pause, within the call's deadline, and under a budget: retries never add more than a
-//! tenth to the load of a service that is failing. What is UNAVAILABLE in spite of that says so to whoever it is
-//! passed on to, and is retried by nobody above ([`status::given_up`](crate::status)).
+//! tenth to the load of a service that is failing (no retry storm). A call that is still UNAVAILABLE carries
+//! `grpc-retry-pushback-ms: -1`, so that no caller above retries it ([`status::given_up`](crate::status)).
 //!
 //! These policies know nothing of HTTP/2 or TLS: that is a [`Transport`].
 

@@ -13,8 +13,8 @@ use tonic::Code;
 
 const CODES: usize = 17;
 
-/// Which end of a call it is. They differ in what is an error: a caller that asked for nonsense is no fault of the
-/// server's.
+/// Which side of a call is measured. They differ in what is an error: an invalid argument is the caller's fault, and no
+/// error of the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Side {
     /// Of a call that is served here.

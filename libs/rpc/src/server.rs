@@ -24,7 +24,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 use crate::{Identity, Peer, method};
 use stack::Stack;
 
-/// HTTP/2 keepalive is what finds a dead client; the socket's own would only repeat it.
+/// HTTP/2 keepalive detects a dead client; TCP keepalive would only repeat it.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// HTTP/2 streams that a connection has beside those that are admitted: a call beyond the limits comes through, and
@@ -157,7 +157,7 @@ fn with_standard_services(routes: Routes, options: &ServerOptions) -> Result<Rou
         .add_service(reflection(options).build_v1alpha()?))
 }
 
-/// What is told of the server's services, whichever version asks.
+/// What reflection returns for the server's services, in either of its versions.
 fn reflection(options: &ServerOptions) -> tonic_reflection::server::Builder<'_> {
     let builder = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(options.descriptors)

@@ -78,7 +78,7 @@ pub(crate) fn lost(message: impl Into<String>) -> Status {
 /// With a negative value a server forbids that the call is retried (gRPC proposal A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// Marks an UNAVAILABLE that was retried here, or must not be: nobody to whom it is passed on retries it.
+/// Marks an UNAVAILABLE that was retried here, or must not be: no caller above retries it.
 pub(crate) fn given_up(mut status: Status) -> Status {
     if status.code() == Code::Unavailable {
         status.metadata_mut().insert(PUSHBACK, MetadataValue::from_static("-1"));
@@ -86,7 +86,7 @@ pub(crate) fn given_up(mut status: Status) -> Status {
     status
 }
 
-/// Whether somebody below has given up on the call.
+/// Whether a callee further down has given up on the call.
 pub(crate) fn is_given_up(status: &Status) -> bool {
     status.metadata().get(PUSHBACK).is_some_and(|pause| pause.as_encoded_bytes().starts_with(b"-"))
 }

@@ -1,5 +1,5 @@
-//! Who we are: a certificate, its key and the authority that both sides trust, from three files
-//! that may be replaced while the process runs.
+//! Mutual TLS with certificate rotation: our certificate, its key and the authority that both sides trust, from three
+//! files that may be replaced while the process runs.
 //!
 //! A new connection uses the files as they were a second ago; connections that exist keep what
 //! they were made with. Files that do not fit together (a rotation seen half-way, a truncated

@@ -1,4 +1,4 @@
-//! Whether the process should get traffic, and if not, because of what.
+//! Readiness: whether the process should get traffic, and if not, which component is the reason.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -97,7 +97,7 @@ impl Component {
         self.health.set(self.name, None);
     }
 
-    /// It does not, and so the process should get no traffic.
+    /// It does not work, so the process should get no traffic.
     pub fn failing(&self, reason: impl Display) {
         self.health.set(self.name, Some(reason.to_string()));
     }

@@ -15,7 +15,7 @@ use crate::tasks::caught;
 use crate::wait::Interrupted;
 use crate::{HasOptions, Options, Shutdown, healthcheck};
 
-/// For what still runs on the runtime after the service has returned.
+/// Timeout for tasks that still run on the runtime after the service has returned.
 const RUNTIME_END_MAX: Duration = Duration::from_millis(500);
 /// Threads for calls that block; tokio's own limit of 512 would be most of the memory of the process.
 const BLOCKING_THREADS_MAX: usize = 64;

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// The request to stop, in two steps: *draining* (not ready any more, but still serving, so that balancers can turn
-/// away) and *requested* (finish what is at hand and return). Clones are one.
+/// The request to stop, in two steps: *draining* (no longer ready, but still serving, until load balancers have noticed)
+/// and *requested* (finish the work in flight and return). Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     draining: CancellationToken,

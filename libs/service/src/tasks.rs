@@ -1,6 +1,6 @@
-//! Work in the background that nobody awaits: relays, consumers, refreshers. Without a keeper such a task can die and
-//! the process lives on without it, looking healthy; here its death is the process's (crash-only), and at the end
-//! `run` waits for all of them.
+//! Background tasks (daemon tasks): relays, consumers, refreshers. Unsupervised, such a task can die while the process
+//! lives on and looks healthy. Here a task that fails ends the process (crash-only), and at the end `run` waits for all
+//! of them.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

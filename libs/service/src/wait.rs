@@ -1,4 +1,4 @@
-//! Any start order: whoever comes first waits for the others, for as long as it takes.
+//! Any start order: a process waits for its dependencies, for as long as it takes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::Shutdown;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// One try; a dependency that swallows packets must not hold the next try back for minutes.
+/// Timeout of one attempt: a dependency that drops packets must not delay the next attempt for minutes.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
 /// The process was asked to stop while it still waited. As the error of `run` this is a good end.

@@ -19,7 +19,7 @@ use crate::store;
 /// Maximum number of version conflicts. At each of them another writer committed its change.
 const ATTEMPTS_MAX: usize = 32;
 
-/// Merges that are taken up again in one go.
+/// Maximum number of interrupted merges in one batch of recovery.
 const UNFINISHED_MAX: i64 = 100;
 
 /// The commands and queries of carts. Cheap to clone.
@@ -132,8 +132,7 @@ impl App {
         end.await
     }
 
-    /// Checkouts of which nothing was heard for too long. What is on a database that does not answer
-    /// has to wait for it.
+    /// Checkouts whose outcome has been unknown for too long. Those on an unavailable database are left out.
     pub(crate) async fn unresolved_checkouts(&self, limit: i64) -> Result<Vec<(Key, OrderId)>> {
         let mut found = Vec::new();
         for home in self.database.homes() {
@@ -148,7 +147,7 @@ impl App {
         Ok(found)
     }
 
-    /// Finishes, now and then, merges whose process died between the steps.
+    /// Recovery: finishes merges whose process died between the two steps, at an interval, until `stop`.
     pub(crate) async fn finish_merges(
         self,
         every: Duration,
@@ -208,7 +207,7 @@ impl App {
     }
 }
 
-/// Busy, and taken back: somebody else changed the cart meanwhile.
+/// Fails with [`Error::Busy`], and so rolls back, when another writer has changed the cart.
 async fn take_in(
     tx: &mut Tx,
     user: Key,

@@ -18,7 +18,7 @@ use crate::store;
 /// Takes in the events of orders and users.
 pub(crate) struct Events;
 
-/// What a batch says, cart by cart.
+/// The commands and ended checkouts of a batch, by cart.
 #[derive(Default)]
 struct Batch {
     commands: BTreeMap<Key, Vec<Command>>,

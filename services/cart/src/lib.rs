@@ -27,7 +27,7 @@ use grpc::Grpc;
 /// The contexts that carts react to.
 const SOURCES: [&str; 2] = ["order", "user"];
 
-/// How often merges that were cut off are looked for.
+/// Interval of the recovery of interrupted merges.
 const MERGES_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the service until shutdown.

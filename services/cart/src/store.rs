@@ -43,7 +43,7 @@ pub(crate) async fn load(connection: &mut PgConnection, key: Key) -> Result<Cart
 }
 
 /// Compare-and-swap: writes a change if the cart still has the version on which it was decided, and notes in its
-/// checkouts which lines the user has changed since. Answers the new version. `None` is a version conflict: another
+/// checkouts which lines the user has changed since. Returns the new version. `None` is a version conflict: another
 /// writer committed first, and nothing was written.
 #[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn swap(
@@ -168,7 +168,7 @@ pub(crate) async fn reopen(
     Ok(())
 }
 
-/// Guests' carts that were closed a while ago and not opened again: a merge that was cut off.
+/// Guests' carts that were closed a while ago and not opened again: interrupted merges.
 pub(crate) async fn unfinished_merges(
     connection: &mut PgConnection,
     limit: i64,

@@ -36,7 +36,7 @@ pub(crate) enum Error {
     /// The database did.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
-    /// A peer could not be asked.
+    /// A call to a peer failed.
     #[error("peer: {0}")]
     Peer(PeerError),
 }
@@ -112,7 +112,7 @@ impl App {
         work.await
     }
 
-    /// Cancels orders whose deadline is over, until asked to stop.
+    /// Saga timeout: cancels orders whose deadline has passed, until `stop`.
     pub(crate) async fn enforce_deadlines(
         self,
         every: Duration,
@@ -126,7 +126,7 @@ impl App {
         Ok(())
     }
 
-    /// A database that is away holds up no other.
+    /// An unavailable database delays no other.
     async fn cancel_due(&self, stop: &CancellationToken) {
         let databases = self.database.homes().map(async |home| {
             let mut more = Ok(true);
@@ -143,7 +143,7 @@ impl App {
         join_all(databases).await;
     }
 
-    /// Saga timeout: cancels checkouts whose deadline has passed. Answers whether there may be more.
+    /// Cancels some checkouts whose deadline has passed. Returns whether there may be more.
     async fn cancel_some_due(self, tx: &mut Tx) -> Result<bool, Error> {
         let orders = store::lock_due(tx, DUE_MAX).await?;
         let (mut steps, mut due) = (Vec::new(), Vec::new());

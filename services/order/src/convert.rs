@@ -208,7 +208,7 @@ fn place(token: &str) -> Option<Place> {
     Some((at, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// Reads as [`place`]; of a page that is not full there is none.
+/// Reads as [`cursor`]; of a page that is not full there is none.
 pub(crate) fn returns_reply(page: &[(OrderId, Return)], limit: i64) -> wire::ListReturnsResponse {
     let last = page.last().filter(|_| page.len() as i64 == limit);
     let token = last.map(|(order, last)| {

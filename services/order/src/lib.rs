@@ -31,7 +31,7 @@ use watch::Watch;
 /// The contexts that orders react to.
 const SOURCES: [&str; 3] = ["product", "payment", "user"];
 
-/// How often checkouts that were cut off are looked for.
+/// Interval of the recovery of orphaned checkouts.
 const CHECKOUTS_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs the service until shutdown.

@@ -27,7 +27,7 @@ pub(crate) enum PeerError {
     /// What it said is a refusal of ours.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// It is away, or did not answer in time.
+    /// It is unavailable, or did not answer in time.
     #[error("{0}")]
     Status(Status),
     /// It answered something that is not in the contract.
@@ -46,7 +46,7 @@ pub(crate) struct CartContents {
     pub id: CartId,
     pub version: i64,
     pub items: Vec<(ProductId, i64)>,
-    /// Orders that lines have left for, and whose end cart does not know yet.
+    /// Orders that have taken lines of the cart, and whose outcome cart does not know yet.
     pub checkouts: Vec<OrderId>,
 }
 
@@ -84,7 +84,7 @@ impl Peers {
         })
     }
 
-    /// Takes every line out of the caller's cart for this order, if the cart has this version. Answers
+    /// Takes every line out of the caller's cart for this order, if the cart has this version. Returns
     /// what the order has got, also when it was given before.
     pub(crate) async fn begin_checkout(
         &self,
@@ -117,7 +117,7 @@ impl Peers {
         Ok(())
     }
 
-    /// Orders that cart gave lines to and has heard nothing of for too long.
+    /// Orders that have lines of carts, and whose outcome cart has been waiting for too long.
     pub(crate) async fn unresolved_checkouts(
         &self,
         limit: u32,

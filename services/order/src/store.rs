@@ -53,11 +53,11 @@ pub(crate) async fn kept_reply(
 
 /// An idempotency key in the hands of one transaction.
 pub(crate) struct Key {
-    /// False: another request with it is under way.
+    /// False: another request with this key is in progress.
     pub locked: bool,
     /// The database's clock, which all steps of an order are told by.
     pub now: OffsetDateTime,
-    /// The answer that it has already.
+    /// The stored reply, if there is one.
     pub kept: Option<KeptReply>,
 }
 

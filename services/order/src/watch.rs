@@ -1,5 +1,5 @@
-//! Live orders: a wake-up over core NATS whenever an order has changed, from whichever copy
-//! changed it. A wake-up may get lost: whoever watches polls as well, and reads the row.
+//! Live orders: whichever copy (replica) of the service changes an order publishes a wake-up over core NATS. A wake-up
+//! may get lost, so a watcher polls as well, and reads the row.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use crate::app::{App, Error};
 use crate::domain::{Order, Rejection};
 
-/// How often a watched order is read when nothing wakes the watcher.
+/// Poll interval of a watcher without wake-ups.
 const POLL: Duration = Duration::from_secs(2);
-/// Streams of one user on one copy of the service.
+/// Maximum number of streams of one user on one copy of the service.
 const STREAMS_PER_USER_MAX: usize = 16;
 
 /// The wake-up calls, and who waits for them. Cheap to clone.
@@ -53,7 +53,7 @@ impl Watch {
         tx.after_commit(move || orders.into_iter().for_each(|order| watch.changed(order)));
     }
 
-    /// One item per wake-up. Silent for ever when NATS cannot be asked.
+    /// One item per wake-up; none, ever, while NATS is unavailable.
     async fn of(&self, order: OrderId) -> BoxStream<'static, ()> {
         match self.bus.client().subscribe(subject(order)).await {
             Ok(wake_ups) => wake_ups.map(drop).boxed(),

@@ -30,7 +30,7 @@ use crate::worker::{self, BATCH, Finished, Task, Work};
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 /// How long a result waits for others that are under way, to share their transaction.
 const LINGER: Duration = Duration::from_millis(4);
-/// Payments that one transaction ends because they were not called for in time.
+/// Maximum number of payments that one transaction ends because their pay-by has passed.
 const MISSED_MAX: i64 = 256;
 
 pub(crate) use staff::Decided;
@@ -93,7 +93,7 @@ impl App {
         owned.ok_or(Error::Rejected(Rejection::PaymentNotFound))
     }
 
-    /// Takes a notice of the provider for a hint to ask. One that cannot be read is no hint.
+    /// Handles a webhook of the provider: a hint to ask it about a payment. An unreadable one is ignored.
     pub(crate) async fn receive_webhook(&self, body: &[u8], signature: &str) -> Result<(), Error> {
         self.signatures.check(body, signature)?;
         let Some(notice) = Notice::read(body) else {
@@ -176,7 +176,7 @@ impl App {
         }
     }
 
-    /// Ends what waits for its first call although its pay-by has passed.
+    /// Ends payments that wait for their first call although their pay-by has passed.
     pub(crate) async fn expire_missed(&self) -> Result<(), sqlx::Error> {
         loop {
             let app = self.clone();
@@ -294,7 +294,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// Tells the payment what the call came to, and notes what follows.
+    /// Applies the result of a call to its payment, and notes what is to be written.
     fn take_in(&mut self, payment: &mut Payment, done: &Finished) {
         let before = payment.state;
         // Only a return can be refused, and that is no answer of the provider.

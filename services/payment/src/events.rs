@@ -33,7 +33,7 @@ impl Events {
         Self { app }
     }
 
-    /// Folds the events of a batch over the payments that they speak of.
+    /// Folds the events of a batch over their payments.
     async fn take_in(&self, tx: &mut Tx, events: &[Delivered]) -> Result<(), HandlerError> {
         let said = events.iter().map(Said::read).collect::<Result<Vec<_>, _>>()?;
         let wishes: Vec<Wish> = said.iter().filter_map(Said::wish).collect();
@@ -87,8 +87,8 @@ impl Events {
         Ok(self.app.outbox.publish(tx, &outgoing).await?)
     }
 
-    /// As many new payments as there are places for are called for as soon as they are written;
-    /// the others wait in the table.
+    /// New payments with a free permit are written as leased and handed over to the worker after the commit; the others
+    /// wait in the table.
     fn hand_over(&self, tx: &mut Tx, new: &mut [Heard<'_>]) {
         let pending: Vec<_> =
             new.iter_mut().filter(|heard| heard.payment.state == State::Pending).collect();
@@ -133,7 +133,7 @@ impl Handler for Events {
 
 /// What an event says, in our words.
 enum Said {
-    /// With what the checkout had left, if the order said so.
+    /// With the time left for the checkout, if the event has it.
     Pay(Wish, Option<Duration>),
     Cancelled,
     Returned(ReturnId, kernel::Money),

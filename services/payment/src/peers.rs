@@ -1,5 +1,5 @@
-//! The payment service provider: another company, spoken to over HTTP. Every call that moves
-//! money carries a key, so it may be sent again; and no answer is never taken for a no.
+//! The client of the payment service provider: another company, called over HTTP. Every call that moves
+//! money carries an idempotency key, so it may be sent again. A missing answer is an unknown outcome, never a decline.
 
 mod exchange;
 
@@ -28,7 +28,7 @@ use crate::domain::CardToken;
 use exchange::{Exchange, Server};
 
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Shorter than the provider keeps idle connections open (two minutes).
+/// Idle timeout of connections, shorter than the provider's (two minutes).
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// What the provider has decided about a capture, for good.
@@ -87,7 +87,7 @@ pub(crate) trait Psp: Send + Sync {
     fn ask<'a>(&'a self, key: &'a str) -> Answer<'a, Option<Decision>>;
     /// Makes sure that a key never takes money, or says that it did.
     fn void<'a>(&'a self, key: &'a str) -> Answer<'a, Decision>;
-    /// Gives money back. Answers the provider's id of that.
+    /// Gives money back. Returns the provider's id of that.
     fn refund<'a>(&'a self, repayment: &'a Repayment) -> Answer<'a, String>;
 }
 

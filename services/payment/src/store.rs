@@ -208,11 +208,11 @@ pub(crate) async fn payment(
 pub(crate) struct Heard<'a> {
     pub payment: &'a Payment,
     pub decline_reason: Option<String>,
-    /// Of the event that asked for the money.
+    /// Trace context of the event that asked for the money.
     pub traceparent: Option<String>,
     /// How long a capture may still be sent.
     pub pay_within: Option<Duration>,
-    /// New, and called for at once.
+    /// Whether this new payment is handed over to the worker of this process.
     pub leased: bool,
 }
 
@@ -258,9 +258,8 @@ impl<'a> HeardColumns<'a> {
     }
 }
 
-/// Writes payments that are new: those that are called for at once are born leased, and nobody
-/// ever had a lease of the others. Answers how many were: fewer than all when another copy has
-/// written some in this very moment.
+/// Inserts new payments: those that were handed over as leased, the others as never leased. Returns how many were
+/// inserted: fewer than all when another copy inserts some of them concurrently.
 pub(crate) async fn insert(tx: &mut PgConnection, rows: &[Heard<'_>], lease: Lease) -> Result<u64> {
     let columns = HeardColumns::of(rows);
     let written = sqlx::query!(
@@ -293,8 +292,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, rows: &[Heard<'_>], lease: Lea
     Ok(written.rows_affected())
 }
 
-/// Writes what became of locked payments. Whoever is asking the provider now goes on; what
-/// nobody works at is due at once, and what nobody ever had a lease of stays so.
+/// Writes the changes of locked payments. A leased payment keeps its lease. A paused payment becomes due now. A payment
+/// that was never leased (`leased_until = '-infinity'`) stays so.
 pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<()> {
     let columns = HeardColumns::of(rows);
     sqlx::query!(
@@ -330,7 +329,7 @@ pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<
     Ok(())
 }
 
-/// Makes what waits for its next try due now, unless this notice did so before. Answers whether
+/// Makes a paused payment or refund due now, unless this webhook did so before. Returns whether
 /// anything waited: usually the answer was here before the notice, and nothing is written.
 pub(crate) async fn hint(
     connection: &mut PgConnection,
@@ -363,17 +362,17 @@ pub(crate) async fn hint(
     .await
 }
 
-/// How many intents wait.
+/// How many rows wait.
 pub(crate) struct Waiting {
-    /// For the provider.
+    /// Payments that are pending or cancelling.
     pub payments: i64,
-    /// For the provider.
+    /// Refunds that the provider has not executed.
     pub refunds: i64,
-    /// For staff.
+    /// Refused refunds, for which staff must decide.
     pub decisions: i64,
 }
 
-/// Counts what waits.
+/// Counts the rows that wait.
 pub(crate) async fn waiting(connection: &mut PgConnection) -> Result<Waiting> {
     sqlx::query_as!(
         Waiting,

@@ -1,5 +1,5 @@
-//! Notices of the provider. The signature says who sent them; what they say is only a hint that
-//! there is something to ask about, so a late, repeated or reordered notice can do no harm.
+//! Webhooks of the provider. The HMAC signature shows who sent one. Its content is only a hint to ask the provider, so a
+//! late, repeated (replay attack) or reordered webhook can do no harm.
 
 use std::path::Path;
 

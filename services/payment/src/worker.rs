@@ -1,15 +1,20 @@
-//! Carries out what the rows ask for. Moving money needs the network and a handler is one
-//! transaction, so a handler leaves an intent under a lease and this worker calls the provider;
-//! what the calls come to is written in a transaction of its own, one for all that are ready.
+//! The worker calls the provider. Moving money needs the network, and a handler is one transaction: so a handler writes
+//! an intent (a row), the worker calls the provider for it, and the results are written in a second transaction, one for
+//! all results that are ready.
 //!
-//! A payment for which there is a place is born leased to the process that wrote it, which hands it
-//! over in memory: no claim is written for the usual case. Under a slow provider there are no
-//! places, and payments wait in the table: a cancellation ends them there without a call, one whose
-//! pay-by passes ends by itself, and the others are called for in the order in which they came.
-//! Polling finds what was left behind (a lease that ran out, a pause that is over, a cancellation),
-//! and asks the provider by key before anything else. A lease is short, so that what a killed process
-//! had in hand is soon somebody's again, and is renewed while its call lasts. Leases only save work:
-//! two workers at one payment use the same key, and its row decides.
+//! Who works at an open row is in its columns:
+//!
+//! | state        | `leased_by`     | `leased_until`        | next                                                                        |
+//! |--------------|-----------------|-----------------------|-----------------------------------------------------------------------------|
+//! | never leased | null            | `-infinity`           | leased when a permit for first calls is free; a cancellation or its pay-by ends it without a call |
+//! | leased       | the holder      | in the future         | renewed during the call, whose result ends the row or pauses it; the lease of a dead holder expires |
+//! | paused       | null            | the end of a back-off | due then, or at once by a webhook                                           |
+//! | due          | null, or a dead holder | in the past    | leased when a permit for retries is free; the provider is asked by key first |
+//!
+//! A new payment with a free permit is written as leased and handed over in memory: the usual case writes no claim. With
+//! a slow provider no permit is free, and payments wait in the table in the order in which they came. A lease is short,
+//! so that another process soon takes over what a killed one had in flight. Leases only save work: two workers at one
+//! payment use the same key, and its row decides.
 
 mod calls;
 
@@ -45,7 +50,7 @@ const RENEW_EVERY: Duration = Duration::from_millis(500);
 pub(crate) const BATCH: usize = 128;
 const PAUSE_FIRST_SECONDS: f64 = 0.2;
 const PAUSE_MAX_SECONDS: f64 = 5.0;
-/// The provider does not understand us: somebody has to look.
+/// Back-off after a request that the provider rejects as malformed: an operator has to act.
 const PAUSE_REFUSED_SECONDS: f64 = 30.0;
 
 /// A place for one call.
@@ -54,9 +59,9 @@ pub(crate) type Place = OwnedSemaphorePermit;
 /// The worker's letter box. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Work {
-    /// What this process leases.
+    /// The lease of this process.
     pub lease: Lease,
-    /// No call takes longer.
+    /// The longest that a call to the provider may take.
     pub call_max: Duration,
     places: Places,
     handed: mpsc::UnboundedSender<(OrderId, Place)>,
@@ -69,7 +74,7 @@ pub(crate) struct Work {
 pub(crate) type Handed = mpsc::UnboundedReceiver<(OrderId, Place)>;
 
 impl Work {
-    /// For a provider whose calls take no longer than `call_max`, so many at a time.
+    /// At most `calls` first calls are in flight, and none takes longer than `call_max`.
     pub(crate) fn new(call_max: Duration, calls: NonZeroUsize) -> (Self, Handed) {
         let (sender, handed) = mpsc::unbounded_channel();
         let lease = Lease { holder: EventId::mint().uuid(), seconds: LEASE.as_secs_f64() };
@@ -101,14 +106,14 @@ impl Work {
     }
 }
 
-/// One thing to do.
+/// A unit of work.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
-    /// Nobody has called for this payment before.
+    /// The first call for a payment: the provider has never been called for it.
     First(Open),
-    /// Somebody may have.
+    /// A retry: the provider may have been called for this payment.
     Again(Open),
-    /// Money is owed.
+    /// A refund that the provider has to execute.
     Refund(Owed),
 }
 
@@ -188,7 +193,7 @@ pub(crate) struct Worker {
     app: App,
     psp: Arc<dyn Psp>,
     handed: Handed,
-    /// More is due than there were places for.
+    /// The last query found more due work than there were permits.
     more_is_due: bool,
     places: Places,
     running: JoinSet<()>,
@@ -235,7 +240,7 @@ impl Worker {
         Self { app, psp, handed, more_is_due: false, places, running: JoinSet::new() }
     }
 
-    /// Works until asked to stop; then lets calls finish, writes what they came to, and gives up
+    /// Works until `stop`; then lets calls finish, records their results, and releases
     /// its leases.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let app = self.app.clone();
@@ -277,8 +282,8 @@ impl Worker {
         while self.running.join_next().await.is_some() {}
     }
 
-    /// Looks at what was handed over, as it stands now, and calls for it. What cannot be read is
-    /// found again when its lease has run out.
+    /// Reads the payments that were handed over and starts their calls. A payment that cannot be read is
+    /// found again when its lease has expired.
     async fn start_handed(
         &mut self,
         handed: &mut Vec<(OrderId, Place)>,
@@ -305,7 +310,7 @@ impl Worker {
         }
     }
 
-    /// Leases those that have waited longest for their first call, as many as there are places for.
+    /// Leases the payments that have waited longest for their first call, as many as there are free permits.
     async fn start_waiting(
         &mut self,
         finished: &mpsc::Sender<Finished>,
@@ -335,7 +340,7 @@ impl Worker {
         self.start_due(finished).await
     }
 
-    /// Leases what is due, as much as there are places for.
+    /// Leases due retries and refunds, as many as there are free permits.
     async fn start_due(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
         self.fill_places(finished).await?;
         let (app, lease) = (self.app.clone(), self.app.work.lease);
@@ -381,8 +386,8 @@ impl Worker {
     }
 }
 
-/// Renews the lease of a task until its call has ended, and this is dropped. A renewal that fails is made up for
-/// by the next one, or somebody else asks the provider too.
+/// Renews the lease of a task until this future is dropped, at the end of its call. After a renewal that failed the
+/// next one may be in time; if not, another worker asks the provider as well, which is harmless.
 async fn keep_lease(app: &App, task: &Task) -> Infallible {
     let (order, lease) = (task.order(), app.work.lease);
     loop {

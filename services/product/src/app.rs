@@ -148,7 +148,7 @@ impl App {
         work.await
     }
 
-    /// Books a delivery in, once for each receipt. Answers the stock as it is then.
+    /// Books a delivery in, once for each receipt. Returns the stock as it is then.
     pub(crate) async fn receive_stock(&self, receipt: Receipt) -> Result<Stock, Error> {
         offer::check_receipt(&receipt.name, receipt.quantity)?;
         let id = receipt.product;
@@ -186,7 +186,7 @@ impl App {
     }
 }
 
-/// Puts on the shelves what is not known yet. Answers how many pieces that is.
+/// Puts on the shelves what is not known yet. Returns how many pieces that is.
 async fn receive(tx: &mut Tx, receipts: &[Receipt]) -> Result<i64, sqlx::Error> {
     let fresh = stock::note_receipts(tx, receipts).await?;
     if fresh.is_empty() {

@@ -141,8 +141,8 @@ fn products(known: &BTreeMap<OrderId, Stored>, told: &[Told<'_>]) -> BTreeSet<Pr
     placed.chain(known).map(|line| line.product).collect()
 }
 
-/// Two copies of the service met an order at once, in different events: whoever comes second
-/// starts again, and finds the reservation of the first.
+/// Two copies of the service have handled the first events of one order concurrently: the second transaction is retried,
+/// and finds the reservation of the first.
 fn overtaken() -> HandlerError {
     HandlerError::Transient(anyhow::anyhow!("another copy has met the same order"))
 }
@@ -218,7 +218,7 @@ pub(crate) fn catalogued(product: &Product, event: &product::Event) -> Outgoing 
     }
 }
 
-/// Counts reservations that no event has ended in ten minutes, each once, until asked to stop.
+/// Counts reservations that no event has ended in ten minutes, each once, until `stop`.
 /// Counting is all that it does: only the order context ends a checkout.
 pub(crate) async fn count_overdue(
     database: Database,

@@ -115,7 +115,7 @@ pub(crate) async fn lock_by_sku(tx: &mut PgConnection, skus: &[&str]) -> Result<
 /// Empty name and nil id at the beginning.
 pub(crate) type Place = (String, Uuid);
 
-/// Products on sale after `place`, by name.
+/// Products on sale after `cursor`, by name.
 pub(crate) async fn list(
     connection: &mut PgConnection,
     place: &Place,

@@ -35,8 +35,8 @@ pub(crate) enum Error {
 struct Places {
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Memory for whoever comes next: kept while somebody waits, because making it costs as much
-    /// as half a hash; given back when nobody does, because it is most of the process's.
+    /// Memory for the next hash. It is kept while a call waits, because allocating it costs half as much as a hash, and
+    /// freed when none waits, because it is most of the process's memory.
     spare: Mutex<Vec<Memory>>,
 }
 
@@ -96,7 +96,7 @@ impl Turn {
         .await
     }
 
-    /// Runs on a thread of its own, which keeps its slot even if nobody waits any more.
+    /// Runs on a thread of its own, which keeps its slot even if the caller is cancelled.
     async fn run<T: Send + 'static>(
         self,
         work: impl FnOnce(&mut Memory) -> Result<T, argon2::password_hash::Error> + Send + 'static,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rows::{Sale, Skip};
 use crate::api::Imported;
 
-/// At most so many codes that are no products are told.
+/// Maximum number of skipped stock codes in the report.
 const CODES_SHOWN: usize = 12;
 
 /// Counts of rows.

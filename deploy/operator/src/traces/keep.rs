@@ -11,7 +11,7 @@ use super::span::{Span, Trace};
 pub struct Limits {
     /// Traces.
     pub traces: usize,
-    /// About so many bytes.
+    /// Approximate size, in bytes.
     pub bytes: usize,
     /// Since the first span of a trace.
     pub age: Duration,

@@ -24,7 +24,7 @@ impl Batch {
     }
 }
 
-/// The one who writes: owns the file.
+/// The writer; owns the file.
 pub struct Writer {
     pub(super) ledger: Arc<Ledger>,
     pub(super) file: File,

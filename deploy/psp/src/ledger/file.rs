@@ -17,7 +17,7 @@ use super::{
 };
 
 const FILE_NAME: &str = "ledger.jsonl";
-/// For whoever has the file to let go of it.
+/// Timeout for another process to release the file.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 const FORMAT: &str = "psp-ledger/1";

@@ -1,4 +1,4 @@
-//! A connection in use: where it goes when its use ends, however that ends.
+//! A connection in use. It is released to its pool, reset first, or closed, depending on how its use ends.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use tokio::time::Instant;
 use super::{Connection, Inner};
 use crate::metrics::Purpose;
 
-/// A connection in use. Dropped, it is closed: whatever it was asked last may still be under way.
+/// A connection in use. Dropped, it is closed: whatever it was asked last may still be in flight.
 pub(crate) struct PooledConnection {
-    /// None once it was given back.
+    /// `None` once it was released.
     connection: Option<Connection>,
     /// Somebody has used it before.
     used: bool,
     since: Instant,
     purpose: Purpose,
     home: Arc<Inner>,
-    /// Given back after the connection, so that whoever waits finds one.
+    /// Released after the connection, so that the next call in the queue finds it.
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -42,14 +42,14 @@ impl PooledConnection {
         self.used
     }
 
-    /// Gives it back. Only for a conversation that came to its end, with no transaction open.
+    /// Releases it to the pool. Only when the last operation has ended and no transaction is open.
     pub(crate) fn release(mut self) {
         if let Some(connection) = self.connection.take() {
             self.home.put(connection);
         }
     }
 
-    /// Gives it back once whatever was under way on it is rolled back.
+    /// Releases it in the background, after a rollback.
     pub(crate) fn reset(mut self) {
         let (Some(connection), Some(permit)) = (self.connection.take(), self.permit.take()) else {
             return;
@@ -62,7 +62,7 @@ impl PooledConnection {
         });
     }
 
-    /// The same at once: when this is over, so are the locks of what was under way.
+    /// The same, in the foreground: when this returns, the locks of the transaction are released.
     pub(crate) async fn reset_now(mut self) {
         if let (Some(connection), Some(_permit)) = (self.connection.take(), self.permit.take()) {
             self.home.reset(connection).await;

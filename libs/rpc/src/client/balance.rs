@@ -21,7 +21,7 @@ use super::transport::{Failure, Transport};
 use crate::status::lost;
 
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
-/// However often endpoints fail.
+/// Minimum interval between two DNS lookups, however often endpoints fail.
 const RESOLVE_SPACING: Duration = Duration::from_secs(1);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -53,8 +53,8 @@ impl<T: Transport> Pool<T> {
         pool
     }
 
-    /// An endpoint to send to, and its connection. Waits while there is hope: a connection that is
-    /// being made, or one attempt for our sake when all back off.
+    /// Picks an endpoint and its connection. Waits for one that is connecting; when all back off, one of them tries
+    /// to connect now.
     pub(super) async fn pick(&self) -> Result<(InFlight, T::Connection), Failure> {
         if let Some(picked) = self.pick_ready() {
             return Ok(picked);
@@ -132,8 +132,7 @@ impl<T: Transport> Pool<T> {
         self.update(&addresses, complete);
     }
 
-    /// While a lookup fails, endpoints that are known stay: a name server that is down takes
-    /// nobody's connections away.
+    /// While a lookup fails, known endpoints stay: an unavailable name server closes no connections.
     fn update(&self, addresses: &[SocketAddr], complete: bool) {
         let before = self.endpoints.load_full();
         let mut left: HashMap<_, _> =

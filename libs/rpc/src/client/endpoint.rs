@@ -1,9 +1,8 @@
 //! One address of a service: an endpoint. A task keeps it connected; calls only look whether it is.
 //!
-//! One that cannot be reached backs off, longer each time, while others take its calls, so that nobody's
-//! request pays for finding out that it is still gone. That is what a circuit breaker does for a service
-//! whose endpoints are all bad; here it is per endpoint, and what opens it is the connection, not the answers of calls
-//! (no outlier ejection): a server that answers is asked to shed load itself, and retries have a budget.
+//! An endpoint that cannot be reached backs off exponentially while the other endpoints take its calls, so no request
+//! waits to learn that it is still unreachable. This is a circuit breaker per endpoint. A connection that fails opens it,
+//! not failed calls (no outlier ejection): a server that answers sheds load itself, and retries have a budget.
 //!
 //! | state         | event                                        | next state       |
 //! |---------------|----------------------------------------------|------------------|
@@ -31,7 +30,7 @@ use crate::status::{BoxError, Chain};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const BACK_OFF_MIN: Duration = Duration::from_millis(100);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
-/// Even a call that has nobody else to go to does not make us try more often than this.
+/// Minimum pause between attempts, even for a call that has no other endpoint.
 const ATTEMPT_SPACING: Duration = Duration::from_millis(50);
 /// A connection that ends sooner counts as a failed attempt: TLS 1.3 lets a client finish its
 /// handshake before the server has refused its certificate.
@@ -83,7 +82,7 @@ pub(super) struct Service<T> {
     pub(super) transport: T,
     /// Some endpoint became ready or failed.
     pub(super) changed: watch::Sender<()>,
-    /// Somebody could not be reached: the addresses may be out of date.
+    /// An endpoint could not be reached: the addresses may be out of date.
     pub(super) resolve: Notify,
 }
 
@@ -107,7 +106,7 @@ pub(super) struct Endpoint<C> {
     connection: ArcSwapOption<C>,
     in_flight: Arc<AtomicUsize>,
     failures: AtomicU64,
-    /// When the next attempt is due, in milliseconds since `created`; 0 while one is under way.
+    /// When the next attempt is due, in milliseconds since `created`; 0 while one is in progress.
     due_ms: AtomicU64,
     created: Instant,
     connect_now: Notify,

@@ -26,7 +26,7 @@ use crate::method::{self, Kind};
 use crate::metrics::{Latency, Side};
 use crate::status::{BoxError, given_up, is_given_up, refusal};
 
-/// What a unary call gets when nobody set a deadline.
+/// Deadline of a unary call when its caller set none.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 const ATTEMPTS_MAX: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -250,7 +250,7 @@ fn is_worth_retrying(failure: &Failure, idempotent: bool) -> bool {
     may_pass && (failure.unsent || idempotent)
 }
 
-/// An answer that did not come to its end.
+/// The failure of an answer that broke off.
 fn broken_off(error: BoxError) -> Failure {
     let too_large = |_| Box::new(Status::resource_exhausted("the answer is too large"));
     let status = *error.downcast::<Status>().unwrap_or_else(too_large);

@@ -1,4 +1,4 @@
-//! How long each call took, and what came of it.
+//! Measures each call: its duration and its status code.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tracing::Span;
 
 use crate::metrics::{Latency, Side};
 
-/// Measures a call until it is finished, or dropped because its caller went away.
+/// Measures a call until it is finished, or dropped because its caller has disconnected.
 pub(super) struct Meter {
     latency: Arc<Latency>,
     span: Span,

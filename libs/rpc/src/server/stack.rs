@@ -132,7 +132,7 @@ impl Stack {
         })
     }
 
-    /// The caller's wish; for unary calls never later than our own maximum.
+    /// The caller's deadline; for unary calls never later than our own maximum.
     fn deadline(&self, method: &Method, request: &Request<Incoming>) -> Option<Instant> {
         let wish = request.headers().get(deadline::GRPC_TIMEOUT).and_then(deadline::parse);
         let most = (method.kind == Kind::Unary).then_some(self.options.max_deadline);

@@ -28,7 +28,7 @@ impl CheckoutRow {
     }
 }
 
-/// Moves every line of a user's cart into a checkout, if the cart has this version. Answers the
+/// Moves every line of a user's cart into a checkout, if the cart has this version. Returns the
 /// checkout, also when it was begun before; none: the cart has another version, or no line.
 pub(crate) async fn begin(
     connection: &mut PgConnection,
@@ -76,7 +76,7 @@ pub(crate) async fn begin(
     Ok(row.map(CheckoutRow::checkout))
 }
 
-/// Removes checkouts that have ended. Answers those whose lines go back.
+/// Removes checkouts that have ended. Returns those whose lines go back.
 pub(crate) async fn end(
     connection: &mut PgConnection,
     ended: &[(Key, OrderId, Outcome)],
@@ -113,7 +113,7 @@ pub(crate) async fn end(
     Ok(unsold.collect())
 }
 
-/// Checkouts of which nothing was heard for too long, oldest first.
+/// Checkouts whose outcome has been unknown for too long, oldest first.
 pub(crate) async fn unresolved(
     connection: &mut PgConnection,
     limit: i64,

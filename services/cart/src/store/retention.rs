@@ -26,7 +26,7 @@ async fn merges(connection: &mut PgConnection, most: i64) -> Result<u64> {
     Ok(deleted.rows_affected())
 }
 
-/// Nobody has touched them for so long.
+/// Guests' carts that were not changed for this time.
 async fn guest_carts(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "with old as (

@@ -1,4 +1,13 @@
-//! Placing an order, and what becomes of one that was begun and not placed (docs/adr/0013).
+//! Placing an order, and recovery of orphaned checkouts: begun and not placed (docs/adr/0013). After a crash:
+//!
+//! | after                         | the lines are in      | who cleans up                                                     |
+//! |-------------------------------|-----------------------|-------------------------------------------------------------------|
+//! | price                         | the cart              | nobody: nothing was written                                       |
+//! | begin_checkout                | a checkout in cart    | the next attempt takes it up, or [`App::resolve_checkouts`] abandons the order, and the lines go back |
+//! | the commit, before the answer | the order             | nobody: a retry gets the stored reply                             |
+//!
+//! A request holds a shared advisory lock of the order while it writes it; abandoning takes the exclusive one. So an
+//! order is written or abandoned, never both.
 
 use std::time::Duration;
 
@@ -21,7 +30,7 @@ use crate::{convert, events, store};
 /// So often a checkout is tried on a cart that changes meanwhile.
 const ROUNDS: usize = 3;
 
-/// Checkouts that are resolved in one go.
+/// Maximum number of orphaned checkouts in one batch of recovery.
 const UNRESOLVED_MAX: u32 = 100;
 
 /// A checkout that is asked for.
@@ -47,9 +56,9 @@ impl Checkout {
 }
 
 impl App {
-    /// Orders the caller's cart. The answer is the encoded reply, kept under the key. A refusal is
-    /// not kept, and is only given when the key has no answer at that moment: the request that
-    /// gave it one may have emptied the cart under our eyes.
+    /// Orders the caller's cart. Returns the encoded reply, which is stored under the idempotency key. A refusal is not
+    /// stored, and is returned only if the key has no reply by then: a concurrent request with the same key may have
+    /// emptied the cart.
     pub(crate) async fn place(
         &self,
         caller: &Caller,
@@ -125,7 +134,7 @@ impl App {
                 self.try_resolve_now(user.into(), id).await;
                 Ok(reply)
             }
-            // A database that is away or overloaded is not asked at once what became of it.
+            // An unavailable or overloaded database is not queried at once for the outcome.
             Err(error @ Error::Database(_)) => Err(error),
             Err(error) => {
                 self.try_resolve_now(user.into(), id).await;
@@ -134,7 +143,7 @@ impl App {
         }
     }
 
-    /// What cannot be resolved at once is resolved later ([`Self::resolve_checkouts`]). Answers whether it was.
+    /// Tries to resolve a checkout now; if that fails, [`Self::resolve_checkouts`] does it later. True: it is resolved.
     async fn try_resolve_now(&self, cart: CartId, id: OrderId) -> bool {
         let resolved = self.resolve_or_abandon(cart, id).await;
         if let Err(error) = &resolved {
@@ -143,8 +152,8 @@ impl App {
         resolved.is_ok()
     }
 
-    /// Tells cart what became of an order whose lines it has given away. One that is not written will
-    /// never be: whoever still works at it finds it abandoned.
+    /// Tells cart the outcome of an order that has its lines. An order that is not written is abandoned, so a request
+    /// that is still placing it fails.
     async fn resolve_or_abandon(&self, cart: CartId, id: OrderId) -> Result<(), Error> {
         let look = self.database.transaction(id.shard(), move |tx| {
             let look = async move {
@@ -162,7 +171,7 @@ impl App {
         Ok(())
     }
 
-    /// Resolves checkouts of which cart has heard nothing for too long, until asked to stop.
+    /// Recovery: resolves checkouts whose outcome cart has been waiting for too long, until `stop`.
     pub(crate) async fn resolve_checkouts(
         self,
         every: Duration,
@@ -181,7 +190,7 @@ impl App {
             let checkouts = self.peers.unresolved_checkouts(UNRESOLVED_MAX).await?;
             let mut more = checkouts.len() == UNRESOLVED_MAX as usize;
             for (cart, id) in checkouts {
-                // One whose database is away holds up no other, and has to wait for the next time.
+                // A checkout whose database is unavailable delays no other, and is resolved by a later run.
                 more &= self.try_resolve_now(cart, id).await;
             }
             if !more || stop.is_cancelled() {

@@ -24,7 +24,7 @@ pub struct Offer {
     pub retired: bool,
 }
 
-/// Prices the items of a cart. Answers the lines, in the order of the cart, and their sum.
+/// Prices the items of a cart. Returns the lines, in the order of the cart, and their sum.
 pub fn price(
     items: &[(ProductId, i64)],
     offers: &HashMap<ProductId, Offer>,

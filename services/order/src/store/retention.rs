@@ -12,7 +12,7 @@ pub(crate) const RETENTION: &[RetentionRule] = &[
     RetentionRule { what: "abandoned checkouts", delete: |db, most| abandoned(db, most).boxed() },
 ];
 
-/// Callers are promised a day.
+/// Idempotency keys: callers are promised a day.
 async fn keys(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from idempotency_keys where ctid = any(array(
@@ -26,7 +26,7 @@ async fn keys(connection: &mut PgConnection, most: i64) -> Result<u64> {
     Ok(deleted.rows_affected())
 }
 
-/// Nobody works at a checkout for so long.
+/// Abandoned checkouts: no request can still be placing one after this time.
 async fn abandoned(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from abandoned_checkouts where ctid = any(array(

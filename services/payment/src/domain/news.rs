@@ -105,8 +105,9 @@ impl Payment {
         ended.map(|refund| refund.amount.minor).sum()
     }
 
-    /// Takes news in. Repeated and late news have no effect. An error changes nothing, and would
-    /// be the same again.
+    /// Applies news: to the table of its refund if it is about one, then to the table of the payment; the step's events
+    /// become effects, to be written and published. Repeated and late news have no effect. An error changes nothing,
+    /// and is the same for the same news.
     pub fn hear(&mut self, news: News) -> Result<Vec<Effect>, Rejection> {
         if self.knows(&news) || !self.moves_on(&news)? {
             return Ok(Vec::new());

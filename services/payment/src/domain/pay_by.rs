@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-/// How long a capture may still be sent for a checkout that has so much time left: so long that the
-/// answer, which takes `call_max` at most, comes before the deadline. Calls that may take longer
-/// than the checkout has leave it half of its time, or no short checkout would ever be paid.
+/// How long a capture may still be sent for a checkout with `time_left`. The answer, which takes `call_max` at most, must
+/// come before the checkout's deadline. For short checkouts it is half of the time left, or none of them would be paid.
 pub fn pay_within(time_left: Duration, call_max: Duration) -> Duration {
     time_left.saturating_sub(call_max).max(time_left / 2)
 }

@@ -8,7 +8,7 @@
 //! | settled        | –          | –         | no: refund_ended     | –                        |
 //!
 //! A dash is a signal that came twice or too late, and changes nothing. Only what the provider has
-//! refused can be settled, because a call for anything else may be under way: it would go back twice.
+//! refused can be settled, because a call for anything else may be in flight: it would go back twice.
 
 use kernel::{Money, OrderId, ReturnId};
 

@@ -108,7 +108,7 @@ pub(crate) async fn claim_refunds(
     .collect()
 }
 
-/// What a call left of a refund.
+/// The result of a call for a refund.
 pub(crate) struct Repaid {
     pub order: OrderId,
     pub refund: RefundId,

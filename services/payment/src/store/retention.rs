@@ -10,7 +10,7 @@ use super::Result;
 pub(crate) const RETENTION: &[RetentionRule] =
     &[RetentionRule { what: "webhooks", delete: |db, most| webhooks(db, most).boxed() }];
 
-/// The provider does not repeat a notice for so long.
+/// Ids of webhooks: the provider repeats none after this time.
 async fn webhooks(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from webhooks where ctid = any(array(

@@ -11,7 +11,7 @@ use super::{Result, Row, decode, money};
 use crate::domain::payment::State;
 use crate::domain::{CardToken, Payment, RefundId};
 
-/// Who asks the provider, and until when nobody else does.
+/// A lease: its holder, and how long no other process calls the provider.
 #[derive(Clone, Copy)]
 pub(crate) struct Lease {
     pub holder: Uuid,
@@ -88,9 +88,9 @@ pub(crate) async fn handed(
     .collect()
 }
 
-/// Leases up to `limit` payments that nobody has called for yet and that can be made in time, in
-/// the order in which they came. This commit does wait for the disk: a lease that was forgotten
-/// would let a cancellation believe that nothing was charged.
+/// Leases up to `limit` payments that were never leased and whose pay-by has not passed, in the order in which they
+/// came. This commit waits for the disk (fsync): if a crash lost the lease, a cancellation would believe that nothing
+/// was charged.
 pub(crate) async fn claim_waiting(
     connection: &mut PgConnection,
     lease: Lease,
@@ -126,7 +126,7 @@ pub(crate) async fn claim_waiting(
     .collect()
 }
 
-/// A payment that nobody called for in time, and the trace that it belongs to.
+/// A payment whose pay-by has passed without a call, and its trace.
 pub(crate) struct Missed {
     pub payment: Payment,
     pub traceparent: Option<String>,
@@ -158,9 +158,9 @@ pub(crate) async fn lock_missed(tx: &mut PgConnection, limit: i64) -> Result<Vec
     missed.collect()
 }
 
-/// Leases up to `limit` open payments that somebody may have called for, that are due, and that
-/// nobody works at. The next to have the lease asks the provider first, so one that a crash of
-/// the database takes back costs nothing, and the commit does not wait for the disk.
+/// Leases up to `limit` open payments that were leased before and are due. Their next holder asks the provider by key
+/// first, so a lease that a crash of the database loses does no harm, and the commit does not wait for the disk
+/// (`synchronous_commit` off).
 pub(crate) async fn claim(
     connection: &mut PgConnection,
     lease: Lease,
@@ -223,7 +223,7 @@ pub(crate) async fn renew(
     Ok(())
 }
 
-/// Lets other copies go on with what this one has leased.
+/// Releases all leases of this process, so that other copies can take the work over.
 pub(crate) async fn release(connection: &mut PgConnection, holder: Uuid) -> Result<()> {
     sqlx::query!(
         "with payments as (
@@ -239,7 +239,7 @@ pub(crate) async fn release(connection: &mut PgConnection, holder: Uuid) -> Resu
     Ok(())
 }
 
-/// What a call left of a payment: where it stands now, and when it is due again if it is open.
+/// The result of a call for a payment: its new state, and when it is due again if it is open.
 pub(crate) struct Called {
     pub order: OrderId,
     pub state: State,

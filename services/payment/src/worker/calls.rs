@@ -1,4 +1,4 @@
-//! One task becomes one or two calls to the provider, and what they come to becomes news.
+//! One task becomes one or two calls to the provider, and their result becomes news for the payment.
 
 use tokio::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::domain::{News, refund};
 use crate::peers::{Charge, Decision, Psp, PspError, Repayment};
 use crate::store::{Open, Owed};
 
-/// The news that a task came to, and whether the provider did not understand it.
+/// Executes a task. Returns the result, and whether the provider rejected the request as malformed.
 pub(super) async fn carry_out(
     psp: &dyn Psp,
     task: &Task,
@@ -56,7 +56,7 @@ async fn capture(
     let charge = Charge { key, card, amount: open.amount };
     match psp.capture(&charge).await {
         Ok(decision) => Ok(news(decision)),
-        // No answer is not a no.
+        // No answer is no decision: ask.
         Err(PspError::Unknown(error)) => match psp.ask(&charge.key).await {
             Ok(Some(decision)) => Ok(news(decision)),
             Ok(None) | Err(_) => Err(PspError::Unknown(error)),
@@ -65,8 +65,8 @@ async fn capture(
     }
 }
 
-/// A refusal with a code is the provider's decision. One without is nobody's: something on the way
-/// does not understand us, and that may pass.
+/// Refunds. A rejection with a code is the provider's decision. One without a code comes from a proxy on the way, and
+/// is tried again.
 async fn give_back(psp: &dyn Psp, owed: &Owed) -> Result<News, PspError> {
     let key = refund::key(owed.order, owed.refund);
     let repayment = Repayment { key, capture_id: owed.capture_id.clone(), amount: owed.amount };
@@ -91,7 +91,7 @@ fn news(decision: Decision) -> News {
     }
 }
 
-/// Of a payment that was void because it was too late.
+/// The result of a void whose reason was that pay-by had passed.
 fn news_of_late(decision: Decision) -> News {
     match news(decision) {
         News::Voided => News::Expired,

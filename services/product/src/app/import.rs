@@ -15,9 +15,9 @@ use crate::events::catalogued;
 use crate::store::stock::Receipt;
 use crate::store::{self, Offered};
 
-/// Products of an import in one transaction.
+/// Maximum number of products of an import in one transaction.
 const CHUNK: usize = 500;
-/// Products of one import.
+/// Maximum number of products of one import.
 const IMPORT_MAX: usize = 100_000;
 
 /// A product of a catalogue file.
@@ -71,7 +71,7 @@ impl App {
     }
 }
 
-/// An import under way. It takes items one by one and writes them in chunks, each in one
+/// An import in progress. It takes items one by one and writes them in chunks, each in one
 /// transaction; dropped on the way, it leaves whole chunks behind, and the same import run again
 /// adds the rest.
 pub(crate) struct Import {
@@ -97,7 +97,7 @@ impl Import {
         if self.chunk.len() == CHUNK { self.write().await } else { Ok(()) }
     }
 
-    /// Writes what is left. Answers what the whole import did.
+    /// Writes what is left. Returns what the whole import did.
     pub(crate) async fn finish(mut self) -> Result<Imported, Error> {
         self.write().await?;
         Ok(self.done)

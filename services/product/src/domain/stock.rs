@@ -43,7 +43,7 @@ pub enum State {
     Sold,
 }
 
-/// So many pieces of a product.
+/// A quantity of one product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Line {
     /// Of which product.

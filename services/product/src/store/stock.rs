@@ -22,7 +22,7 @@ pub(crate) struct Receipt {
     pub quantity: i64,
 }
 
-/// Notes deliveries. Answers those that were not known, which are to be put on the shelves.
+/// Notes deliveries. Returns those that were not known, which are to be put on the shelves.
 pub(crate) async fn note_receipts(
     tx: &mut PgConnection,
     receipts: &[Receipt],
@@ -160,7 +160,7 @@ fn lines(products: Vec<Uuid>, quantities: Vec<i64>) -> Vec<Line> {
 }
 
 /// Counts the reservations that were made between `since` (one hour ago when it is none) and ten
-/// minutes ago, and are still held. Answers also where the next look begins.
+/// minutes ago, and are still held. Returns also where the next look begins.
 pub(crate) async fn overdue(
     connection: &mut PgConnection,
     since: Option<OffsetDateTime>,

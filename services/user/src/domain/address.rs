@@ -7,7 +7,7 @@ use kernel::AddressId;
 use super::Rejection;
 use super::fault::Check;
 
-/// An account may have so many.
+/// Maximum number of addresses of an account.
 pub const ADDRESSES_MAX: i64 = 50;
 
 /// A postal address.
