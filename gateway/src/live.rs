@@ -24,15 +24,14 @@ type Replies = Streaming<WatchOrderResponse>;
 pub(crate) enum Next {
     /// It has this version.
     Version(Box<Order>),
-    /// Nobody tells its versions at the moment.
-    Lost,
-    /// Nothing will follow: the order has ended, or its reader may not go on, or nobody told its
-    /// versions for too long.
+    /// The upstream stream is down; the next call reconnects.
+    Disconnected,
+    /// The end: the order has ended, its reader lost access, or reconnecting failed for too long.
     End,
 }
 
-/// The versions of one order above those that were seen.
-pub(crate) struct Versions {
+/// A stream of the versions of one order after the last one seen. It reconnects by itself.
+pub(crate) struct OrderStream {
     call: Call,
     seen: i64,
     /// `None` while disconnected.
@@ -45,7 +44,7 @@ struct Call {
     order_id: String,
 }
 
-impl Versions {
+impl OrderStream {
     /// # Errors
     /// The refusal of the first call; [`is_end`] tells whether the order has ended.
     pub(crate) async fn begin(
@@ -83,7 +82,7 @@ impl Versions {
             return Next::End;
         }
         self.replies = None;
-        Next::Lost
+        Next::Disconnected
     }
 }
 

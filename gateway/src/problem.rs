@@ -128,43 +128,43 @@ fn shortened(text: Cow<'static, str>) -> Cow<'static, str> {
 
 /// How much of a service's refusal the client sees.
 enum Verdict {
-    /// The service's own reason, or this code when it gave none, and its message.
-    Theirs(StatusCode, &'static str),
-    /// This code and this sentence, whatever the service said.
-    Ours(StatusCode, &'static str, &'static str),
+    /// A client error: the service's own reason, or this code when it gave none, and its message.
+    PassThrough(StatusCode, &'static str),
+    /// A server error: this code and this sentence, whatever the service said.
+    Hidden(StatusCode, &'static str, &'static str),
 }
 
 /// What a gRPC code, and for some the reason beside it, becomes.
 fn verdict(code: Code, reason: Option<&str>) -> Verdict {
-    use Verdict::{Ours, Theirs};
-    let internal = || Ours(StatusCode::INTERNAL_SERVER_ERROR, "internal", INTERNAL);
+    use Verdict::{Hidden, PassThrough};
+    let internal = || Hidden(StatusCode::INTERNAL_SERVER_ERROR, "internal", INTERNAL);
     match code {
         Code::InvalidArgument | Code::OutOfRange => {
-            Theirs(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
+            PassThrough(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
         }
-        Code::Unauthenticated => Theirs(StatusCode::UNAUTHORIZED, "unauthenticated"),
+        Code::Unauthenticated => PassThrough(StatusCode::UNAUTHORIZED, "unauthenticated"),
         // We are not on a service's list of callers: nothing that the customer can mend.
         Code::PermissionDenied if reason == Some("caller_not_allowed") => internal(),
-        Code::PermissionDenied => Theirs(StatusCode::FORBIDDEN, "forbidden"),
-        Code::NotFound => Theirs(StatusCode::NOT_FOUND, "not_found"),
-        Code::AlreadyExists => Theirs(StatusCode::CONFLICT, "already_exists"),
+        Code::PermissionDenied => PassThrough(StatusCode::FORBIDDEN, "forbidden"),
+        Code::NotFound => PassThrough(StatusCode::NOT_FOUND, "not_found"),
+        Code::AlreadyExists => PassThrough(StatusCode::CONFLICT, "already_exists"),
         // The state is fine; this request can never be right, now or later.
         Code::FailedPrecondition if reason == Some("idempotency_key_reused") => {
-            Theirs(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
+            PassThrough(StatusCode::UNPROCESSABLE_ENTITY, "invalid")
         }
-        Code::FailedPrecondition | Code::Aborted => Theirs(StatusCode::CONFLICT, "conflict"),
+        Code::FailedPrecondition | Code::Aborted => PassThrough(StatusCode::CONFLICT, "conflict"),
         // A limit of this caller, not of the shop.
         Code::ResourceExhausted if matches!(reason, Some("rate_limited" | "too_many_streams")) => {
-            Theirs(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+            PassThrough(StatusCode::TOO_MANY_REQUESTS, "rate_limited")
         }
         Code::ResourceExhausted => {
-            Ours(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too much to do, try again soon")
+            Hidden(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too much to do, try again soon")
         }
         Code::Unavailable | Code::Cancelled => {
-            Ours(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment")
+            Hidden(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "try again in a moment")
         }
         Code::DeadlineExceeded => {
-            Ours(StatusCode::GATEWAY_TIMEOUT, "deadline", "the answer did not come in time")
+            Hidden(StatusCode::GATEWAY_TIMEOUT, "deadline", "the answer did not come in time")
         }
         Code::Ok | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
             internal()
@@ -176,8 +176,8 @@ impl From<tonic::Status> for Problem {
     fn from(refused: tonic::Status) -> Self {
         let reason = rpc::status::reason(&refused);
         match verdict(refused.code(), reason.as_deref()) {
-            Verdict::Ours(status, code, detail) => Self::new(status, code, detail),
-            Verdict::Theirs(status, code) => {
+            Verdict::Hidden(status, code, detail) => Self::new(status, code, detail),
+            Verdict::PassThrough(status, code) => {
                 let code = reason.map_or(Cow::Borrowed(code), Cow::Owned);
                 let fields = rpc::status::fields(&refused).into_iter();
                 let fields = fields.map(|(field, detail)| Field { field, detail }).collect();

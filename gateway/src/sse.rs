@@ -12,7 +12,7 @@ use http::{HeaderName, header};
 use net::Permit;
 
 use crate::app::App;
-use crate::live::{Next, Versions};
+use crate::live::{Next, OrderStream};
 use crate::render;
 
 /// Tells a proxy not to buffer the stream.
@@ -22,7 +22,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// An answer that lives as long as the client, the order and this process do; the earliest end
 /// is the end.
-pub(crate) fn respond(versions: Versions, app: &App, permit: Option<Arc<Permit>>) -> Response {
+pub(crate) fn respond(versions: OrderStream, app: &App, permit: Option<Arc<Permit>>) -> Response {
     // First, so that the client has the head at once.
     let hello = stream::once(future::ready(Ok(Event::default().retry(RETRY))));
     let told = stream::unfold((versions, permit), |(mut versions, permit)| async move {
@@ -43,7 +43,7 @@ fn event(next: Next) -> Option<Result<Event, axum::Error>> {
             Some(event.json_data(render::Order::from(&*order)))
         }
         // For people who look at the stream; programs skip comments.
-        Next::Lost => Some(Ok(Event::default().comment("resuming"))),
+        Next::Disconnected => Some(Ok(Event::default().comment("resuming"))),
         Next::End => None,
     }
 }

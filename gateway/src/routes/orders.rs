@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Table;
 use crate::app::App;
 use crate::json::Json;
-use crate::live::{self, Versions};
+use crate::live::{self, OrderStream};
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::query::{Page, Query};
@@ -150,7 +150,7 @@ async fn watch(
     LastEventId(after_version): LastEventId,
     permit: Option<Extension<Arc<Permit>>>,
 ) -> Result<Response, Problem> {
-    match Versions::begin(&app, token, id, after_version).await {
+    match OrderStream::begin(&app, token, id, after_version).await {
         Ok(versions) => Ok(sse::respond(versions, &app, permit.map(|Extension(permit)| permit))),
         // What tells an EventSource not to come back.
         Err(refused) if live::is_end(&refused) => Ok(StatusCode::NO_CONTENT.into_response()),

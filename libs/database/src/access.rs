@@ -75,14 +75,14 @@ impl Database {
                     tx.roll_back().await;
                     Err(error)
                 }
-                Err(_) => Err(late().into()),
+                Err(_) => Err(timeout_error().into()),
             }
         };
         Job::new(transaction, call, self.jobs(), span).await
     }
 
-    /// Runs several steps to their end when their caller goes away in between, as each of them alone does.
-    pub async fn to_its_end<T: Send + 'static>(
+    /// Runs `steps` to completion even if the caller is cancelled in between, as each single operation does.
+    pub async fn run_detached<T: Send + 'static>(
         &self,
         steps: impl Future<Output = T> + Send + 'static,
     ) -> T {
@@ -109,7 +109,7 @@ impl Database {
                     connection.reset();
                     Err(error)
                 }
-                Err(_) => Err(late().into()),
+                Err(_) => Err(timeout_error().into()),
             }
         };
         Job::new(alone, call, self.jobs(), span).await
@@ -130,8 +130,8 @@ async fn connect(
     Ok((connection?, span))
 }
 
-/// The end of the time for an operation. Its connection is dropped, and so closed.
-fn late() -> Error {
+/// The error of an operation that has timed out, also marked in its span. Its connection is dropped, and so closed.
+fn timeout_error() -> Error {
     telemetry::span::when_recorded(&Span::current(), |it| it.failed("timeout"));
     timed_out()
 }

@@ -17,6 +17,6 @@ pub use config::Options;
 pub use database::{ConnectError, Database, SOLE};
 pub use error::{constraint, is_misdeployed, is_transient};
 pub use freshness::{Freshness, Position};
-pub use migrate::{Schema, migrate};
+pub use migrate::{Migrations, migrate};
 pub use retention::RetentionRule;
 pub use tx::Tx;

@@ -22,14 +22,14 @@ const POLL: Duration = Duration::from_millis(100);
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Timeout of connecting and all migrations: they may take five minutes, and a server may stop answering meanwhile.
 const BRING_UP_MAX: Duration = Duration::from_secs(360);
-/// Between two looks at a database that was away at the start.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Interval of attempts to reach a database that was unavailable at the start.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 
 /// One lock for all migrators of a database: the letters "souk".
 const LOCK: i64 = 0x736f_756b;
 
 /// The migrations that every database of a context has: a library's and the context's own, in their order.
-pub type Schema = fn() -> Vec<Migrator>;
+pub type Migrations = fn() -> Vec<Migrator>;
 
 impl Database {
     /// Brings every database of the context to the newest version. One that was unavailable at the start is migrated
@@ -40,17 +40,17 @@ impl Database {
     ///
     /// # Errors
     /// When a migration fails, or a database belongs to other shards than those that it is configured for.
-    pub async fn migrate(&self, schema: Schema) -> anyhow::Result<()> {
+    pub async fn migrate(&self, migrations: Migrations) -> anyhow::Result<()> {
         let databases = self.pools().count();
         for (index, [reader, writer]) in self.pools().enumerate() {
             if writer.is_disabled() {
                 let (reader, writer) = (reader.clone(), writer.clone());
                 let met = async move {
                     while let Err(error) =
-                        bring_up(writer.session(), (index, databases), schema).await
+                        bring_up(writer.session(), (index, databases), migrations).await
                     {
-                        still_without(index, &error);
-                        sleep(LOOK_AGAIN).await;
+                        log_unavailable(index, &error);
+                        sleep(RETRY_EVERY).await;
                     }
                     tracing::info!(index, "the database is there");
                     [reader, writer].iter().for_each(crate::pool::Pool::enable);
@@ -58,7 +58,7 @@ impl Database {
                 let closing = self.closing().clone();
                 self.jobs().spawn(async move { closing.run_until_cancelled(met).await });
             } else {
-                bring_up(writer.session(), (index, databases), schema).await?;
+                bring_up(writer.session(), (index, databases), migrations).await?;
             }
         }
         Ok(())
@@ -69,16 +69,17 @@ impl Database {
 ///
 /// # Errors
 /// When a URL cannot be used, a database does not answer, and as [`Database::migrate`].
-pub async fn migrate(options: Options, name: &str, schema: Schema) -> anyhow::Result<()> {
+pub async fn migrate(options: Options, name: &str, migrations: Migrations) -> anyhow::Result<()> {
     let sessions = sessions(&options, name)?;
     let databases = sessions.len();
     let each = sessions.iter().enumerate();
-    let done = join_all(each.map(|(index, session)| bring_up(session, (index, databases), schema)));
+    let done =
+        join_all(each.map(|(index, session)| bring_up(session, (index, databases), migrations)));
     done.await.into_iter().collect()
 }
 
-/// Whether it will pass by itself, or somebody has to look, is what the log's level says.
-fn still_without(index: usize, error: &anyhow::Error) {
+/// Logs why a database is unavailable: WARN if that is transient, ERROR if an operator must act.
+fn log_unavailable(index: usize, error: &anyhow::Error) {
     let is_transient = error.downcast_ref().is_some_and(crate::is_transient);
     let is_late = error.is::<Elapsed>();
     let error = format!("{error:#}");
@@ -93,15 +94,15 @@ fn still_without(index: usize, error: &anyhow::Error) {
 async fn bring_up(
     session: &PgConnectOptions,
     at: (usize, usize),
-    schema: Schema,
+    migrations: Migrations,
 ) -> anyhow::Result<()> {
-    timeout(BRING_UP_MAX, try_to_bring_up(session, at, schema)).await?
+    timeout(BRING_UP_MAX, try_to_bring_up(session, at, migrations)).await?
 }
 
 async fn try_to_bring_up(
     session: &PgConnectOptions,
     (index, databases): (usize, usize),
-    schema: Schema,
+    migrations: Migrations,
 ) -> anyhow::Result<()> {
     let context = || format!("database {index}");
     // Of its own: a pool gives up sooner than a start may, on a machine that starts everything.
@@ -109,7 +110,7 @@ async fn try_to_bring_up(
     let mut connection = connecting.with_context(context)?.with_context(context)?;
     lock(&mut connection).await.with_context(context)?;
     claim_or_check_shards(&mut connection, range(index, databases)).await.with_context(context)?;
-    for migrator in schema() {
+    for migrator in migrations() {
         run(&mut connection, migrator)
             .await
             .with_context(|| format!("migrating database {index}"))?;

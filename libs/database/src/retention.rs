@@ -24,9 +24,9 @@ pub struct RetentionRule {
 }
 
 impl Database {
-    /// Deletes what is over now and every hour until asked to stop. A database that is away holds up no other, and
-    /// what fails is done the next time.
-    pub fn retain(
+    /// Deletes expired rows now and every hour, until `stop`. An unavailable database delays no other, and what fails is
+    /// tried again an hour later.
+    pub fn run_retention(
         self,
         rules: &'static [RetentionRule],
         stop: CancellationToken,

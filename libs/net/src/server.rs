@@ -175,7 +175,7 @@ impl Running {
         permits.handshake = None;
         let Some(service) = connected(certificate(&stream)) else { return };
         self.converse(stream, service, &activity).await;
-        remains.drain().await;
+        remains.discard_rest().await;
     }
 
     /// With TLS 1.3 a client may have sent its first requests before we are done here, so a handshake that has begun

@@ -35,8 +35,8 @@ pub(crate) struct Socket {
 pub(crate) struct Remains(Arc<Mutex<Option<TcpStream>>>);
 
 impl Remains {
-    /// Reads what the client still had to say, until it closes its end.
-    pub(crate) async fn drain(self) {
+    /// Reads and discards what the client still sends, until it closes its end (a lingering close).
+    pub(crate) async fn discard_rest(self) {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut tcp) = left else { return };
         let _ = timeout(LINGER_MAX, copy(&mut tcp, &mut sink())).await;

@@ -75,8 +75,8 @@ impl Default for ServerOptions {
 pub struct Health(HealthReporter);
 
 impl Health {
-    /// Announces whether the process as a whole (the empty service name) serves.
-    pub async fn serving(&self, serving: bool) {
+    /// Sets whether the process as a whole (the empty service name) is SERVING.
+    pub async fn set_serving(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         self.0.set_service_status("", status).await;
     }
@@ -126,7 +126,7 @@ pub async fn serve(
     };
     let stopping = async {
         shutdown.cancelled().await;
-        health.serving(false).await;
+        health.set_serving(false).await;
         health.announce(services, ServingStatus::NotServing).await;
     };
     tokio::join!(server.serve(listener, connected, shutdown.clone()), stopping);

@@ -94,7 +94,7 @@ impl App {
             app.finish_merge(guest).await?;
             app.get(Key::user(user)).await
         };
-        self.database.to_its_end(merge).await
+        self.database.run_detached(merge).await
     }
 
     /// Takes every line out of the user's cart for an order, if the cart has this version. Again for
@@ -127,7 +127,7 @@ impl App {
             return Ok(later.await?);
         }
         let end = self.database.transaction(key.shard(), move |tx| {
-            async move { settle(tx, BTreeMap::new(), &[(key, order, outcome)]).await }.boxed()
+            async move { apply_events(tx, BTreeMap::new(), &[(key, order, outcome)]).await }.boxed()
         });
         end.await
     }
@@ -228,7 +228,7 @@ async fn take_in(
 
 /// Applies what orders did to users' carts: commands for each cart, and checkouts that have ended,
 /// of which the unsold lines go back.
-pub(crate) async fn settle(
+pub(crate) async fn apply_events(
     tx: &mut Tx,
     mut commands: BTreeMap<Key, Vec<Command>>,
     ended: &[(Key, OrderId, Outcome)],

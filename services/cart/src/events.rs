@@ -39,7 +39,7 @@ impl Handler for Events {
     ) -> BoxFuture<'a, Result<(), HandlerError>> {
         Box::pin(async move {
             let batch = read(events)?;
-            app::settle(tx, batch.commands, &batch.ended).await.map_err(failed)?;
+            app::apply_events(tx, batch.commands, &batch.ended).await.map_err(failed)?;
             if !batch.erased.is_empty() {
                 store::erase(tx, &batch.erased).await?;
             }

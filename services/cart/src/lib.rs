@@ -55,7 +55,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
     }
     tasks.keep("upkeep", messaging::upkeep("cart", database.clone(), stop.clone()));
-    tasks.keep("retention", database.clone().retain(store::RETENTION, stop.clone()));
+    tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
     tasks.keep("merges", app.clone().finish_merges(MERGES_EVERY, stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;

@@ -101,10 +101,10 @@ impl App {
                 let order = owned(store::lock(tx, &[id]).await?.pop(), user)?;
                 if let Some(event) = checkout::decide(order.state, Signal::CancelRequested)? {
                     let time_left = store::advance(tx, &[(id, event)]).await?;
-                    let published = events::published(&order, event, &time_left);
+                    let published = events::to_outgoing(&order, event, &time_left);
                     app.outbox.publish(tx, &[published]).await?;
                 }
-                app.watch.changed_by(tx, [id]);
+                app.watch.notify_after_commit(tx, [id]);
                 owned(store::order(tx, id).await?, user)
             };
             work.boxed()
@@ -157,10 +157,10 @@ impl App {
             return Ok(false);
         }
         let time_left = store::advance(tx, &steps).await?;
-        let published = |(order, event)| events::published(order, event, &time_left);
+        let published = |(order, event)| events::to_outgoing(order, event, &time_left);
         let outgoing: Vec<_> = due.into_iter().map(published).collect();
         self.outbox.publish(tx, &outgoing).await?;
-        self.watch.changed_by(tx, steps.iter().map(|(id, _)| *id));
+        self.watch.notify_after_commit(tx, steps.iter().map(|(id, _)| *id));
         Ok(steps.len() as i64 == DUE_MAX)
     }
 }

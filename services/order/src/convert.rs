@@ -16,7 +16,7 @@ use crate::domain::checkout::{Reason, State};
 use crate::domain::returns::{self, Pieces, Return, pieces};
 use crate::domain::{Line, Order, Rejection, TotalChanged};
 use crate::peers::PeerError;
-use crate::store::returns::Place;
+use crate::store::returns::Cursor;
 
 const KEY_MAX: usize = 128;
 const PAGE_DEFAULT: u32 = 20;
@@ -193,15 +193,15 @@ fn items_to_pieces<'a>(
 /// The page size, and the return after which the page begins.
 pub(crate) fn returns_page(
     request: &wire::ListReturnsRequest,
-) -> Result<(i64, Option<Place>), Status> {
+) -> Result<(i64, Option<Cursor>), Status> {
     let after = match &*request.page_token {
         "" => None,
-        token => Some(place(token).ok_or_else(|| invalid([("page_token", "not a token")]))?),
+        token => Some(cursor(token).ok_or_else(|| invalid([("page_token", "not a token")]))?),
     };
     Ok((page_size(request.page_size)?, after))
 }
 
-fn place(token: &str) -> Option<Place> {
+fn cursor(token: &str) -> Option<Cursor> {
     let mut parts = token.split('.');
     let nanos = parts.next()?.parse().ok()?;
     let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;

@@ -32,9 +32,9 @@ impl Events {
         Self { app }
     }
 
-    /// Folds the signals of a batch over the orders they speak to. One that speaks to an order
-    /// that is not here (it was restored to an earlier day) is for nobody.
-    async fn settle(
+    /// Folds the signals of a batch over their orders. A signal of an unknown order (the database was restored to an
+    /// earlier day) is ignored.
+    async fn apply(
         &self,
         tx: &mut Tx,
         orders: &mut Orders,
@@ -56,7 +56,7 @@ impl Events {
             return Ok(());
         }
         let time_left = store::advance(tx, &steps).await?;
-        let published = |(id, event): &store::Step| published(&orders[id], *event, &time_left);
+        let published = |(id, event): &store::Step| to_outgoing(&orders[id], *event, &time_left);
         let outgoing = steps.iter().map(published).zip(causes);
         let outgoing: Vec<_> = outgoing.map(|(event, cause)| event.caused_by(cause)).collect();
         Ok(self.app.outbox.publish(tx, &outgoing).await?)
@@ -114,7 +114,7 @@ impl Handler for Events {
     ) -> BoxFuture<'a, Result<(), HandlerError>> {
         Box::pin(async move {
             let mut orders = lock(tx, events).await?;
-            self.settle(tx, &mut orders, events).await?;
+            self.apply(tx, &mut orders, events).await?;
             self.refund(tx, events).await?;
             self.anonymise(tx, events).await
         })
@@ -122,7 +122,7 @@ impl Handler for Events {
 
     fn committed(&self, events: &[Delivered]) {
         for event in events.iter().filter(|event| !event.is::<UserErased>()) {
-            self.app.watch.changed(event.aggregate_id.into());
+            self.app.watch.notify(event.aggregate_id.into());
         }
     }
 }
@@ -162,7 +162,7 @@ fn poison(error: InvalidId) -> HandlerError {
 }
 
 /// How a step of the checkout is published.
-pub(crate) fn published(order: &Order, event: Event, time_left: &TimeLeft) -> Outgoing {
+pub(crate) fn to_outgoing(order: &Order, event: Event, time_left: &TimeLeft) -> Outgoing {
     let order_id = order.id.to_string();
     match event {
         Event::StockHeld => {
@@ -188,7 +188,7 @@ pub(crate) fn published(order: &Order, event: Event, time_left: &TimeLeft) -> Ou
 }
 
 /// How a new order is published.
-pub(crate) fn placed(order: &Order) -> OrderPlaced {
+pub(crate) fn order_placed(order: &Order) -> OrderPlaced {
     let line = |line: &crate::domain::Line| order_placed::Line {
         product_id: line.product.to_string(),
         quantity: line.quantity,
@@ -204,7 +204,7 @@ pub(crate) fn placed(order: &Order) -> OrderPlaced {
 }
 
 /// How the receipt of a return is published.
-pub(crate) fn returned(order: OrderId, decided: &Decided) -> Outgoing {
+pub(crate) fn order_returned(order: OrderId, decided: &Decided) -> Outgoing {
     let lines = decided.received.iter().map(|(product, quantity)| order_returned::Line {
         product_id: product.to_string(),
         quantity: *quantity,

@@ -59,7 +59,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("order", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("order", database.clone(), stop.clone()));
-    tasks.keep("retention", database.clone().retain(store::RETENTION, stop.clone()));
+    tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
     for source in SOURCES {
         let handler = Events::new(app.clone());
         let consumer = Consumer { context: "order", source, handler };

@@ -61,11 +61,11 @@ pub(crate) struct Key {
     pub kept: Option<KeptReply>,
 }
 
-/// Takes two advisory locks, which are held until commit: the key's, exclusive, without waiting; and the order's, shared,
-/// so that nobody can abandon the order meanwhile ([`checkouts::lock`]). The seeds 0 and 1 of the hash keep the locks of keys
-/// and of orders apart. A reply that commits after our snapshot and before our lock is missed; then [`insert`] fails on
-/// the unique [`KEY`].
-pub(crate) async fn lock_key_and_order(
+/// Tries to take the exclusive advisory lock of the idempotency key, takes the shared one of the order, and reads the
+/// stored reply. Both locks are held until commit; the shared one keeps the order from being abandoned
+/// ([`checkouts::try_lock`]). The seeds 0 and 1 of the hash keep the locks of keys and of orders apart. A reply that commits
+/// after our snapshot and before our lock is missed; then [`insert`] fails on the unique [`KEY`].
+pub(crate) async fn try_lock_key_and_order(
     tx: &mut PgConnection,
     user: UserId,
     key: &str,

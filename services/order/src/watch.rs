@@ -33,8 +33,8 @@ impl Watch {
         Self { bus: bus.clone(), streams: Streams::default() }
     }
 
-    /// Wakes all watchers of the order, on every copy. Never fails the change that it tells of.
-    pub(crate) fn changed(&self, order: OrderId) {
+    /// Wakes all watchers of the order, on every copy. A failure is only logged: watchers poll.
+    pub(crate) fn notify(&self, order: OrderId) {
         if !self.bus.is_connected() {
             return; // they poll
         }
@@ -47,10 +47,14 @@ impl Watch {
         });
     }
 
-    /// As [`Watch::changed`], once the transaction has been committed.
-    pub(crate) fn changed_by(&self, tx: &mut Tx, orders: impl IntoIterator<Item = OrderId>) {
+    /// As [`Watch::notify`], once the transaction has been committed.
+    pub(crate) fn notify_after_commit(
+        &self,
+        tx: &mut Tx,
+        orders: impl IntoIterator<Item = OrderId>,
+    ) {
         let (watch, orders) = (self.clone(), Vec::from_iter(orders));
-        tx.after_commit(move || orders.into_iter().for_each(|order| watch.changed(order)));
+        tx.after_commit(move || orders.into_iter().for_each(|order| watch.notify(order)));
     }
 
     /// One item per wake-up; none, ever, while NATS is unavailable.

@@ -27,8 +27,8 @@ use crate::store::{self, Called, Heard, Missed, NewRefund, Owed, Repaid, Transfe
 use crate::webhook::{Notice, Signatures};
 use crate::worker::{self, BATCH, Finished, Task, Work};
 
-const SETTLE_AGAIN: Duration = Duration::from_millis(200);
-/// How long a result waits for others that are under way, to share their transaction.
+const RECORD_AGAIN: Duration = Duration::from_millis(200);
+/// How long a result waits for the results of calls in flight, to share one transaction (micro-batching).
 const LINGER: Duration = Duration::from_millis(4);
 /// Maximum number of payments that one transaction ends because their pay-by has passed.
 const MISSED_MAX: i64 = 256;
@@ -101,12 +101,12 @@ impl App {
             return Ok(());
         };
         let hint = self.database.write(SOLE, move |db| {
-            async move { store::hint(db, &notice.id, notice.order).await }.boxed()
+            async move { store::make_due_by_webhook(db, &notice.id, notice.order).await }.boxed()
         });
         let hinted = hint.await?;
         crash::point(Point::WebhookNoted);
         if hinted {
-            self.work.due();
+            self.work.wake();
         }
         Ok(())
     }
@@ -131,9 +131,9 @@ impl App {
         self.database.write(SOLE, write).await
     }
 
-    /// Writes results until the last caller is gone: whatever is ready, in one transaction. A
-    /// result waits a moment for others while calls are `under_way`.
-    pub(crate) async fn settle_all(
+    /// Records results until their channel closes: all that are ready, in one transaction. While calls are `under_way`,
+    /// a result waits a moment for theirs.
+    pub(crate) async fn record_all(
         &self,
         mut results: mpsc::Receiver<Finished>,
         under_way: impl Fn() -> bool,
@@ -149,29 +149,29 @@ impl App {
                 }
             }
             let batch: Arc<[Finished]> = batch.drain(..).collect();
-            self.settle_surely(&batch, 0..batch.len(), stop).await;
+            self.record_or_skip(&batch, 0..batch.len(), stop).await;
         }
     }
 
-    /// Tries for ever while the database is away. A result that cannot be written must not hold
-    /// up the others: alone, it is left to its lease.
-    async fn settle_surely(
+    /// Retries for ever while the database is unavailable. A batch that fails is split, so that a result which cannot
+    /// be recorded blocks no other: it is dropped, and its lease expires.
+    async fn record_or_skip(
         &self,
         batch: &Arc<[Finished]>,
         part: Range<usize>,
         stop: &CancellationToken,
     ) {
-        while let Err(error) = self.settle(batch, part.clone()).await {
+        while let Err(error) = self.record(batch, part.clone()).await {
             if database::is_transient(&error) && !stop.is_cancelled() {
                 tracing::warn!(%error, "results will be written again");
-                sleep(SETTLE_AGAIN).await;
+                sleep(RECORD_AGAIN).await;
             } else if let [one] = &batch[part.clone()] {
                 tracing::error!(order_id = %one.task.order(), %error, "a result was not written");
                 return;
             } else {
                 let middle = part.start + part.len() / 2;
-                Box::pin(self.settle_surely(batch, part.start..middle, stop)).await;
-                return Box::pin(self.settle_surely(batch, middle..part.end, stop)).await;
+                Box::pin(self.record_or_skip(batch, part.start..middle, stop)).await;
+                return Box::pin(self.record_or_skip(batch, middle..part.end, stop)).await;
             }
         }
     }
@@ -197,7 +197,7 @@ impl App {
             let span = worker::span("expire payment", payment.order, traceparent.as_deref());
             // Only a return can be refused.
             for effect in payment.hear(News::Expired).unwrap_or_default() {
-                outgoing.extend(events::published(payment.order, &effect, &span));
+                outgoing.extend(events::to_outgoing(payment.order, &effect, &span));
             }
         }
         if missed.is_empty() {
@@ -212,16 +212,16 @@ impl App {
         Ok(missed.len() as i64)
     }
 
-    /// Writes what a batch of calls to the provider came to, in one transaction.
-    async fn settle(&self, batch: &Arc<[Finished]>, part: Range<usize>) -> Result<(), sqlx::Error> {
+    /// Records the results of a batch of calls to the provider, in one transaction.
+    async fn record(&self, batch: &Arc<[Finished]>, part: Range<usize>) -> Result<(), sqlx::Error> {
         let (app, batch) = (self.clone(), Arc::clone(batch));
-        let settle = self.database.transaction(SOLE, move |tx| {
-            async move { app.settle_in(tx, &batch[part]).await }.boxed()
+        let record = self.database.transaction(SOLE, move |tx| {
+            async move { app.record_in(tx, &batch[part]).await }.boxed()
         });
-        settle.await
+        record.await
     }
 
-    async fn settle_in(&self, tx: &mut Tx, finished: &[Finished]) -> Result<(), sqlx::Error> {
+    async fn record_in(&self, tx: &mut Tx, finished: &[Finished]) -> Result<(), sqlx::Error> {
         let orders: BTreeSet<OrderId> = finished.iter().map(|done| done.task.order()).collect();
         let orders: Vec<OrderId> = orders.into_iter().collect();
         let mut payments = store::lock(tx, &orders).await?;
@@ -238,10 +238,10 @@ impl App {
         let called: Vec<Called> = called.into_values().collect();
         let repaid: Vec<Repaid> = repaid.into_values().collect();
         if !called.is_empty() || !transfers.is_empty() {
-            store::settle(tx, &called, &transfers).await?;
+            store::record(tx, &called, &transfers).await?;
         }
         if !repaid.is_empty() {
-            store::settle_refunds(tx, &repaid).await?;
+            store::record_refunds(tx, &repaid).await?;
         }
         if !refunds.is_empty() {
             store::insert_refunds(tx, &refunds).await?;
@@ -254,7 +254,7 @@ impl App {
         tx.after_commit(move || {
             PAYMENT_EXPIRED.inc_by(expired);
             if due {
-                work.due();
+                work.wake();
             }
         });
         Ok(())
@@ -262,8 +262,12 @@ impl App {
 }
 
 impl App {
-    /// Counts what waits for the provider, until asked to stop.
-    pub(crate) async fn watch_waiting(self, stop: CancellationToken) -> anyhow::Result<()> {
+    /// Exports, every five seconds, how many payments and refunds wait for the provider and how many refused refunds
+    /// wait for staff, until `stop`.
+    pub(crate) async fn export_waiting_metrics(
+        self,
+        stop: CancellationToken,
+    ) -> anyhow::Result<()> {
         let mut count = interval(Duration::from_secs(5));
         count.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(count.tick()).await.is_some() {
@@ -301,7 +305,7 @@ impl Changes {
         let effects = payment.hear(done.news.clone()).unwrap_or_default();
         let (mut capture_id, mut decline_reason) = (None, None);
         for effect in effects {
-            self.outgoing.extend(events::published(payment.order, &effect, &done.span));
+            self.outgoing.extend(events::to_outgoing(payment.order, &effect, &done.span));
             match effect {
                 Effect::Captured { capture_id: id, amount } => {
                     self.book(&id, payment.order, ("psp_clearing", "customer_receipts"), amount);

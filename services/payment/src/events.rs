@@ -96,15 +96,15 @@ impl Events {
             return;
         }
         let (work, count) = (self.app.work.clone(), pending.len());
-        let places = work.places(count);
-        let handed = pending.into_iter().zip(places).map(|(heard, place)| {
+        let permits = work.permits(count);
+        let handed = pending.into_iter().zip(permits).map(|(heard, permit)| {
             heard.leased = true;
-            (heard.payment.order, place)
+            (heard.payment.order, permit)
         });
         let handed: Vec<_> = handed.collect();
         tx.after_commit(move || {
             if handed.len() < count {
-                work.wait();
+                work.note_waiting();
             }
             work.hand_over(handed);
         });
@@ -126,7 +126,7 @@ impl Handler for Events {
 
     fn committed(&self, events: &[Delivered]) {
         if events.iter().any(|event| !event.is::<OrderStockHeld>()) {
-            self.app.work.due();
+            self.app.work.wake();
         }
     }
 }
@@ -234,7 +234,7 @@ impl Changes {
             }
         }
         for effect in effects {
-            self.outgoing.extend(published(payment.order, &effect, &event.span));
+            self.outgoing.extend(to_outgoing(payment.order, &effect, &event.span));
             match effect {
                 Effect::Declined(reason) => {
                     let touched = self.touched.entry(payment.order).or_default();
@@ -256,7 +256,7 @@ impl Changes {
 }
 
 /// How an effect is published, as part of the trace of `span`.
-pub(crate) fn published(order: OrderId, effect: &Effect, span: &Span) -> Option<Outgoing> {
+pub(crate) fn to_outgoing(order: OrderId, effect: &Effect, span: &Span) -> Option<Outgoing> {
     let order_id = order.to_string();
     span.in_scope(|| match effect {
         Effect::Captured { amount, .. } => {

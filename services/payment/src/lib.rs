@@ -57,13 +57,13 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("payment", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("payment", database.clone(), stop.clone()));
-    tasks.keep("retention", database.clone().retain(store::RETENTION, stop.clone()));
+    tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
     let handler = Events::new(app.clone());
     let consumer = Consumer { context: "payment", source: "order", handler };
     tasks.keep("consumer", consumer.run(bus.clone(), database.clone(), stop.clone()));
     let worker = Worker::new(&app, psp, handed);
     tasks.keep("worker", worker.run(stop.clone()));
-    tasks.keep("waiting", app.clone().watch_waiting(stop.clone()));
+    tasks.keep("waiting", app.clone().export_waiting_metrics(stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(PaymentServiceServer::new(Grpc::new(app, verifier)));

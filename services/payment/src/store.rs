@@ -17,11 +17,11 @@ use crate::domain::{CardToken, Label, Payment, Wish};
 
 pub(crate) use refunds::{
     Decision, NewRefund, Owed, Page, Repaid, Seen, claim_refunds, insert_refunds, note_decision,
-    refunds, retry, settle_by_hand, settle_refunds,
+    record_refunds, refunds, retry, settle_by_hand,
 };
 pub(crate) use work::{
-    Called, Lease, Missed, Open, Transfer, claim, claim_waiting, handed, lock_missed, release,
-    renew, settle,
+    Called, Lease, Missed, Open, Transfer, claim, claim_waiting, handed, lock_missed, record,
+    release, renew,
 };
 
 pub(crate) use retention::RETENTION;
@@ -331,7 +331,7 @@ pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<
 
 /// Makes a paused payment or refund due now, unless this webhook did so before. Returns whether
 /// anything waited: usually the answer was here before the notice, and nothing is written.
-pub(crate) async fn hint(
+pub(crate) async fn make_due_by_webhook(
     connection: &mut PgConnection,
     webhook: &str,
     order: OrderId,

@@ -17,18 +17,19 @@
 //! payment use the same key, and its row decides.
 
 mod calls;
+mod permits;
 
 use std::convert::Infallible;
+use std::future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use std::{future, iter};
 
 use crash::Point;
 use futures_util::FutureExt as _;
 use kernel::{EventId, OrderId};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,7 @@ use crate::domain::{News, RefundId};
 use crate::peers::Psp;
 use crate::store::{self, Lease, Open, Owed};
 use calls::carry_out;
+use permits::{Permit, Permits};
 
 const POLL: Duration = Duration::from_millis(250);
 /// How long a lease lasts: no other worker takes the payment or refund meanwhile.
@@ -53,55 +55,55 @@ const PAUSE_MAX_SECONDS: f64 = 5.0;
 /// Back-off after a request that the provider rejects as malformed: an operator has to act.
 const PAUSE_REFUSED_SECONDS: f64 = 30.0;
 
-/// A place for one call.
-pub(crate) type Place = OwnedSemaphorePermit;
-
-/// The worker's letter box. Cheap to clone.
+/// How handlers reach the worker. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Work {
     /// The lease of this process.
     pub lease: Lease,
     /// The longest that a call to the provider may take.
     pub call_max: Duration,
-    places: Places,
-    handed: mpsc::UnboundedSender<(OrderId, Place)>,
-    /// Whether payments may wait in the table for a first call.
+    permits: Permits,
+    handed: mpsc::UnboundedSender<(OrderId, Permit)>,
+    /// A flag: the table may have payments that were never leased.
     waiting: Arc<AtomicBool>,
     due: Arc<Notify>,
 }
 
-/// What was handed over, each with its place: so many at most as there are places.
-pub(crate) type Handed = mpsc::UnboundedReceiver<(OrderId, Place)>;
+/// Payments that were handed over in memory, each with its permit: never more than there are permits.
+pub(crate) type Handed = mpsc::UnboundedReceiver<(OrderId, Permit)>;
 
 impl Work {
     /// At most `calls` first calls are in flight, and none takes longer than `call_max`.
     pub(crate) fn new(call_max: Duration, calls: NonZeroUsize) -> (Self, Handed) {
         let (sender, handed) = mpsc::unbounded_channel();
         let lease = Lease { holder: EventId::mint().uuid(), seconds: LEASE.as_secs_f64() };
-        let (places, waiting, due) = (Places::new(calls), Arc::default(), Arc::default());
-        (Self { lease, call_max, places, handed: sender, waiting, due }, handed)
+        let (permits, waiting, due) = (Permits::new(calls), Arc::default(), Arc::default());
+        (Self { lease, call_max, permits, handed: sender, waiting, due }, handed)
     }
 
-    /// Places for at most so many first calls; none while others wait for theirs.
-    pub(crate) fn places(&self, most: usize) -> Vec<Place> {
-        if self.waiting.load(Ordering::Relaxed) { Vec::new() } else { self.places.first(most) }
+    /// Permits for at most `most` first calls; none while other payments wait in the table.
+    pub(crate) fn permits(&self, most: usize) -> Vec<Permit> {
+        match self.waiting.load(Ordering::Relaxed) {
+            true => Vec::new(),
+            false => self.permits.acquire_first_calls(most),
+        }
     }
 
-    /// These payments were written and leased by this process just now.
-    pub(crate) fn hand_over(&self, orders: Vec<(OrderId, Place)>) {
+    /// Hands over payments that this process has just written and leased.
+    pub(crate) fn hand_over(&self, orders: Vec<(OrderId, Permit)>) {
         for order in orders {
             let _stopping = self.handed.send(order); // then its lease is given up
         }
     }
 
-    /// Payments wait in the table.
-    pub(crate) fn wait(&self) {
+    /// Notes that payments wait in the table, and wakes the worker.
+    pub(crate) fn note_waiting(&self) {
         self.waiting.store(true, Ordering::Relaxed);
-        self.due();
+        self.wake();
     }
 
-    /// Something is due that nobody works at.
-    pub(crate) fn due(&self) {
+    /// Wakes the worker: a payment or refund is due.
+    pub(crate) fn wake(&self) {
         self.due.notify_one();
     }
 }
@@ -195,49 +197,14 @@ pub(crate) struct Worker {
     handed: Handed,
     /// The last query found more due work than there were permits.
     more_is_due: bool,
-    places: Places,
+    permits: Permits,
     running: JoinSet<()>,
-}
-
-/// How many calls to the provider may be in flight: two bulkheads, for first calls and for retries. So retries of
-/// payments that hang never take a place from a first call.
-#[derive(Clone)]
-struct Places {
-    first: Arc<Semaphore>,
-    again: Arc<Semaphore>,
-    firsts: usize,
-    agains: usize,
-}
-
-impl Places {
-    fn new(calls: NonZeroUsize) -> Self {
-        let (firsts, agains) = (calls.get(), calls.get().div_ceil(2));
-        let (first, again) = (Semaphore::new(firsts).into(), Semaphore::new(agains).into());
-        Self { first, again, firsts, agains }
-    }
-
-    /// At most so many places for first calls: those that are free.
-    fn first(&self, most: usize) -> Vec<Place> {
-        let free = || Arc::clone(&self.first).try_acquire_owned().ok();
-        iter::from_fn(free).take(most).collect()
-    }
-
-    /// Whether it is worth looking for more that is due: half of its places are free.
-    fn has_room(&self) -> bool {
-        self.again.available_permits() * 2 >= self.agains
-    }
-
-    /// Whether somebody is calling.
-    fn are_taken(&self) -> bool {
-        let free = self.first.available_permits() + self.again.available_permits();
-        free < self.firsts + self.agains
-    }
 }
 
 impl Worker {
     pub(crate) fn new(app: &App, psp: Arc<dyn Psp>, handed: Handed) -> Self {
-        let (app, places) = (app.clone(), app.work.places.clone());
-        Self { app, psp, handed, more_is_due: false, places, running: JoinSet::new() }
+        let (app, permits) = (app.clone(), app.work.permits.clone());
+        Self { app, psp, handed, more_is_due: false, permits, running: JoinSet::new() }
     }
 
     /// Works until `stop`; then lets calls finish, records their results, and releases
@@ -245,10 +212,10 @@ impl Worker {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let app = self.app.clone();
         let (finished, results) = mpsc::channel(BATCH);
-        let places = self.places.clone();
+        let permits = self.permits.clone();
         tokio::join!(
             self.call_all(finished, &stop),
-            app.settle_all(results, || places.are_taken(), &stop)
+            app.record_all(results, || permits.are_taken(), &stop)
         );
         let holder = app.work.lease.holder;
         if let Err(error) = app.write(move |db| store::release(db, holder).boxed()).await {
@@ -265,15 +232,15 @@ impl Worker {
         loop {
             let looked_up = tokio::select! {
                 () = stop.cancelled() => break,
-                Some(_) = self.running.join_next() => self.fill_places(&finished).await,
+                Some(_) = self.running.join_next() => self.use_free_permits(&finished).await,
                 _ = self.handed.recv_many(&mut handed, BATCH) => {
                     self.start_handed(&mut handed, &finished).await
                 }
                 () = due.notified() => self.start_due(&finished).await,
-                () = future::ready(()), if self.more_is_due && self.places.has_room() => {
+                () = future::ready(()), if self.more_is_due && self.permits.has_room() => {
                     self.start_due(&finished).await
                 }
-                _ = poll.tick() => self.look_around(&finished).await,
+                _ = poll.tick() => self.poll(&finished).await,
             };
             if let Err(error) = looked_up {
                 tracing::warn!(%error, "payments: will look again");
@@ -286,23 +253,26 @@ impl Worker {
     /// found again when its lease has expired.
     async fn start_handed(
         &mut self,
-        handed: &mut Vec<(OrderId, Place)>,
+        handed: &mut Vec<(OrderId, Permit)>,
         finished: &mpsc::Sender<Finished>,
     ) -> Result<(), sqlx::Error> {
-        let (orders, places): (Vec<OrderId>, Vec<Place>) = handed.drain(..).unzip();
+        let (orders, permits): (Vec<OrderId>, Vec<Permit>) = handed.drain(..).unzip();
         let holder = self.app.work.lease.holder;
         let open = self
             .app
             .read(move |db| async move { store::handed(db, &orders, holder).await }.boxed());
         let open = open.await?;
-        for (open, place) in open.into_iter().zip(places) {
-            self.start(Task::First(open), place, finished);
+        for (open, permit) in open.into_iter().zip(permits) {
+            self.start(Task::First(open), permit, finished);
         }
         Ok(())
     }
 
-    /// A place is free: for whoever waits.
-    async fn fill_places(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
+    /// Gives permits that were freed to payments that wait in the table.
+    async fn use_free_permits(
+        &mut self,
+        finished: &mpsc::Sender<Finished>,
+    ) -> Result<(), sqlx::Error> {
         while self.running.try_join_next().is_some() {}
         match self.app.work.waiting.load(Ordering::Relaxed) {
             true => self.start_waiting(finished).await,
@@ -315,26 +285,26 @@ impl Worker {
         &mut self,
         finished: &mpsc::Sender<Finished>,
     ) -> Result<(), sqlx::Error> {
-        let (app, places) = (self.app.clone(), self.places.first(BATCH));
-        if places.is_empty() {
+        let (app, permits) = (self.app.clone(), self.permits.acquire_first_calls(BATCH));
+        if permits.is_empty() {
             return Ok(());
         }
-        app.work.waiting.store(false, Ordering::Relaxed); // before looking: who waits from now on says so
-        let (lease, count) = (app.work.lease, places.len());
+        app.work.waiting.store(false, Ordering::Relaxed); // before the query: a later payment sets it again
+        let (lease, count) = (app.work.lease, permits.len());
         let claim = app.write(move |db| store::claim_waiting(db, lease, count as i64).boxed());
         let open = claim.await?;
         if open.len() == count {
             app.work.waiting.store(true, Ordering::Relaxed);
         }
-        for (open, place) in open.into_iter().zip(places) {
+        for (open, permit) in open.into_iter().zip(permits) {
             crash::point(Point::PaymentClaimed);
-            self.start(Task::First(open), place, finished);
+            self.start(Task::First(open), permit, finished);
         }
         Ok(())
     }
 
-    /// What nobody has told of: another copy's payments that wait, and those whose time is over.
-    async fn look_around(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
+    /// Work without a wake-up: payments that other copies left in the table, and those whose pay-by has passed.
+    async fn poll(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
         self.app.expire_missed().await?;
         self.start_waiting(finished).await?;
         self.start_due(finished).await
@@ -342,13 +312,13 @@ impl Worker {
 
     /// Leases due retries and refunds, as many as there are free permits.
     async fn start_due(&mut self, finished: &mpsc::Sender<Finished>) -> Result<(), sqlx::Error> {
-        self.fill_places(finished).await?;
+        self.use_free_permits(finished).await?;
         let (app, lease) = (self.app.clone(), self.app.work.lease);
-        let free = self.places.again.available_permits() as i64;
+        let free = self.permits.free_retries() as i64;
         let open = app.write(move |db| store::claim(db, lease, free).boxed()).await?;
         let all_taken = open.len() as i64 == free;
         self.start_again(open.into_iter().map(Task::Again), finished);
-        let free = self.places.again.available_permits() as i64;
+        let free = self.permits.free_retries() as i64;
         let owed = app.write(move |db| store::claim_refunds(db, lease, free).boxed()).await?;
         self.more_is_due = all_taken || owed.len() as i64 == free;
         self.start_again(owed.into_iter().map(Task::Refund), finished);
@@ -362,13 +332,13 @@ impl Worker {
     ) {
         for task in tasks {
             crash::point(Point::PaymentClaimed);
-            if let Ok(place) = Arc::clone(&self.places.again).try_acquire_owned() {
-                self.start(task, place, finished);
+            if let Some(permit) = self.permits.acquire_retry() {
+                self.start(task, permit, finished);
             }
         }
     }
 
-    fn start(&mut self, task: Task, place: Place, to: &mpsc::Sender<Finished>) {
+    fn start(&mut self, task: Task, permit: Permit, to: &mpsc::Sender<Finished>) {
         let (app, psp, finished) = (self.app.clone(), Arc::clone(&self.psp), to.clone());
         let span = task.span();
         let call = async move {
@@ -379,7 +349,7 @@ impl Worker {
                 never = keep_lease(&app, &task) => match never {},
             };
             let done = Finished { task, news, refused, sent_at, span: Span::current() };
-            drop(place); // the next call need not wait for this result to be written
+            drop(permit); // the next call need not wait for this result to be written
             let _stopping = finished.send(done).await; // the results end with their last sender
         };
         self.running.spawn(call.instrument(span));

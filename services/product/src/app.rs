@@ -18,7 +18,7 @@ use crate::domain::product::{Command, Event, decide};
 use crate::domain::{Listing, Offer, Product, Rejection, Stock, offer};
 use crate::events::catalogued;
 use crate::store::stock::Receipt;
-use crate::store::{self, Offered, Place, stock};
+use crate::store::{self, Cursor, Offered, stock};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
@@ -58,7 +58,7 @@ impl App {
     pub(crate) async fn list(
         &self,
         filter: Filter,
-        after: Place,
+        after: Cursor,
         limit: i64,
     ) -> Result<Vec<Offered>, Error> {
         self.read(move |db| {

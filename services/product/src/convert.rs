@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::app::{Error, Filter, Imported, Item};
 use crate::domain::{Fault, Listing, Offer, Rejection, Stock};
 use crate::store::stock::Receipt;
-use crate::store::{Offered, Place};
+use crate::store::{Cursor, Offered};
 
 const PAGE_DEFAULT: u32 = 20;
 const PAGE_MAX: u32 = 100;
@@ -89,12 +89,12 @@ fn page_size(size: u32) -> Result<i64, Status> {
 }
 
 /// Which products, from where on, and how many.
-pub(crate) fn page(request: wire::ListProductsRequest) -> Result<(Filter, Place, i64), Status> {
+pub(crate) fn page(request: wire::ListProductsRequest) -> Result<(Filter, Cursor, i64), Status> {
     let limit = page_size(request.page_size)?;
     let after = match &*request.page_token {
-        "" => Place::default(),
+        "" => Cursor::default(),
         token => {
-            place(token).ok_or_else(|| invalid([("page_token", "one that a page has given")]))?
+            cursor(token).ok_or_else(|| invalid([("page_token", "one that a page has given")]))?
         }
     };
     // PostgreSQL has no NUL in texts, and so no product has one.
@@ -112,7 +112,7 @@ pub(crate) fn page(request: wire::ListProductsRequest) -> Result<(Filter, Place,
 }
 
 /// The id's 16 bytes, then the name.
-fn place(token: &str) -> Option<Place> {
+fn cursor(token: &str) -> Option<Cursor> {
     let bytes = BASE64.decode(token).ok()?;
     let (id, name) = bytes.split_at_checked(16)?;
     let name = std::str::from_utf8(name).ok()?;

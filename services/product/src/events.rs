@@ -38,7 +38,7 @@ impl Events {
 
     /// Locks every reservation and every shelf that the batch touches, folds the rules over them
     /// event by event, and writes each row once, however many of the events touched it.
-    async fn settle(&self, tx: &mut Tx, told: Vec<Told<'_>>) -> Result<(), HandlerError> {
+    async fn apply(&self, tx: &mut Tx, told: Vec<Told<'_>>) -> Result<(), HandlerError> {
         let mut known = known(tx, &told).await?;
         let mut shelves = stock::lock_shelves(tx, &products(&known, &told)).await?;
         let shelves_before = shelves.clone();
@@ -75,7 +75,7 @@ impl Handler for Events {
             let told =
                 events.iter().map(|event| Ok((event.aggregate_id.into(), signal(event)?, event)));
             let told = told.collect::<Result<Vec<Told<'_>>, HandlerError>>()?;
-            self.settle(tx, told).await
+            self.apply(tx, told).await
         })
     }
 }
@@ -90,7 +90,7 @@ struct Changes {
 
 impl Changes {
     fn note(&mut self, id: OrderId, event: Event, cause: &Delivered) {
-        if let Some(outgoing) = published(id, &event) {
+        if let Some(outgoing) = to_outgoing(id, &event) {
             self.outgoing.push(outgoing.caused_by(cause));
         }
         match event {
@@ -176,7 +176,7 @@ fn malformed(what: &str) -> HandlerError {
 }
 
 /// How a change of a reservation is published, if it matters to others.
-fn published(order: OrderId, event: &Event) -> Option<Outgoing> {
+fn to_outgoing(order: OrderId, event: &Event) -> Option<Outgoing> {
     let order_id = order.to_string();
     match event {
         Event::Held(_) => Some(Outgoing::new(order, &StockReserved { order_id })),

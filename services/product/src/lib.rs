@@ -46,7 +46,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("product", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("product", database.clone(), stop.clone()));
-    tasks.keep("retention", database.clone().retain(store::RETENTION, stop.clone()));
+    tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
     let handler = Events::new(&outbox);
     let consumer = Consumer { context: "product", source: "order", handler };
     tasks.keep("consumer", consumer.run(bus, database.clone(), stop.clone()));

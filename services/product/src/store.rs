@@ -111,21 +111,21 @@ pub(crate) async fn lock_by_sku(tx: &mut PgConnection, skus: &[&str]) -> Result<
     all(rows.fetch_all(tx).await?)
 }
 
-/// A place in a list, for keyset pagination (a cursor): the name and the id of the last product of the page before.
-/// Empty name and nil id at the beginning.
-pub(crate) type Place = (String, Uuid);
+/// A page cursor, for keyset pagination: the name and the id of the last product of the page before. Empty name and nil
+/// id at the beginning.
+pub(crate) type Cursor = (String, Uuid);
 
 /// Products on sale after `cursor`, by name.
 pub(crate) async fn list(
     connection: &mut PgConnection,
-    place: &Place,
+    cursor: &Cursor,
     limit: i64,
 ) -> Result<Vec<Offered>> {
     let rows = products!(
         "where p.retired_at is null and (p.name, p.product_id) > ($1, $2)
          order by p.name, p.product_id limit $3",
-        place.0,
-        place.1,
+        cursor.0,
+        cursor.1,
         limit
     );
     all(rows.fetch_all(connection).await?)
@@ -135,15 +135,15 @@ pub(crate) async fn list(
 pub(crate) async fn list_category(
     connection: &mut PgConnection,
     category: &str,
-    place: &Place,
+    cursor: &Cursor,
     limit: i64,
 ) -> Result<Vec<Offered>> {
     let rows = products!(
         "where p.retired_at is null and p.category = $1 and (p.name, p.product_id) > ($2, $3)
          order by p.name, p.product_id limit $4",
         category,
-        place.0,
-        place.1,
+        cursor.0,
+        cursor.1,
         limit
     );
     all(rows.fetch_all(connection).await?)

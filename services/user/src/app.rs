@@ -82,13 +82,13 @@ impl App {
         email: Option<Email>,
         password: Option<Password>,
     ) -> Result<Session> {
-        let turn = self.0.passwords.turn().await?;
+        let permit = self.0.passwords.permit().await?;
         let known = match email {
             Some(email) => self.credentials(email).await?,
             None => None,
         };
         let hash = known.as_ref().map(|known| known.password_hash.clone());
-        let right = turn.verify(password, hash).await?;
+        let right = permit.verify(password, hash).await?;
         let Some(known) = known.filter(|_| right) else {
             return Err(Rejection::BadCredentials.into());
         };
@@ -187,7 +187,7 @@ impl App {
 
     async fn open(&self, registration: Registration, role: Role) -> Result<User> {
         let Registration { email, password, name } = registration;
-        let password_hash = self.0.passwords.turn().await?.hash(password).await?;
+        let password_hash = self.0.passwords.permit().await?.hash(password).await?;
         let (outbox, id) = (self.0.outbox.clone(), UserId::mint());
         let open = self.0.database.transaction(SOLE, move |tx| {
             Box::pin(async move {

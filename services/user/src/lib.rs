@@ -60,7 +60,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("user", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("user", database.clone(), stop.clone()));
-    tasks.keep("retention", database.clone().retain(store::RETENTION, stop.clone()));
+    tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
     let routes = Routes::new(UserServiceServer::new(Grpc::new(app, verifier)));

@@ -19,7 +19,7 @@ const WAIT_MAX: Duration = Duration::from_millis(500);
 /// Hashes and checks passwords. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Passwords {
-    places: Arc<Places>,
+    permits: Arc<Permits>,
     nobodys: SecretString,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Error {
     Hash(#[from] argon2::password_hash::Error),
 }
 
-struct Places {
+struct Permits {
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// Memory for the next hash. It is kept while a call waits, because allocating it costs half as much as a hash, and
@@ -44,22 +44,21 @@ impl Passwords {
     /// Ready to use: it has hashed once, which every check for nobody is compared with.
     pub(crate) async fn new() -> Result<Self, Error> {
         let slots = Arc::new(Semaphore::new(AT_ONCE));
-        let places = Places { slots, waiting: AtomicUsize::new(0), spare: Mutex::default() };
-        let mut passwords = Self { places: Arc::new(places), nobodys: SecretString::default() };
-        let turn = passwords.turn().await?;
-        passwords.nobodys = turn.run(|memory| memory.hash(b"nobody's")).await?;
+        let permits = Permits { slots, waiting: AtomicUsize::new(0), spare: Mutex::default() };
+        let mut passwords = Self { permits: Arc::new(permits), nobodys: SecretString::default() };
+        let permit = passwords.permit().await?;
+        passwords.nobodys = permit.run(|memory| memory.hash(b"nobody's")).await?;
         Ok(passwords)
     }
 
-    /// Waits, not for long, for a turn. To be asked for before anything else is done, so that who
-    /// gets none has cost nothing.
-    pub(crate) async fn turn(&self) -> Result<Turn, Error> {
-        let places = Arc::clone(&self.places);
-        let _waiting = Waiting::new(&places.waiting);
-        match timeout(WAIT_MAX, Arc::clone(&places.slots).acquire_owned()).await {
+    /// Waits a moment for a permit. Call it before anything else, so that a sign-in that gets none has cost nothing.
+    pub(crate) async fn permit(&self) -> Result<Permit, Error> {
+        let permits = Arc::clone(&self.permits);
+        let _waiting = Waiting::new(&permits.waiting);
+        match timeout(WAIT_MAX, Arc::clone(&permits.slots).acquire_owned()).await {
             Ok(Ok(slot)) => {
-                let (places, nobodys) = (Arc::clone(&places), self.nobodys.clone());
-                Ok(Turn { slot, places, nobodys })
+                let (permits, nobodys) = (Arc::clone(&permits), self.nobodys.clone());
+                Ok(Permit { slot, permits, nobodys })
             }
             Ok(Err(_)) | Err(_) => Err(Error::Overloaded),
         }
@@ -67,13 +66,13 @@ impl Passwords {
 }
 
 /// The right to hash or check one password.
-pub(crate) struct Turn {
+pub(crate) struct Permit {
     slot: OwnedSemaphorePermit,
-    places: Arc<Places>,
+    permits: Arc<Permits>,
     nobodys: SecretString,
 }
 
-impl Turn {
+impl Permit {
     /// The hash of a password, with a salt and its parameters.
     pub(crate) async fn hash(self, password: Password) -> Result<SecretString, Error> {
         self.run(move |memory| memory.hash(password.expose().as_bytes())).await
@@ -102,9 +101,9 @@ impl Turn {
         work: impl FnOnce(&mut Memory) -> Result<T, argon2::password_hash::Error> + Send + 'static,
     ) -> Result<T, Error> {
         let work = move || {
-            let mut memory = self.places.take();
+            let mut memory = self.permits.take();
             let done = work(&mut memory);
-            self.places.give_back(memory);
+            self.permits.give_back(memory);
             drop(self.slot);
             done
         };
@@ -116,7 +115,7 @@ impl Turn {
     }
 }
 
-impl Places {
+impl Permits {
     fn take(&self) -> Memory {
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
         spare.unwrap_or_else(Memory::new)
@@ -159,9 +158,9 @@ mod tests {
     #[tokio::test]
     async fn the_password_that_was_hashed_is_the_one_that_verifies() {
         let passwords = Passwords::new().await.unwrap();
-        let turn = async || passwords.turn().await.unwrap();
-        let hash = turn().await.hash(password("correct horse").unwrap()).await.unwrap();
-        let verify = async |text, hash| turn().await.verify(text, hash).await.unwrap();
+        let permit = async || passwords.permit().await.unwrap();
+        let hash = permit().await.hash(password("correct horse").unwrap()).await.unwrap();
+        let verify = async |text, hash| permit().await.verify(text, hash).await.unwrap();
         assert!(verify(password("correct horse"), Some(hash.clone())).await);
         assert!(!verify(password("battery staple"), Some(hash.clone())).await);
         assert!(!verify(password("nobody's"), None).await, "nobody's own password");
@@ -171,20 +170,20 @@ mod tests {
     #[tokio::test]
     async fn the_third_at_once_waits_and_then_is_turned_away() {
         let passwords = Passwords::new().await.unwrap();
-        let first = passwords.turn().await.unwrap();
-        let _second = passwords.turn().await.unwrap();
-        assert!(matches!(passwords.turn().await, Err(Error::Overloaded)));
-        let (third, ()) = tokio::join!(passwords.turn(), async { drop(first) });
+        let first = passwords.permit().await.unwrap();
+        let _second = passwords.permit().await.unwrap();
+        assert!(matches!(passwords.permit().await, Err(Error::Overloaded)));
+        let (third, ()) = tokio::join!(passwords.permit(), async { drop(first) });
         assert!(third.is_ok(), "the first is done");
     }
 
     #[tokio::test]
     async fn memory_is_kept_for_who_waits_and_for_nobody_else() {
         let passwords = Passwords::new().await.unwrap();
-        let spare = || passwords.places.spare.lock().unwrap().len();
-        let turns = [passwords.turn().await.unwrap(), passwords.turn().await.unwrap()];
-        let waits = passwords.turn();
-        let [first, _second] = turns;
+        let spare = || passwords.permits.spare.lock().unwrap().len();
+        let permits = [passwords.permit().await.unwrap(), passwords.permit().await.unwrap()];
+        let waits = passwords.permit();
+        let [first, _second] = permits;
         let (third, _) = tokio::join!(waits, first.verify(None, None));
         assert_eq!(spare(), 1, "for the third");
         third.unwrap().verify(None, None).await.unwrap();

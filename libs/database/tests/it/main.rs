@@ -86,7 +86,7 @@ async fn a_connection_serves_one_after_the_other_whatever_came_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_has_begun_comes_to_its_end_when_nobody_waits_for_it() {
+async fn work_that_has_begun_runs_to_completion_when_its_caller_is_cancelled() {
     let world = World::new();
     let urls = world.databases("database", 1);
     world.sql(&urls[0], "create table t (n int)");

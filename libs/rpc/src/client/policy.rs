@@ -130,7 +130,7 @@ impl<T: Transport> Shared<T> {
             let message = body.collect().await?.to_bytes();
             self.attempts(method, head, message, at).await
         };
-        timeout_at(at, attempts).await.unwrap_or_else(|_| Err(self.late()))
+        timeout_at(at, attempts).await.unwrap_or_else(|_| Err(self.deadline_exceeded()))
     }
 
     async fn attempts(
@@ -202,7 +202,7 @@ impl<T: Transport> Shared<T> {
             Ok::<_, Failure>(answer.map(|body| Body::new(Streamed::new(body, in_flight, at))))
         };
         let answer = match at {
-            Some(at) => timeout_at(at, answer).await.map_err(|_| self.late())?,
+            Some(at) => timeout_at(at, answer).await.map_err(|_| self.deadline_exceeded())?,
             None => answer.await,
         };
         let answer = answer.map_err(|failure| failure.status)?;
@@ -231,7 +231,7 @@ impl<T: Transport> Shared<T> {
         span
     }
 
-    fn late(&self) -> Status {
+    fn deadline_exceeded(&self) -> Status {
         let message = format!("{} did not answer in time", self.name);
         refusal(Code::DeadlineExceeded, "deadline_exceeded", message)
     }

@@ -157,7 +157,7 @@ impl Stack {
         match outcome {
             Ok(Ok(Ok(response))) => response,
             Ok(Err(panic)) => panicked(&*panic).into_http(),
-            Err(_elapsed) => late().into_http(),
+            Err(_elapsed) => deadline_exceeded().into_http(),
         }
     }
 }
@@ -184,7 +184,7 @@ fn span(method: &'static str, request: &Request<Incoming>, peer: &Peer) -> Span 
     span
 }
 
-fn late() -> Status {
+fn deadline_exceeded() -> Status {
     refusal(Code::DeadlineExceeded, "deadline_exceeded", "the deadline has passed")
 }
 

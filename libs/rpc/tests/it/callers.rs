@@ -80,7 +80,7 @@ async fn the_operator_may_ask_for_health_everywhere() {
         let answer = client.check(request).await.unwrap().into_inner();
         assert_eq!(answer.status(), ServingStatus::Serving);
     }
-    health.serving(false).await;
+    health.set_serving(false).await;
     let answer = client.check(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(answer.status(), ServingStatus::NotServing);
     let mut cart = HealthClient::new(world.channel("cart", &[server.address]));

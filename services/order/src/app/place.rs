@@ -27,8 +27,8 @@ use crate::domain::{Line, Order, Rejection, placing};
 use crate::peers::CartContents;
 use crate::{convert, events, store};
 
-/// So often a checkout is tried on a cart that changes meanwhile.
-const ROUNDS: usize = 3;
+/// Maximum number of attempts while the cart changes concurrently.
+const ATTEMPTS_MAX: usize = 3;
 
 /// Maximum number of orphaned checkouts in one batch of recovery.
 const UNRESOLVED_MAX: u32 = 100;
@@ -68,7 +68,7 @@ impl App {
             return Ok(reply);
         }
         let mut placed = Err(Rejection::CartChanged.into());
-        for _ in 0..ROUNDS {
+        for _ in 0..ATTEMPTS_MAX {
             placed = self.place_cart(caller, &checkout).await;
             if !matches!(placed, Err(Error::Rejected(Rejection::CartChanged))) {
                 break;
@@ -157,7 +157,7 @@ impl App {
     async fn resolve_or_abandon(&self, cart: CartId, id: OrderId) -> Result<(), Error> {
         let look = self.database.transaction(id.shard(), move |tx| {
             let look = async move {
-                if !store::checkouts::lock(tx, id).await? {
+                if !store::checkouts::try_lock(tx, id).await? {
                     return Ok(None); // being placed at this moment
                 }
                 let state = store::checkouts::state_or_abandon(tx, id).await?;
@@ -234,7 +234,7 @@ impl App {
         let app = self.clone();
         let work = self.database.transaction(store::home(user), move |tx| {
             let work = async move {
-                let key = store::lock_key_and_order(tx, user, &checkout.key, id).await?;
+                let key = store::try_lock_key_and_order(tx, user, &checkout.key, id).await?;
                 if let Some(kept) = key.kept {
                     return same_request(kept, &checkout.fingerprint()).map(Written::Before);
                 }
@@ -275,7 +275,7 @@ impl App {
         if !written {
             return Err(Rejection::CartChanged.into()); // it has its lines back
         }
-        self.outbox.publish(tx, &[Outgoing::new(order.id, &events::placed(order))]).await?;
+        self.outbox.publish(tx, &[Outgoing::new(order.id, &events::order_placed(order))]).await?;
         Ok(reply)
     }
 }

@@ -9,7 +9,7 @@ use kernel::{OrderId, ReturnId, UserId};
 use super::{App, Error, owned};
 use crate::domain::returns::{self, Pieces};
 use crate::domain::{Order, Rejection, Return};
-use crate::store::returns::Place;
+use crate::store::returns::Cursor;
 use crate::{events, store};
 
 /// What a customer wants to send back.
@@ -46,7 +46,7 @@ impl App {
                     store::returns::insert(tx, id, &new).await?;
                     order = owned(store::order(tx, id).await?, user)?;
                 }
-                watch.changed_by(tx, [id]);
+                watch.notify_after_commit(tx, [id]);
                 Ok(order)
             };
             work.boxed()
@@ -57,7 +57,7 @@ impl App {
     /// The returns that are on their way back, of all shards, oldest first.
     pub(crate) async fn returns_on_their_way(
         &self,
-        after: Option<Place>,
+        after: Option<Cursor>,
         limit: i64,
     ) -> Result<Vec<(OrderId, Return)>, Error> {
         let of_databases = self.database.homes().map(|home| {
@@ -87,11 +87,11 @@ impl App {
                 if let Some(decided) = returns::decide(&order, return_id, received, reason)? {
                     store::returns::decide(tx, id, &decided, by).await?;
                     if !decided.received.is_empty() {
-                        app.outbox.publish(tx, &[events::returned(id, &decided)]).await?;
+                        app.outbox.publish(tx, &[events::order_returned(id, &decided)]).await?;
                     }
                     order = existing(store::order(tx, id).await?)?;
                 }
-                app.watch.changed_by(tx, [id]);
+                app.watch.notify_after_commit(tx, [id]);
                 let found = order.returns.into_iter().find(|found| found.id == return_id);
                 Ok((id, found.ok_or(Rejection::ReturnNotFound)?))
             };

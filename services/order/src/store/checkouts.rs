@@ -27,8 +27,8 @@ pub(crate) async fn unplaced(
     Ok(unplaced.map(OrderId::from))
 }
 
-/// Whether nobody is placing this order now, and nobody begins to until the end of the transaction.
-pub(crate) async fn lock(tx: &mut PgConnection, id: OrderId) -> Result<bool> {
+/// Tries to take the exclusive advisory lock of this order, held until commit. False: a request is placing it now.
+pub(crate) async fn try_lock(tx: &mut PgConnection, id: OrderId) -> Result<bool> {
     sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock(hashtextextended($1::text, 1)) as "locked!""#,
         id.to_string()

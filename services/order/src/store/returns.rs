@@ -70,13 +70,13 @@ pub(crate) async fn of(connection: &mut PgConnection, order: OrderId) -> Result<
     rows.into_iter().map(|row| Ok(row.read()?.1)).collect()
 }
 
-/// A place in the list of what is on its way back: after this return.
-pub(crate) type Place = (OffsetDateTime, OrderId, ReturnId);
+/// A page cursor in the list of returns on their way back: after this return.
+pub(crate) type Cursor = (OffsetDateTime, OrderId, ReturnId);
 
 /// Up to `limit` returns of one database that are on their way back, oldest first.
 pub(crate) async fn on_their_way(
     connection: &mut PgConnection,
-    after: Option<Place>,
+    after: Option<Cursor>,
     limit: i64,
 ) -> Result<Vec<(OrderId, Return)>> {
     let rows = sqlx::query_as!(

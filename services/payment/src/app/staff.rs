@@ -53,7 +53,7 @@ impl App {
         let page = Page { order: Some(order), after: None, limit: i64::MAX };
         let seen = store::refunds(tx, &page).await?;
         let work = self.work.clone();
-        tx.after_commit(move || work.due());
+        tx.after_commit(move || work.wake());
         let seen = seen.into_iter().find(|seen| seen.refund.id == refund);
         seen.ok_or(Error::Rejected(Rejection::RefundNotFound))
     }
@@ -70,7 +70,7 @@ impl App {
             if let Effect::Settled(refund) = &effect {
                 store::settle_by_hand(tx, payment.order, refund, by).await?;
                 store::update(tx, &[Heard::of(payment)]).await?;
-                let told = events::published(payment.order, &effect, &Span::current());
+                let told = events::to_outgoing(payment.order, &effect, &Span::current());
                 return self.outbox.publish(tx, &told.into_iter().collect::<Vec<_>>()).await;
             }
         }

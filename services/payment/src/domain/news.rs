@@ -109,7 +109,7 @@ impl Payment {
     /// become effects, to be written and published. Repeated and late news have no effect. An error changes nothing,
     /// and is the same for the same news.
     pub fn hear(&mut self, news: News) -> Result<Vec<Effect>, Rejection> {
-        if self.knows(&news) || !self.moves_on(&news)? {
+        if self.knows(&news) || !self.apply_to_refund(&news)? {
             return Ok(Vec::new());
         }
         let Some(step) = decide(self.state, self.signal(&news)) else { return Ok(Vec::new()) };
@@ -135,9 +135,9 @@ impl Payment {
         }
     }
 
-    /// Whether the news concern the payment as a whole. What only concerns one of its refunds is
-    /// taken in here; a refund that ends does so with the payment's own step.
-    fn moves_on(&mut self, news: &News) -> Result<bool, Rejection> {
+    /// First of two state machines: applies news of a refund to the refund. Returns whether the payment's own table
+    /// decides as well: about all other news, and about a refund that ends.
+    fn apply_to_refund(&mut self, news: &News) -> Result<bool, Rejection> {
         let (id, signal) = match news {
             News::Refunded(id, _) => (id, refund::Signal::Refunded),
             News::RefundRefused(id, _) => (id, refund::Signal::Refused),

@@ -120,8 +120,8 @@ pub(crate) struct Repaid {
     pub pause_seconds: f64,
 }
 
-/// Writes what calls made of refunds.
-pub(crate) async fn settle_refunds(tx: &mut PgConnection, repaid: &[Repaid]) -> Result<()> {
+/// Records the results of calls for refunds.
+pub(crate) async fn record_refunds(tx: &mut PgConnection, repaid: &[Repaid]) -> Result<()> {
     let orders: Vec<Uuid> = repaid.iter().map(|r| r.order.uuid()).collect();
     let ids: Vec<String> = repaid.iter().map(|r| r.refund.code()).collect();
     let transfers: Vec<Option<&str>> = repaid.iter().map(|r| r.transfer_id.as_deref()).collect();

@@ -263,7 +263,7 @@ pub(crate) struct Transfer {
 /// Writes what calls decided and books the money that moved, in one statement. Pauses have jitter, so that
 /// payments which failed together are not tried again together (thundering herd).
 #[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
-pub(crate) async fn settle(
+pub(crate) async fn record(
     tx: &mut PgConnection,
     called: &[Called],
     transfers: &[Transfer],

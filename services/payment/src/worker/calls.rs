@@ -15,8 +15,8 @@ pub(super) async fn carry_out(
     sent_at: &mut Option<Instant>,
 ) -> (News, bool) {
     let decided = match task {
-        Task::First(open) => capture(psp, open, true, sent_at).await,
-        Task::Again(open) => capture(psp, open, false, sent_at).await,
+        Task::First(open) => capture_or_void(psp, open, true, sent_at).await,
+        Task::Again(open) => capture_or_void(psp, open, false, sent_at).await,
         Task::Refund(owed) => give_back(psp, owed).await,
     };
     match decided {
@@ -32,9 +32,9 @@ pub(super) async fn carry_out(
     }
 }
 
-/// Finds out what became of the payment's key, and uses it unless somebody may have done so or its
-/// pay-by has passed: then the key is made void, because an earlier call may still be under way.
-async fn capture(
+/// Captures the payment, unless it was cancelled or its pay-by has passed: then the key is made void, because an
+/// earlier call may still be in flight. A retry first asks for the result of an earlier attempt, and returns that.
+async fn capture_or_void(
     psp: &dyn Psp,
     open: &Open,
     first: bool,
