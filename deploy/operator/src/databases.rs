@@ -52,6 +52,24 @@ pub fn urls(state: &State, secrets: &Secrets) -> Result<BTreeMap<String, Vec<Str
     CONTEXTS.into_iter().map(context).collect()
 }
 
+/// Takes one database of a context away, or gives it back: `urls` are those of all its shards. It lets nobody in, and
+/// whoever is in is put out.
+///
+/// # Errors
+/// When there is no such database or no other one, and when PostgreSQL refuses.
+pub fn accept_connections(psql: &Psql, urls: &[String], index: usize, there: bool) -> Result<()> {
+    let name = urls.get(index).and_then(|url| url.split('?').next()?.rsplit_once('/'));
+    let (_, name) = name.with_context(|| format!("no database {index}"))?;
+    let other = urls.iter().enumerate().find(|(other, _)| *other != index);
+    let (_, other) = other.context("nothing to say it from: there is one database")?;
+    let change = format!(
+        "alter database {name} with allow_connections {there};
+         select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+    );
+    psql.run(other, &change)?;
+    Ok(())
+}
+
 fn refuse_other_shards(psql: &Psql, admin_url: &str, shards: u16) -> Result<()> {
     let there = count(psql, admin_url)?;
     if there == 0 || there == usize::from(shards) {

@@ -122,12 +122,15 @@ impl Driver {
             let outcome = self.ended(route, customer, answer);
             let latency = answered.saturating_duration_since(due);
             let mut recorder = self.recorder.borrow_mut();
+            if customer.is_some_and(|customer| self.members.borrow()[customer].loses_its_shard) {
+                recorder.of_shard(arrival.phase, &outcome);
+            }
             recorder.answered(arrival.phase, arrival.due, route, latency, outcome);
             self.under_way.set(self.under_way.get() - 1);
         });
     }
 
-    /// The request, and the customer whose cart it changes; none when nobody is free.
+    /// The request, and the customer who sends it; none when nobody is free.
     fn prepare(&self, route: Route) -> Option<(Request<Full<Bytes>>, Option<Customer>)> {
         let product = || &self.products[self.zipf.draw(&mut *self.random.borrow_mut())];
         let get = |uri: Uri| request(Method::GET, uri, Bytes::new());
@@ -143,7 +146,7 @@ impl Driver {
                 let anybody = self.random.borrow_mut().random_range(0..self.members.borrow().len());
                 let mut request = get(Uri::from_static("/v1/cart"));
                 self.sign(&mut request, anybody);
-                (request, None)
+                (request, Some(anybody))
             }
             Route::Add => {
                 let customer = self.crowd.borrow_mut().to_add()?;
@@ -182,6 +185,7 @@ impl Driver {
         if let Some(customer) = customer {
             let mut crowd = self.crowd.borrow_mut();
             match route {
+                Route::Cart => {}
                 Route::Add if good => crowd.has_filled(customer),
                 _ => crowd.has_emptied(customer),
             }

@@ -16,6 +16,7 @@ mod pace;
 mod wire;
 mod shop;
 mod seed;
+mod outage;
 mod drive;
 mod measure;
 mod machine;

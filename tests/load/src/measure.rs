@@ -37,6 +37,15 @@ pub(crate) struct Counted {
     pub(crate) lateness: Latencies,
     /// Requests for which no customer was free.
     pub(crate) starved: u64,
+    /// Of the answers, those to customers of the database that a shard outage is about.
+    pub(crate) of_shard: Tally,
+}
+
+/// Answers as they should be, and others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) good: u64,
+    pub(crate) bad: u64,
 }
 
 /// The answers of one route.
@@ -77,7 +86,13 @@ impl Counted {
     fn new() -> Result<Self> {
         let answers = |_: Route| Ok(Answers { good: latencies()?, bad: BTreeMap::new() });
         let routes = Route::ALL.into_iter().map(answers).collect::<Result<_>>()?;
-        Ok(Self { offered: 0, routes, lateness: latencies()?, starved: 0 })
+        Ok(Self {
+            offered: 0,
+            routes,
+            lateness: latencies()?,
+            starved: 0,
+            of_shard: Tally::default(),
+        })
     }
 
     /// Answers as they should be.
@@ -94,6 +109,8 @@ impl Counted {
     pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
         self.offered += other.offered;
         self.starved += other.starved;
+        self.of_shard.good += other.of_shard.good;
+        self.of_shard.bad += other.of_shard.bad;
         self.lateness.add(&other.lateness)?;
         for (mine, theirs) in self.routes.iter_mut().zip(&other.routes) {
             mine.good.add(&theirs.good)?;
@@ -156,6 +173,15 @@ impl Recorder {
     /// Nobody was free to send it.
     pub(crate) fn starved(&mut self, phase: usize) {
         self.phases[phase].starved += 1;
+    }
+
+    /// It was one of a customer of the database that a shard outage is about.
+    pub(crate) fn of_shard(&mut self, phase: usize, outcome: &Outcome) {
+        let tally = &mut self.phases[phase].of_shard;
+        match outcome {
+            Outcome::Good => tally.good += 1,
+            Outcome::Bad(_) => tally.bad += 1,
+        }
     }
 
     /// What became of a request, so long after it was due.

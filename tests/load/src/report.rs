@@ -46,6 +46,8 @@ pub struct Report {
     pub moments: Vec<Moment>,
     /// The orders that were accepted, and their ends.
     pub orders: Orders,
+    /// Of a run in which a shard was away.
+    pub outage: Option<Outage>,
     /// Of a run in steps.
     pub knee: Option<Knee>,
     /// Expectations.
@@ -189,6 +191,26 @@ pub struct Orders {
     pub open: u64,
     /// From acceptance to end.
     pub settled_ms: Latency,
+}
+
+/// What users had of it while a database of carts and of orders was away. The catalogue's visitors are others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Outage {
+    /// Good answers to users of other databases.
+    pub others_good: u64,
+    /// Other answers to them, and none.
+    pub others_bad: u64,
+    /// Good answers to users of that database.
+    pub own_good: u64,
+    /// Other answers to them, and none.
+    pub own_bad: u64,
+}
+
+impl Outage {
+    /// The share of others' requests that were answered as they should be, in per cent.
+    pub fn others_percent(&self) -> f64 {
+        100.0 * self.others_good as f64 / (self.others_good + self.others_bad).max(1) as f64
+    }
 }
 
 /// The generator itself.

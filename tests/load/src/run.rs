@@ -5,7 +5,7 @@ mod assemble;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use audit::{Audit, audit};
 use operator::api::Api;
 use operator::board::now_unix_ms;
@@ -16,10 +16,11 @@ use tokio::task::LocalSet;
 
 use crate::drive::{Driven, drive};
 use crate::machine::{self, Environment, Group, Snapshot};
+use crate::outage::ShardOutage;
 use crate::pace::Pace;
 use crate::report::{self, Report};
 use crate::scenario::Scenario;
-use crate::schedule::{self, Phase};
+use crate::schedule::{self, OUTAGE, Phase};
 use crate::seed;
 use crate::settled::{self, Ends};
 use crate::shop::Target;
@@ -67,33 +68,45 @@ struct Run {
 }
 
 async fn measured(options: &Load, here: Option<&Layout>) -> Result<Finished> {
-    let scenario = match &options.scenario_file {
-        Some(file) => Scenario::read(file)?,
-        None => Scenario::named(options.scenario),
+    let run = driven(options, here).await?;
+    let report = assemble::report(&run, options)?;
+    report::lines(&report).iter().for_each(|line| say(line));
+    let folder = write(options, &report)?;
+    let failures = assemble::failures(&report, options);
+    Ok(Finished { report, folder, failures })
+}
+
+/// Prepares users, sends everything, and waits for what it set going.
+async fn driven(options: &Load, here: Option<&Layout>) -> Result<Run> {
+    let (name, scenario) = match &options.scenario_file {
+        Some(file) => (file.display().to_string(), Scenario::read(file)?),
+        None => (options.scenario.name().to_owned(), Scenario::named(options.scenario)),
     };
     let target = Target::find(options, here).await?;
+    let phases = schedule::phases(options);
+    let outage = phases.iter().any(|phase| phase.name == OUTAGE);
+    let outage = outage.then(|| ShardOutage::of(&target)).transpose()?;
     let environment = Environment::now();
     let api = Api::new(&target.url());
     let products = seed::products(&api, &target, scenario.products).await?;
     say(&format!("target     {}; {} products", target.url(), products.len()));
-    let members = members(options, &api, &products).await?;
+    let mut members = members(options, &api, &products).await?;
+    outage.iter().try_for_each(|outage| outage.mark(&mut members))?;
 
-    let phases = schedule::phases(options);
     let groups =
         target.local.as_ref().map_or_else(Vec::new, |local| machine::groups(&local.state, "load"));
     phases.iter().for_each(announce);
     let wire = Wire::to(&target.gateways)?;
     let (started_unix_ms, pace) = (now_unix_ms(), Pace::start(&phases)?);
+    let outage = outage.map(|outage| outage.begin(&phases, pace.begin));
     let looking = machine::look_at(groups.clone(), boundaries(&phases, pace.begin));
     let driven = drive(wire, &api, scenario.clone(), &phases, &products, members, pace).await?;
     let looks = looking.join().unwrap_or_default();
+    if let Some(outage) = outage {
+        outage.join().map_err(|_| anyhow!("a thread panicked"))?.context("the outage")?;
+    }
     let (ends, at_rest, audit) = settle(&target, &api, &driven, &groups).await?;
-
-    let name = match &options.scenario_file {
-        Some(file) => file.display().to_string(),
-        None => options.scenario.name().to_owned(),
-    };
-    let run = Run {
+    Ok(Run {
         name,
         scenario,
         target,
@@ -106,12 +119,7 @@ async fn measured(options: &Load, here: Option<&Layout>) -> Result<Finished> {
         at_rest,
         ends,
         audit,
-    };
-    let report = assemble::report(&run, options)?;
-    report::lines(&report).iter().for_each(|line| say(line));
-    let folder = write(options, &report)?;
-    let failures = assemble::failures(&report, options);
-    Ok(Finished { report, folder, failures })
+    })
 }
 
 async fn members(options: &Load, api: &Api, products: &[String]) -> Result<Vec<seed::Member>> {

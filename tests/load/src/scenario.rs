@@ -128,9 +128,10 @@ impl Scenario {
         let (zipf, products) = (one(), thousand());
         let mix = Weights { home: 1, browse: 10, cart: 3, add: 2, checkout: 1, search: 0 };
         match name {
-            cli::Scenario::Mix | cli::Scenario::Spike | cli::Scenario::Soak => {
-                Self { weights: mix, zipf, products }
-            }
+            cli::Scenario::Mix
+            | cli::Scenario::Spike
+            | cli::Scenario::Soak
+            | cli::Scenario::ShardOutage => Self { weights: mix, zipf, products },
             cli::Scenario::Browse => {
                 let weights = Weights { home: 1, browse: 10, search: 1, ..Weights::default() };
                 Self { weights, zipf, products }

@@ -15,6 +15,8 @@ const STEPS: u32 = 8;
 /// A spike is so many times the rate.
 const SPIKE: u32 = 3;
 const SEED: u64 = 17;
+/// The phase in which a shard is away.
+pub const OUTAGE: &str = "outage";
 
 /// A time of one rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,10 @@ pub fn phases(options: &Load) -> Vec<Phase> {
             let third = duration.unwrap_or(Duration::from_secs(60)) / 3;
             let phase = |(name, rate): (&str, u32)| measured(name.into(), rate, third);
             [("before", rate), ("spike", rate * SPIKE), ("after", rate)].map(phase).to_vec()
+        }
+        (None, Scenario::ShardOutage) => {
+            let third = duration.unwrap_or(Duration::from_secs(180)) / 3;
+            ["before", OUTAGE, "after"].map(|name| measured(name.into(), rate, third)).to_vec()
         }
         (None, Scenario::Soak) => {
             vec![measured("soak".into(), rate, duration.unwrap_or(Duration::from_secs(1_800)))]

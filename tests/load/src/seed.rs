@@ -33,6 +33,8 @@ pub(crate) struct Member {
     pub(crate) refresh_token: String,
     pub(crate) signed_in: Instant,
     pub(crate) payment_method: String,
+    /// Its carts and orders are in the database that a shard outage takes away.
+    pub(crate) loses_its_shard: bool,
 }
 
 /// Products that can be bought, by their ids. A shop without its staff sells what it has.
@@ -146,6 +148,7 @@ async fn join(api: &Api, email: String, product: &str) -> Result<Member> {
         refresh_token,
         signed_in: Instant::now(),
         payment_method: card.json::<Card>()?.payment_method_id,
+        loses_its_shard: false,
     })
 }
 

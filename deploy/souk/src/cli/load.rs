@@ -26,7 +26,7 @@ pub struct Load {
     /// From one rate to another in eight steps, to see where the shop's knee is
     #[arg(long, value_name = "A..B", conflicts_with = "rate")]
     pub steps: Option<Steps>,
-    /// How long; with --steps, of each step [default: 30s, a step 10s, spike 60s, soak 30m]
+    /// How long; with --steps, of each step [default: 30s, a step 10s, spike 60s, soak 30m, shard-outage 3m]
     #[arg(long, value_name = "D", value_parser = duration)]
     pub duration: Option<Duration>,
     /// Customers with an account; each costs two password hashes before the run
@@ -59,6 +59,8 @@ pub enum Scenario {
     Spike,
     /// The mix for half an hour
     Soak,
+    /// The mix; a third of the time the last database of carts and of orders takes no connections
+    ShardOutage,
 }
 
 impl Scenario {
@@ -71,6 +73,7 @@ impl Scenario {
             Scenario::HotProduct => "hot-product",
             Scenario::Spike => "spike",
             Scenario::Soak => "soak",
+            Scenario::ShardOutage => "shard-outage",
         }
     }
 }

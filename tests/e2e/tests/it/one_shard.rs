@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::shops;
 use futures_util::future::try_join_all;
 use kernel::{Shard, UserId};
+use operator::databases::accept_connections;
 use operator::{Shop, Signal};
 use stores::{Home, Psql, Tools};
 
@@ -70,17 +71,6 @@ async fn buys_on(shopper: &Shopper, product: &str) -> Result<usize> {
 /// Takes the second database of each sharded context away, or gives it back.
 fn second_shard(shop: &Shop, there: bool) -> Result<()> {
     let psql = Psql::of(&Tools::find(&Home::find()?)).context("psql is beside the server")?;
-    for context in SHARDED {
-        let [first, second] = shop.database_urls(context) else { anyhow::bail!("two shards") };
-        let (url, _) = second.split_once('?').context("it says that it wants TLS")?;
-        let name = url.rsplit_once('/').context("a database URL")?.1;
-        psql.run(
-            first,
-            &format!(
-                "alter database {name} with allow_connections {there};
-                 select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
-            ),
-        )?;
-    }
-    Ok(())
+    let away = |context| accept_connections(&psql, shop.database_urls(context), 1, there);
+    SHARDED.into_iter().try_for_each(away)
 }

@@ -1,6 +1,6 @@
 //! The report for a terminal.
 
-use super::{Cost, Generator, Latency, Orders, Phase, Report};
+use super::{Cost, Generator, Latency, Orders, Outage, Phase, Report};
 use crate::knee::Knee;
 use crate::slo::Judged;
 
@@ -25,6 +25,7 @@ pub fn lines(report: &Report) -> Vec<String> {
             .iter()
             .map(|error| format!("  {:>8} × {} {}", error.count, error.route, error.code)),
     );
+    lines.extend(report.outage.iter().map(outage));
     lines.extend(report.knee.iter().map(|knee| format!("\nknee       {}", told(knee))));
     lines.extend(report.cost.iter().flat_map(cost));
     lines.push(String::new());
@@ -101,6 +102,16 @@ fn orders(orders: &Orders) -> Vec<String> {
             "  {accepted} orders accepted; of {looked_at}: {confirmed} confirmed, {cancelled} cancelled"
         ),
     ]
+}
+
+fn outage(outage: &Outage) -> String {
+    let Outage { others_good, others_bad, own_good, own_bad } = outage;
+    format!(
+        "\nshard away  others: {others_good} of {} requests good, {:.3} %; its own users: {own_good} of {}",
+        others_good + others_bad,
+        outage.others_percent(),
+        own_good + own_bad
+    )
 }
 
 /// The knee in words.

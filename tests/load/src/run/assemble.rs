@@ -9,9 +9,10 @@ use crate::knee::{self, Step};
 use crate::machine::{self, Part};
 use crate::measure::Counted;
 use crate::report::{
-    Cost, Errors, Generator, Latency, Layout, Moment, Orders, Phase, Process, Report, Route,
+    Cost, Errors, Generator, Latency, Layout, Moment, Orders, Outage, Phase, Process, Report, Route,
 };
 use crate::scenario;
+use crate::schedule::OUTAGE;
 use crate::settled::Ends;
 use crate::slo::{self, Measured};
 
@@ -19,6 +20,8 @@ use crate::slo::{self, Measured};
 const LATE_MAX_MS: f64 = 20.0;
 /// Of what is offered, so many requests may find no free customer.
 const STARVED_MAX: f64 = 0.001;
+/// Of the requests of users whose shard is not away, so many per cent are answered as they should be.
+const OTHERS_MIN: f64 = 99.9;
 
 pub(super) fn report(run: &Run, options: &Load) -> Result<Report> {
     let all = run.driven.recorder.measured(&run.phases)?;
@@ -51,6 +54,7 @@ pub(super) fn report(run: &Run, options: &Load) -> Result<Report> {
         errors: errors(&all),
         moments: moments(run),
         orders: orders(run),
+        outage: outage(run),
         knee: options.steps.and_then(|_| knee::find(&steps)),
         levels: slo::judge(&expected, &Seen { counted: &all, ends: Some(&run.ends) }),
         generator: generator(&all),
@@ -82,7 +86,12 @@ pub(super) fn failures(report: &Report, options: &Load) -> Vec<String> {
             late.p99, report.generator.starved
         )
     });
-    broken.chain(open).chain(missed).chain(late).collect()
+    let dragged = report.outage.filter(|outage| outage.others_percent() < OTHERS_MIN);
+    let dragged = dragged.map(|outage| {
+        let (good, least) = (outage.others_percent(), OTHERS_MIN);
+        format!("other users' requests: {good:.3} % good, expected at least {least} %")
+    });
+    broken.chain(open).chain(dragged).chain(missed).chain(late).collect()
 }
 
 /// What expectations are compared with.
@@ -194,6 +203,18 @@ fn orders(run: &Run) -> Orders {
         open: *open,
         settled_ms: Latency::of(took),
     }
+}
+
+fn outage(run: &Run) -> Option<Outage> {
+    let at = run.phases.iter().position(|phase| phase.name == OUTAGE)?;
+    let counted = run.driven.recorder.phases.get(at)?;
+    let of_shard = counted.of_shard;
+    Some(Outage {
+        others_good: counted.good() - of_shard.good,
+        others_bad: counted.bad() - of_shard.bad,
+        own_good: of_shard.good,
+        own_bad: of_shard.bad,
+    })
 }
 
 fn generator(all: &Counted) -> Generator {

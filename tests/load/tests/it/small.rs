@@ -16,19 +16,19 @@ struct Options {
     load: Load,
 }
 
-fn run(arguments: &str, out: &Path) -> Finished {
-    try_run(arguments, out).unwrap()
+fn run(shop: &str, arguments: &str, out: &Path) -> Finished {
+    try_run(shop, arguments, out).unwrap()
 }
 
-fn try_run(arguments: &str, out: &Path) -> anyhow::Result<Finished> {
+fn try_run(shop: &str, arguments: &str, out: &Path) -> anyhow::Result<Finished> {
     let out = out.display().to_string();
     let all = ["load"].into_iter().chain(arguments.split(' ')).chain(["--out", &out]);
     let options = Options::try_parse_from(all).unwrap().load;
-    load::run(&options, Some(&layout()))
+    load::run(&options, Some(&layout(shop)))
 }
 
-fn layout() -> Layout {
-    Layout::at(&Home::find().unwrap().path().join("e2e").join(SHOP).join("run"))
+fn layout(shop: &str) -> Layout {
+    Layout::at(&Home::find().unwrap().path().join("e2e").join(shop).join("run"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,7 +38,7 @@ async fn a_small_load_is_borne_reported_and_audited() {
     let folder = out.path().to_owned();
     // A level that nothing can meet: five durable changes take longer.
     let arguments = "--rate 60 --duration 3s --users 8 --slo settled:p50=1ms --slo errors=1%";
-    let measured = tokio::task::spawn_blocking(move || run(arguments, &folder)).await;
+    let measured = tokio::task::spawn_blocking(move || run(SHOP, arguments, &folder)).await;
     if measured.is_err() {
         shops::print_logs(&shop);
     }
@@ -73,12 +73,33 @@ async fn a_small_load_is_borne_reported_and_audited() {
     assert!(!html.contains("<script") && !html.contains("src="), "nothing is fetched");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_shard_outage_other_users_have_what_they_ask_for() {
+    const SHOP: &str = "load-shard";
+    let shop = shops::open(SHOP, |_| ()).await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_owned();
+    let arguments = "--scenario shard-outage --rate 60 --duration 9s --users 16";
+    let measured = tokio::task::spawn_blocking(move || run(SHOP, arguments, &folder)).await;
+    if measured.is_err() {
+        shops::print_logs(&shop);
+    }
+    shops::close(SHOP, shop).await.unwrap();
+    let Finished { report, failures, .. } = measured.unwrap();
+    let outage = report.outage.unwrap();
+    assert!(outage.others_good > 0 && outage.own_bad > 0, "{outage:?}");
+    assert!(outage.others_bad == 0 && failures.is_empty(), "{outage:?} {failures:?}");
+    assert!(report.audit.unwrap().is_clean());
+    let text = std::fs::read_to_string(out.path().join("report.txt")).unwrap();
+    assert!(text.contains("shard away  others: "), "{text}");
+}
+
 /// What is said to whoever measures a shop that was built otherwise than the generator.
 fn of_another_profile(state: State, url: &str) -> String {
-    State { profile: "other".into(), ..state }.write(&layout()).unwrap();
+    State { profile: "other".into(), ..state }.write(&layout(SHOP)).unwrap();
     let nowhere = Path::new("/dev/null");
     let refusals = ["--rate 1", &format!("--rate 1 --target {url}")].map(|arguments| {
-        let refused = try_run(arguments, nowhere);
+        let refused = try_run(SHOP, arguments, nowhere);
         refused.err().unwrap().to_string()
     });
     assert_eq!(refusals[0], refusals[1]);
