@@ -32,10 +32,10 @@ pub async fn run(home: &Home) -> Result<()> {
     speak::lines(&rows);
     speak::lines(&state.stores.iter().map(store).collect::<Vec<_>>());
     say!();
-    say!("{:<10} {}", "unsent", outbox(&state).await);
+    say!("{:<11} {}", "unsent", outbox(&state).await);
     let traces = state.traces_url.as_ref().map(|url| format!("{url}/traces/TRACE_ID"));
-    say!("{:<10} {}", "traces", traces.or(state.collector.clone()).unwrap_or_default());
-    say!("{:<10} {}", "logs", near(&layout.logs()));
+    say!("{:<11} {}", "traces", traces.or(state.collector.clone()).unwrap_or_default());
+    say!("{:<11} {}", "logs", near(&layout.logs()));
     say!("\n{}", bold("gRPC, as the operator (grpcurl 1.8.8 or newer)"));
     let calls = state.processes.iter().filter_map(|entry| grpcurl(&layout, entry));
     speak::lines(&calls.collect::<Vec<_>>());
@@ -50,14 +50,14 @@ fn heading(state: &State) -> String {
 
 fn columns(texts: [&str; 8]) -> String {
     let [name, pid, up, memory, restarts, listen, admin, ready] = texts;
-    let left = format!("{name:<10} {pid:>7} {up:>7} {memory:>9} {restarts:>8}");
+    let left = format!("{name:<11} {pid:>7} {up:>7} {memory:>9} {restarts:>8}");
     format!("{left}  {listen:<15} {admin:<15} {ready}").trim_end().to_owned()
 }
 
 async fn process(entry: &Entry) -> String {
     let task = &entry.task;
     let Some(process) = entry.process.as_ref().filter(|process| process.alive()) else {
-        return format!("{:<10} {}", task.name, red("down; it is being started again"));
+        return format!("{:<11} {}", task.name, red("down; it is being started again"));
     };
     let ready = match ready::ask(task.admin).await {
         Ok(()) => green("yes"),
@@ -81,7 +81,7 @@ fn store(store: &Store) -> String {
         Some(process) if process.alive() => {
             columns([name, &process.pid.to_string(), "", &memory(process), "", url, "", ""])
         }
-        Some(_) => format!("{name:<10} {}", red("down; it is being started again")),
+        Some(_) => format!("{name:<11} {}", red("down; it is being started again")),
         None => columns([name, "yours", "", "", "", url, "", ""]),
     }
 }

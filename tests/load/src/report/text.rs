@@ -131,13 +131,13 @@ fn cost(cost: &Cost) -> Vec<String> {
     let mut lines = vec![
         String::new(),
         format!(
-            "{:<10} {:>9} {:>14} {:>11} {:>9}",
+            "{:<11} {:>9} {:>15} {:>11} {:>9}",
             "process", "CPU s", "core-ms/request", "memory MB", "most"
         ),
     ];
     lines.extend(cost.processes.iter().map(|process| {
         format!(
-            "{:<10} {:>9.2} {:>15.4} {:>11} {:>9}",
+            "{:<11} {:>9.2} {:>15.4} {:>11} {:>9}",
             process.name,
             process.cpu_ms as f64 / 1e3,
             process.core_ms_per_request,
