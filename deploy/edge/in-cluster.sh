@@ -15,5 +15,5 @@ fi
 cp "$1/nginx.conf" "$2/nginx.conf"
 cat > "$2/gateways.conf" <<EOF
 resolver ${servers}valid=2s;
-server gateway.$domain:8080 resolve max_fails=1 fail_timeout=2s;
+server gateway.$domain:8443 resolve max_fails=1 fail_timeout=2s;
 EOF

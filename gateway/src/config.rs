@@ -1,5 +1,6 @@
 //! `gateway --help` is the configuration reference.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rpc::Targets;
@@ -14,6 +15,10 @@ pub struct Config {
     pub(crate) telemetry: telemetry::Options,
     #[command(flatten)]
     pub(crate) tls: rpc::tls::Options,
+
+    /// Where the same is served over TLS, with the certificate in --tls-dir; clients need none
+    #[arg(long, env = "SOUK_TLS_LISTEN", value_name = "ADDRESS")]
+    pub(crate) tls_listen: Option<SocketAddr>,
 
     /// The product service: host:port, several separated by commas
     #[arg(long, env = "SOUK_PRODUCT_URLS")]

@@ -42,13 +42,13 @@ pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, anyhow::Res
 async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
     let health = service::admin::start(&config.service, &tasks).await?;
-    let listener = service::bind(config.service.listen).await?;
     let identity = Identity::load(&config.tls)?;
+    let listeners = server::listen(&config, &identity).await?;
     identity.watch(shutdown.token());
 
     let app = App::connect(&config, &identity, shutdown.token());
     let routes = routes::all(app, &config);
     health.ready(true);
-    server::serve(listener, &config, routes, &shutdown).await;
+    server::serve(listeners, &config, routes, &shutdown).await;
     tasks.finish().await
 }

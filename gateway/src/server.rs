@@ -7,14 +7,15 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::FutureExt as _;
+use http::uri::Scheme;
 use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use net::{Acceptor, Timeouts, auto};
+use net::{Acceptor, Connected, Listener, Timeouts, auto};
+use rpc::Identity;
 use service::Shutdown;
-use telemetry::catalogue::HTTP_SERVER_CONNECTIONS;
-use tokio::net::TcpListener;
+use telemetry::catalogue::{HTTP_SERVER_CONNECTIONS, HTTP_SERVER_HANDSHAKES_FAILED};
 use tower::Service as _;
 
 use crate::Config;
@@ -24,9 +25,24 @@ const H2_STREAMS_MAX: u32 = 256;
 const H2_KEEPALIVE: Duration = Duration::from_secs(20);
 const H2_KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where customers come in: plain, and over TLS when that is wanted. The certificate is that of our calls; clients need
+/// none.
+///
+/// # Errors
+/// A port cannot be bound.
+pub(crate) async fn listen(config: &Config, identity: &Identity) -> anyhow::Result<Vec<Listener>> {
+    let tcp = service::bind(config.service.listen).await?;
+    let mut listeners = vec![Listener { tcp, acceptor: Acceptor::Plain }];
+    if let Some(address) = config.tls_listen {
+        let (tcp, acceptor) = (service::bind(address).await?, identity.open_acceptor());
+        listeners.push(Listener { tcp, acceptor });
+    }
+    Ok(listeners)
+}
+
 /// Serves until `shutdown` is requested and what was in progress then is finished or cut off.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     config: &Config,
     router: Router,
     shutdown: &Shutdown,
@@ -34,12 +50,17 @@ pub(crate) async fn serve(
     let options = net::Options {
         max_connections: config.max_connections,
         timeouts: Some(Timeouts { head: config.head_timeout, idle: config.idle_timeout }),
+        handshake_failed: |error| {
+            HTTP_SERVER_HANDSHAKES_FAILED.with_label_values(&[error.name()]).inc();
+        },
         ..net::Options::default()
     };
     let stopping = Arc::new(shutdown.clone());
-    let connected = move |_certificate: Option<&_>| {
+    let connected = move |client: Connected<'_>| {
+        let scheme = if client.tls { Scheme::HTTPS } else { Scheme::HTTP };
         let (router, stopping, counted) = (router.clone(), Arc::clone(&stopping), Counted::new());
-        Some(service_fn(move |request: Request<Incoming>| {
+        Some(service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(scheme.clone());
             let _counted = &counted; // until the connection ends
             let (version, stopping) = (request.version(), Arc::clone(&stopping));
             let answer = router.clone().call(request.map(Body::new));
@@ -48,8 +69,8 @@ pub(crate) async fn serve(
             })
         }))
     };
-    let server = net::Server::new(Acceptor::Plain, http(), options);
-    server.serve(listener, connected, shutdown.token()).await;
+    let server = net::Server::new(http(), options);
+    server.serve(listeners, connected, shutdown.token()).await;
 }
 
 fn http() -> auto::Builder<TokioExecutor> {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use telemetry::catalogue::HTTP_SERVER_DURATION;
 use tracing::Span;
@@ -25,7 +26,7 @@ pub(crate) fn span(request: &Request, route: Option<&MatchedPath>) -> Span {
         let method = method(request.method());
         let verb = if method == OTHER { "HTTP" } else { method };
         it.name(format!("{verb} {}", self::route(route)).trim_end().to_owned());
-        it.set("http.request.method", method).set("url.scheme", "http");
+        it.set("http.request.method", method).set("url.scheme", scheme(request));
         it.set("url.path", request.uri().path().to_owned());
         if let Some(route) = route {
             it.set("http.route", route.as_str().to_owned());
@@ -34,6 +35,12 @@ pub(crate) fn span(request: &Request, route: Option<&MatchedPath>) -> Span {
         it.set("network.protocol.version", version);
     });
     span
+}
+
+/// What the connection speaks ([`crate::server`] has noted it); what a client says of it does not count.
+fn scheme(request: &Request) -> &'static str {
+    let noted = request.extensions().get::<Scheme>();
+    if noted == Some(&Scheme::HTTPS) { "https" } else { "http" }
 }
 
 /// A method as a label. All methods that a client invents are one label (label cardinality).
@@ -77,6 +84,7 @@ pub(crate) fn finish(headers: &mut HeaderMap, span: &Span, request_id: Option<He
 /// Measures a request until it is answered, or dropped because its client disconnected.
 pub(crate) struct Meter {
     span: Span,
+    scheme: &'static str,
     method: &'static str,
     route: Option<MatchedPath>,
     began: Instant,
@@ -85,8 +93,8 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn start(request: &Request, route: Option<MatchedPath>, span: Span) -> Self {
-        let method = method(request.method());
-        Self { span, method, route, began: Instant::now(), status: None }
+        let (scheme, method) = (scheme(request), method(request.method()));
+        Self { span, scheme, method, route, began: Instant::now(), status: None }
     }
 
     pub(crate) fn span(&self) -> &Span {
@@ -110,7 +118,7 @@ impl Drop for Meter {
                 it.failed(error.to_owned());
             }
         });
-        let labels = [self.method, route(self.route.as_ref()), status, error];
+        let labels = [self.scheme, self.method, route(self.route.as_ref()), status, error];
         let duration = HTTP_SERVER_DURATION.with_label_values(&labels);
         duration.observe(self.began.elapsed().as_secs_f64());
     }

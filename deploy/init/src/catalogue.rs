@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use operator::api::{Api, Refusal};
 use operator::catalogue;
+use operator::http::Client;
 use tokio::time::{Instant, sleep};
 
 use crate::cli;
@@ -22,7 +23,10 @@ pub async fn fill(options: &cli::Catalogue) -> Result<String> {
     let file = &options.staff_password_file;
     let password =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let api = Api::new(&options.shop);
+    let api = match options.shop.starts_with("https:") {
+        true => Api::over(Client::trusting(&options.shop, &options.ca_file)?),
+        false => Api::new(&options.shop),
+    };
     let deadline = Instant::now() + PATIENCE;
     let (count, added) = loop {
         match catalogue::fill(&api, password.trim_end()).await {

@@ -45,9 +45,12 @@ pub struct Secrets {
 /// Options of `catalogue`.
 #[derive(Clone, Debug, Args)]
 pub struct Catalogue {
-    /// The shop's HTTP API, for example http://edge:8080
+    /// The shop's HTTP API, for example http://edge:8080 or https://gateway:8443
     #[arg(long, value_name = "URL", value_parser = http_url)]
     pub shop: String,
+    /// File with the authority (PEM) of an https:// shop's certificate
+    #[arg(long, value_name = "FILE", default_value = "/run/souk/ca.pem")]
+    pub ca_file: PathBuf,
     /// File with the password of the staff account
     #[arg(long, value_name = "FILE", default_value = "/run/souk/staff-password")]
     pub staff_password_file: PathBuf,
@@ -75,12 +78,16 @@ impl std::fmt::Display for Address {
 }
 
 fn http_url(text: &str) -> Result<String, String> {
-    let address = text.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
+    let (scheme, address) = text.split_once("://").unwrap_or_default();
+    let address = address.trim_end_matches('/');
     let host = address.split(':').next().unwrap_or_default();
-    if host.is_empty() || address.contains(['/', '@', ' ', '?', '#']) {
+    if !["http", "https"].contains(&scheme)
+        || host.is_empty()
+        || address.contains(['/', '@', ' ', '?', '#'])
+    {
         return Err("a URL such as http://edge:8080 is needed".to_owned());
     }
-    Ok(format!("http://{address}"))
+    Ok(format!("{scheme}://{address}"))
 }
 
 #[cfg(test)]
@@ -102,6 +109,7 @@ mod tests {
             (&["secrets", "--nats", "nats://n:4222"], "'nats://n:4222' for '--nats <HOST:PORT>'"),
             (&["catalogue"], "--shop <URL>"),
             (&["catalogue", "--shop", "edge:8080"], "'edge:8080' for '--shop <URL>'"),
+            (&["catalogue", "--shop", "ftp://edge"], "'ftp://edge' for '--shop <URL>'"),
             (&["catalogue", "--shop", "http://edge/v1"], "'http://edge/v1' for '--shop <URL>'"),
             (&["dance"], "'dance'"),
         ] {
@@ -109,8 +117,12 @@ mod tests {
             let line = one_line(&Cli::try_parse_from(all).expect_err("refused").to_string());
             assert!(line.contains(expected) && !line.contains('\n'), "{line}");
         }
-        let cli = Cli::try_parse_from(["init", "catalogue", "--shop", "http://edge:8080/"]);
-        let Step::Catalogue(Catalogue { shop, .. }) = cli.expect("valid").step else { panic!() };
-        assert_eq!(shop, "http://edge:8080");
+        for url in ["http://edge:8080", "https://gateway:8443"] {
+            let cli = Cli::try_parse_from(["init", "catalogue", "--shop", &format!("{url}/")]);
+            let Step::Catalogue(Catalogue { shop, .. }) = cli.expect("valid").step else {
+                panic!()
+            };
+            assert_eq!(shop, url);
+        }
     }
 }

@@ -10,8 +10,9 @@
 //! user/                     the same as product, token-key.pem staff-password
 //! payment/                  the same as product, webhook-secret
 //! provisioner/              ca.pem nats-url
-//! psp/                      webhook-secret
-//! staff/                    staff-password: for those who act as staff from outside
+//! psp/                      ca.pem webhook-secret
+//! staff/                    ca.pem staff-password: for those who act as staff from outside
+//! edge/                     ca.pem
 //! postgres/                 ca.pem cert.pem key.pem password databases.sql
 //! nats/                     ca.pem cert.pem key.pem authorization.conf
 //! redis/                    ca.pem cert.pem key.pem password redis.conf
@@ -49,7 +50,9 @@ pub fn write(options: &cli::Secrets) -> Result<String> {
     for store in Server::ALL.map(Server::key) {
         authority.issue_local(store, options.dir.join(store))?;
     }
-    giving.give(BUS_PROVISIONER, "ca.pem", authority.certificate())?;
+    for name in CLIENTS_ALONE {
+        giving.give(name, "ca.pem", authority.certificate())?;
+    }
     for (context, sharded) in CONTEXTS {
         giving.context(context, sharded)?;
     }
@@ -72,6 +75,9 @@ fn refuse_other_shards(layout: &Layout, shards: u16) -> Result<()> {
     }
     replace(&file, shards.to_string().as_bytes())
 }
+
+/// Who calls others over TLS, and has no certificate.
+const CLIENTS_ALONE: [&str; 4] = [BUS_PROVISIONER, "psp", "staff", "edge"];
 
 /// How a URL names the authority, where a container has its folder.
 const ROOT: &str = "sslrootcert=/run/souk/ca.pem";

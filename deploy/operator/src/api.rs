@@ -129,7 +129,12 @@ pub struct Api {
 impl Api {
     /// For the gateway at `http://host:port`.
     pub fn new(shop_url: &str) -> Self {
-        Self { client: Client::new(shop_url) }
+        Self::over(Client::new(shop_url))
+    }
+
+    /// Over connections of one's own.
+    pub fn over(client: Client) -> Self {
+        Self { client }
     }
 
     /// The HTTP client.

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at};
 
 use crate::layout::Layout;
+use crate::plan::GATEWAY;
 
 const RENEW: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -51,9 +52,10 @@ impl Drop for Certificates {
 }
 
 fn issue_all(authority: &Authority, layout: &Layout) -> Result<()> {
-    let names = SERVICES.into_iter().chain([OPERATOR]);
+    let names = SERVICES.into_iter().filter(|name| *name != GATEWAY).chain([OPERATOR]);
     names.into_iter().try_for_each(|name| authority.issue(name, layout.certs_of(name)))?;
-    // What runs already keeps the certificate that it started with: it is valid for months.
-    let stores = Server::ALL.map(Server::key);
-    stores.into_iter().try_for_each(|name| authority.issue_local(name, layout.certs_of(name)))
+    // A store keeps the certificate that it started with: it is valid for months. The payment provider finds the gateway
+    // by its address.
+    let local = Server::ALL.map(Server::key).into_iter().chain([GATEWAY]);
+    local.into_iter().try_for_each(|name| authority.issue_local(name, layout.certs_of(name)))
 }

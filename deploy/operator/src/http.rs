@@ -1,5 +1,7 @@
 //! A small HTTP/1.1 client for one server.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -8,9 +10,13 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
@@ -24,7 +30,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub struct Client {
     base: String,
-    hyper: Hyper<HttpConnector, Body>,
+    hyper: Hyper<HttpsConnector<HttpConnector>, Body>,
 }
 
 /// A whole answer.
@@ -57,7 +63,30 @@ impl Answer {
 impl Client {
     /// For the server at `http://host:port`.
     pub fn new(base: &str) -> Self {
-        let hyper = Hyper::builder(TokioExecutor::new()).build_http();
+        Self::with_roots(base, RootCertStore::empty())
+    }
+
+    /// For the server at `https://host:port`, whose certificate is of the authority in `ca` (PEM).
+    ///
+    /// # Errors
+    /// When the file holds no certificate.
+    pub fn trusting(base: &str, ca: &Path) -> Result<Self> {
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(ca);
+        let unusable = || format!("no certificate in {}", ca.display());
+        roots.add(certificate.with_context(unusable)?).with_context(unusable)?;
+        Ok(Self::with_roots(base, roots))
+    }
+
+    fn with_roots(base: &str, roots: RootCertStore) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("ring speaks TLS 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let hyper = Hyper::builder(TokioExecutor::new()).build(connector.enable_http1().build());
         Self { base: base.to_owned(), hyper }
     }
 

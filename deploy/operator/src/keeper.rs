@@ -175,7 +175,7 @@ mod tests {
 
     fn task() -> Task {
         let address = "127.0.0.1:1".parse().expect("an address");
-        Task { name: "order".into(), service: "order".into(), listen: address, admin: address }
+        Task::new("order", "order", address, address)
     }
 
     /// A real process that waits until it is told to end.

@@ -17,6 +17,9 @@ use crate::secrets::{STAFF_EMAIL, Secrets};
 /// The payment provider's process; not one of the shop's.
 pub const PSP: &str = "psp";
 
+/// The process that customers speak to.
+pub const GATEWAY: &str = "gateway";
+
 /// The process that keeps the bus's streams and consumers.
 pub const PROVISIONER: &str = stores::BUS_PROVISIONER;
 
@@ -43,6 +46,15 @@ pub struct Task {
     pub listen: SocketAddr,
     /// Where it answers /readyz.
     pub admin: SocketAddr,
+    /// Where it serves over TLS clients that have no certificate: the gateway does.
+    pub tls: Option<SocketAddr>,
+}
+
+impl Task {
+    /// A process that serves no such clients.
+    pub fn new(name: &str, service: &str, listen: SocketAddr, admin: SocketAddr) -> Self {
+        Self { name: name.to_owned(), service: service.to_owned(), listen, admin, tls: None }
+    }
 }
 
 /// Where everything that processes need is.
@@ -81,20 +93,19 @@ impl Plan {
     /// When a port is taken.
     pub fn new(replicas: &Replicas, port: Option<u16>, ports: &mut Ports) -> Result<Self> {
         let provider = ports.any()?;
-        let mut tasks =
-            vec![Task { name: PSP.into(), service: PSP.into(), listen: provider, admin: provider }];
+        let mut tasks = vec![Task::new(PSP, PSP, provider, provider)];
         // It serves nothing but its admin port.
         let admin = ports.any()?;
-        let service = PROVISIONER.to_owned();
-        tasks.push(Task { name: service.clone(), service, listen: admin, admin });
+        tasks.push(Task::new(PROVISIONER, PROVISIONER, admin, admin));
         for service in SERVICES {
             for number in 0..replicas.of(service) {
-                let listen = match port.filter(|_| service == "gateway") {
+                let listen = match port.filter(|_| service == GATEWAY) {
                     Some(first) => ports.exactly(first.saturating_add(number))?,
                     None => ports.any()?,
                 };
                 let name = name(service, usize::from(number));
-                tasks.push(Task { name, service: service.into(), listen, admin: ports.any()? });
+                let tls = if service == GATEWAY { Some(ports.any()?) } else { None };
+                tasks.push(Task { tls, ..Task::new(&name, service, listen, ports.any()?) });
             }
         }
         Ok(Self { tasks })
@@ -138,6 +149,9 @@ impl Plan {
             return env.0;
         }
         env.set("SOUK_LISTEN", task.listen);
+        if let Some(address) = task.tls {
+            env.set("SOUK_TLS_LISTEN", address);
+        }
         if let Some(urls) = places.database_urls.get(&task.service) {
             env.set("SOUK_DATABASE_URLS", urls.join(","));
             env.set("SOUK_REDIS_URL", &places.redis_url);
@@ -154,7 +168,11 @@ impl Plan {
     fn provider(&self, env: &mut Environment, task: &Task, places: &Places) {
         env.set("PSP_LISTEN", task.listen);
         env.path("PSP_LEDGER_DIR", places.layout.psp_ledger());
-        env.set("PSP_WEBHOOK_URL", format!("{}/v1/webhooks/psp", self.url("gateway")));
+        let gateway = self.of(GATEWAY).find_map(|task| task.tls);
+        if let Some(address) = gateway {
+            env.set("PSP_WEBHOOK_URL", format!("https://{address}/v1/webhooks/psp"));
+        }
+        env.path("PSP_WEBHOOK_CA_FILE", places.layout.certs_of(GATEWAY).join("ca.pem"));
         env.path("PSP_WEBHOOK_SECRET_FILE", places.secrets.webhook_secret_file());
     }
 
@@ -267,6 +285,18 @@ mod tests {
         let second = environment(&plan, "order-2");
         assert_ne!(first["SOUK_LISTEN"], second["SOUK_LISTEN"]);
         assert_eq!(first["SOUK_TLS_DIR"], second["SOUK_TLS_DIR"], "one name, one certificate");
+    }
+
+    #[test]
+    fn the_provider_is_led_to_the_gateway_over_tls() {
+        let plan = plan("gateway=2");
+        let gateways: Vec<&Task> = plan.of(GATEWAY).collect();
+        let tls = gateways[0].tls.expect("a port");
+        assert_ne!(Some(tls), gateways[1].tls);
+        assert_eq!(environment(&plan, "gateway")["SOUK_TLS_LISTEN"], tls.to_string());
+        let provider = environment(&plan, "psp");
+        assert_eq!(provider["PSP_WEBHOOK_URL"], format!("https://{tls}/v1/webhooks/psp"));
+        assert!(provider["PSP_WEBHOOK_CA_FILE"].ends_with("gateway/ca.pem"));
     }
 
     #[test]

@@ -139,12 +139,7 @@ mod tests {
 
     fn state() -> State {
         let address = "127.0.0.1:8080".parse().expect("an address");
-        let task = Task {
-            name: "gateway".into(),
-            service: "gateway".into(),
-            listen: address,
-            admin: address,
-        };
+        let task = Task::new("gateway", "gateway", address, address);
         let process = Some(Process { pid: 7, born: "1 boot".into() });
         State {
             supervisor: Process::myself(),

@@ -56,13 +56,17 @@ pub struct Config {
     #[arg(skip)] // in Cli: only serving needs it
     pub ledger_dir: PathBuf,
 
-    /// Where to POST webhooks, an http:// URL; none are sent without it.
+    /// Where to POST webhooks, an http:// or https:// URL; none are sent without it.
     #[arg(long, env = "PSP_WEBHOOK_URL", value_name = "URL", value_parser = http_url, requires = "webhook_secret_file")]
     pub webhook_url: Option<Uri>,
 
     /// File with the secret that signs webhooks; white space at its end does not count.
     #[arg(long, env = "PSP_WEBHOOK_SECRET_FILE", value_name = "FILE")]
     pub webhook_secret_file: Option<PathBuf>,
+
+    /// File with the certificates (PEM) of whom an https:// receiver of webhooks is trusted by.
+    #[arg(long, env = "PSP_WEBHOOK_CA_FILE", value_name = "FILE", requires = "webhook_url")]
+    pub webhook_ca_file: Option<PathBuf>,
 
     /// What to log, in the syntax of tracing's EnvFilter.
     #[arg(long, env = "PSP_LOG", value_name = "FILTER", default_value = "info")]
@@ -77,6 +81,7 @@ impl Config {
             ledger_dir: ledger_dir.into(),
             webhook_url: None,
             webhook_secret_file: None,
+            webhook_ca_file: None,
             log: "info".to_owned(),
         }
     }
@@ -84,8 +89,9 @@ impl Config {
 
 fn http_url(text: &str) -> Result<Uri, String> {
     let uri: Uri = text.parse().map_err(|error| format!("{error}"))?;
-    if uri.scheme() != Some(&Scheme::HTTP) || uri.host().is_none() {
-        return Err("an http:// URL with a host is needed".to_owned());
+    let known = [Some(&Scheme::HTTP), Some(&Scheme::HTTPS)].contains(&uri.scheme());
+    if !known || uri.host().is_none() {
+        return Err("an http:// or https:// URL with a host is needed".to_owned());
     }
     Ok(uri)
 }

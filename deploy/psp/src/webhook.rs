@@ -4,16 +4,21 @@
 //! However long the receiver is down, no queue grows and nothing is dropped; each delivery is retried until it is
 //! accepted. The cursor lives in memory: after a restart, older records are not delivered.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
-use http::{Request, Uri, header::CONTENT_TYPE};
+use http::{Request, Uri, header::CONTENT_TYPE, uri::Scheme};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use serde::Serialize;
 use sha2::Sha256;
@@ -41,7 +46,7 @@ const REPLY_MAX_BYTES: usize = 64 * 1024;
 pub struct Target {
     url: Uri,
     mac: Hmac<Sha256>,
-    client: Client<HttpConnector, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// Walks over the ledger and delivers.
@@ -85,7 +90,13 @@ impl Target {
         let secret = secret.trim_ascii_end();
         ensure!(!secret.is_empty(), "the webhook secret in {} is empty", path.display());
         let mac = Hmac::new_from_slice(secret).context("webhook secret")?;
-        Ok(Some(Self { url, mac, client: client() }))
+        let tls = url.scheme() == Some(&Scheme::HTTPS);
+        ensure!(
+            tls == config.webhook_ca_file.is_some(),
+            "an https:// webhook URL needs a CA file, and no other URL does"
+        );
+        let trusted = config.webhook_ca_file.as_deref().map_or(Ok(RootCertStore::empty()), roots);
+        Ok(Some(Self { url, mac, client: client(trusted?)? }))
     }
 
     /// One attempt. Ok: accepted with a 2xx.
@@ -241,12 +252,32 @@ async fn deliver(target: &Target, finish: &CancellationToken, id: Id, body: &Byt
     }
 }
 
-fn client() -> Client<HttpConnector, Full<Bytes>> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(CONNECT_WITHIN));
-    Client::builder(TokioExecutor::new())
+/// Whom an `https://` receiver is trusted by.
+fn roots(file: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    let read = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("reading {}", file.display()))?;
+    let (usable, _) = roots.add_parsable_certificates(read);
+    ensure!(usable > 0, "{} holds no certificate", file.display());
+    Ok(roots)
+}
+
+fn client(
+    trusted: RootCertStore,
+) -> anyhow::Result<Client<HttpsConnector<HttpConnector>, Full<Bytes>>> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false); // TLS is spoken upon it
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(CONNECT_WITHIN));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+    Ok(Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(20))
-        .build(connector)
+        .build(builder.wrap_connector(http)))
 }

@@ -19,4 +19,5 @@ mod returns;
 mod events;
 mod imports;
 mod connections;
+mod encrypted;
 mod traces;

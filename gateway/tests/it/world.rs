@@ -1,6 +1,7 @@
 //! A gateway with a shop behind it, for one test.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Once;
 use std::time::Duration;
@@ -31,11 +32,13 @@ struct Cli {
 pub struct World {
     pub shop: Arc<Shop>,
     pub address: SocketAddr,
+    pub tls_address: SocketAddr,
     pub shutdown: Shutdown,
     pub gateway: JoinHandle<anyhow::Result<()>>,
     /// What stands behind.
     pub services: Shutdown,
-    _certificates: TempDir,
+    authority: Authority,
+    certificates: TempDir,
 }
 
 impl World {
@@ -59,14 +62,25 @@ impl World {
         }
         let dir = certificates.path().join("gateway");
         authority.issue("gateway", &dir).unwrap();
-        let address = service::reserve().unwrap();
+        let (address, tls_address) = (service::reserve().unwrap(), service::reserve().unwrap());
         args.extend(["--tls-dir".to_owned(), dir.to_str().unwrap().to_owned()]);
         args.extend(["--listen".to_owned(), address.to_string()]);
+        args.extend(["--tls-listen".to_owned(), tls_address.to_string()]);
         args.extend(options.iter().map(ToString::to_string));
 
         let (config, shutdown) = (Cli::parse_from(args).config, Shutdown::new());
         let gateway = tokio::spawn(gateway::run(config, shutdown.clone()));
-        Self { shop, address, shutdown, gateway, services, _certificates: certificates }
+        Self { shop, address, tls_address, shutdown, gateway, services, authority, certificates }
+    }
+
+    /// Where the gateway has its certificate.
+    pub fn tls_dir(&self) -> PathBuf {
+        self.certificates.path().join("gateway")
+    }
+
+    /// Another certificate in its place.
+    pub fn renew_certificate(&self) {
+        self.authority.issue("gateway", self.tls_dir()).unwrap();
     }
 
     /// A world with this many products, the first of which is `ids()[0]`.

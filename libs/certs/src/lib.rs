@@ -4,8 +4,9 @@
 //! (`ca.pem`, `cert.pem`, `key.pem`) come from whatever the cluster has.
 //!
 //! The name in a certificate is the identity that `rpc` checks, on both sides of a call, so
-//! it is the only subject alternative name: no `localhost`, no address. The stores are not called by our own
-//! stack, and clients of theirs compare the certificate with the address: theirs has loopback beside the name.
+//! it is the first subject alternative name, and the only one: no `localhost`, no address. The stores are not called by
+//! our own stack, nor is the gateway, and clients of theirs compare the certificate with the address: where they run on
+//! the clients' machine, theirs has loopback beside the name.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};

@@ -15,8 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rustls::pki_types::CertificateDer;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::acceptor::{Acceptor, HandshakeError, Stream, certificate};
 use crate::activity::{Activity, Timeouts, overdue};
+use crate::listener::{Connected, Listener, next_of};
 use crate::socket::Socket;
 
 const HANDSHAKES_MAX: usize = 256;
@@ -60,27 +60,25 @@ impl Default for Options {
 /// A connection server.
 #[derive(Debug)]
 pub struct Server {
-    acceptor: Acceptor,
     http: auto::Builder<TokioExecutor>,
     options: Options,
 }
 
 impl Server {
     /// A server that speaks what `http` says, with its limits and timers.
-    pub fn new(acceptor: Acceptor, http: auto::Builder<TokioExecutor>, options: Options) -> Self {
-        Self { acceptor, http, options }
+    pub fn new(http: auto::Builder<TokioExecutor>, options: Options) -> Self {
+        Self { http, options }
     }
 
     /// Serves until `shutdown`: then nothing more is accepted, requests in progress finish, and what has not finished
-    /// in time is cut off.
+    /// in time is cut off. The limits are those of all listeners together.
     ///
-    /// `connected` is called for each connection, with the certificate that the client showed (always `None` without
-    /// mutual TLS). What it returns answers the connection's requests and is dropped with the connection; `None`
-    /// closes it.
+    /// `connected` is called for each connection. What it returns answers the connection's requests and is dropped
+    /// with the connection; `None` closes it.
     pub async fn serve<S, B>(
         self,
-        listener: TcpListener,
-        connected: impl Fn(Option<&CertificateDer<'static>>) -> Option<S> + Send + Sync + 'static,
+        listeners: Vec<Listener>,
+        connected: impl Fn(Connected<'_>) -> Option<S> + Send + Sync + 'static,
         shutdown: CancellationToken,
     ) where
         S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
@@ -92,11 +90,11 @@ impl Server {
         let running = Arc::new(Running::new(self, shutdown));
         let connected = Arc::new(connected);
         let mut connections = JoinSet::new();
-        while let Some((tcp, permits)) = running.next(&listener, &mut connections).await {
+        while let Some(accepted) = running.next(&listeners, &mut connections).await {
             let (running, connected) = (Arc::clone(&running), Arc::clone(&connected));
-            connections.spawn(async move { running.connection(tcp, permits, &*connected).await });
+            connections.spawn(async move { running.connection(accepted, &*connected).await });
         }
-        drop(listener);
+        drop(listeners);
         let finished = async { while connections.join_next().await.is_some() {} };
         if timeout(drain, finished).await.is_err() {
             tracing::warn!(left = connections.len(), "closing connections that did not drain");
@@ -112,10 +110,11 @@ struct Running {
     shutdown: CancellationToken,
 }
 
-struct Permits {
+struct Accepted {
+    tcp: TcpStream,
+    acceptor: Acceptor,
     /// Until the connection ends.
-    _connection: Option<OwnedSemaphorePermit>,
-    handshake: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Running {
@@ -128,40 +127,34 @@ impl Running {
     /// The next connection; `None` when the shutdown began.
     async fn next(
         &self,
-        listener: &TcpListener,
+        listeners: &[Listener],
         connections: &mut JoinSet<()>,
-    ) -> Option<(TcpStream, Permits)> {
+    ) -> Option<Accepted> {
         loop {
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return None,
                 Some(_) = connections.join_next() => {}
-                (accepted, permits) = self.accept(listener) => match accepted {
-                    Ok((tcp, _)) => return Some((tcp, permits)),
+                accepted = self.accept(listeners) => match accepted {
+                    Ok(accepted) => return Some(accepted),
                     Err(error) => accept_failed(&error).await,
                 },
             }
         }
     }
 
-    /// When there are too many connections, or too many in their handshake, the others wait in the backlog.
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> (io::Result<(TcpStream, std::net::SocketAddr)>, Permits) {
-        let permit = async |of: &Arc<Semaphore>| Arc::clone(of).acquire_owned().await.ok();
-        let handshake =
-            if self.server.acceptor.is_tls() { permit(&self.handshakes).await } else { None };
-        let permits = Permits { _connection: permit(&self.connections).await, handshake };
-        (listener.accept().await, permits)
+    /// When there are too many connections, the others wait in the backlogs.
+    async fn accept(&self, listeners: &[Listener]) -> io::Result<Accepted> {
+        let _permit = permit(&self.connections).await;
+        let (tcp, acceptor) = next_of(listeners).await?;
+        Ok(Accepted { tcp, acceptor: acceptor.clone(), _permit })
     }
 
     /// Handshakes run here, in tasks of their own, so that a silent client blocks no other.
     async fn connection<S, B>(
         &self,
-        tcp: TcpStream,
-        mut permits: Permits,
-        connected: impl Fn(Option<&CertificateDer<'static>>) -> Option<S>,
+        Accepted { tcp, acceptor, _permit }: Accepted,
+        connected: impl Fn(Connected<'_>) -> Option<S>,
     ) where
         S: Service<Request<Incoming>, Response = Response<B>>,
         S::Future: Send + 'static,
@@ -171,18 +164,23 @@ impl Running {
         let _ = tcp.set_nodelay(true); // a matter of speed only
         let activity = Arc::new(Activity::new());
         let (socket, remains) = Socket::new(tcp, Arc::clone(&activity));
-        let Some(stream) = self.handshake(socket).await else { return };
-        permits.handshake = None;
-        let Some(service) = connected(certificate(&stream)) else { return };
+        let Some(stream) = self.handshake(&acceptor, socket).await else { return };
+        let who = Connected { tls: acceptor.is_tls(), certificate: certificate(&stream) };
+        let Some(service) = connected(who) else { return };
         self.converse(stream, service, &activity).await;
         remains.discard_rest().await;
     }
 
     /// With TLS 1.3 a client may have sent its first requests before we are done here, so a handshake that has begun
-    /// is brought to its end and the client told goodbye in HTTP.
-    async fn handshake(&self, socket: Socket) -> Option<Stream> {
+    /// is brought to its end and the client told goodbye in HTTP. Of too many handshakes the others wait for their
+    /// turn, without holding up a listener that speaks no TLS.
+    async fn handshake(&self, acceptor: &Acceptor, socket: Socket) -> Option<Stream> {
+        let accept = async {
+            let _turn = if acceptor.is_tls() { permit(&self.handshakes).await } else { None };
+            acceptor.accept(socket).await
+        };
         let accepted = tokio::select! {
-            accepted = self.server.acceptor.accept(socket) => accepted,
+            accepted = accept => accepted,
             () = async { self.shutdown.cancelled().await; sleep(SILENCE_MAX).await } => return None,
         };
         let failed = |error: &HandshakeError| {
@@ -233,6 +231,11 @@ impl Running {
             () = overdue() => {}
         }
     }
+}
+
+/// A permit of a semaphore that nobody closes.
+async fn permit(of: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(of).acquire_owned().await.ok()
 }
 
 /// Out of file descriptors or memory: pauses, so that accepting does not become a busy loop.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use net::{Acceptor, auto};
+use net::{Acceptor, Connected, Listener, auto};
 use rustls::pki_types::CertificateDer;
 use telemetry::catalogue::RPC_SERVER_HANDSHAKES;
 use tokio::net::TcpListener;
@@ -116,10 +116,11 @@ pub async fn serve(
     health.announce(services, ServingStatus::Serving).await;
     let routes = with_standard_services(routes, &options)?;
     let acceptor = Acceptor::tls(move || identity.server());
-    let server = net::Server::new(acceptor, http(&options), connections(&options));
+    let listener = Listener { tcp: listener, acceptor };
+    let server = net::Server::new(http(&options), connections(&options));
     let stack = Arc::new(Stack::new(routes, options, shutdown.clone())?);
-    let connected = move |certificate: Option<&CertificateDer<'static>>| {
-        let (stack, peer) = (Arc::clone(&stack), peer(certificate)?);
+    let connected = move |client: Connected<'_>| {
+        let (stack, peer) = (Arc::clone(&stack), peer(client.certificate)?);
         Some(service_fn(move |request| {
             Arc::clone(&stack).answer(peer.clone(), request).map(Ok::<_, Infallible>)
         }))
@@ -129,7 +130,7 @@ pub async fn serve(
         health.set_serving(false).await;
         health.announce(services, ServingStatus::NotServing).await;
     };
-    tokio::join!(server.serve(listener, connected, shutdown.clone()), stopping);
+    tokio::join!(server.serve(vec![listener], connected, shutdown.clone()), stopping);
     Ok(())
 }
 

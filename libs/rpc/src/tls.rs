@@ -11,10 +11,11 @@ use std::time::Duration;
 use std::{fs, io};
 
 use arc_swap::ArcSwap;
+use net::Acceptor;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoClientAuth, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use telemetry::catalogue::RPC_TLS_RELOADS;
@@ -24,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use crate::status::Chain;
 
 const POLL: Duration = Duration::from_secs(1);
-const ALPN: &[u8] = b"h2";
+const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 
 /// Where a process finds its certificate.
 #[derive(Clone, Debug, clap::Args)]
@@ -73,6 +75,8 @@ struct Inner {
 
 struct Configs {
     server: Arc<ServerConfig>,
+    /// For clients that have no certificate.
+    open: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
@@ -94,6 +98,13 @@ impl Identity {
         tokio::spawn(async move {
             stop.run_until_cancelled_owned(identity.follow()).await;
         })
+    }
+
+    /// Takes in clients that have no certificate, and speak HTTP. What is to be kept from anybody who can connect is
+    /// not kept by this.
+    pub fn open_acceptor(&self) -> Acceptor {
+        let identity = self.clone();
+        Acceptor::tls(move || Arc::clone(&identity.0.current.load().open))
     }
 
     /// How to accept connections, now.
@@ -180,18 +191,23 @@ impl Files {
         let verifier: Arc<dyn ClientCertVerifier> =
             WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
                 .build()?;
-        let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain.clone(), key.clone_key())?;
-        server.alpn_protocols = vec![ALPN.to_vec()];
+        let server = |alpn: &[&[u8]], clients: Arc<dyn ClientCertVerifier>| {
+            let mut server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&[&TLS13])?
+                .with_client_cert_verifier(clients)
+                .with_single_cert(chain.clone(), key.clone_key())?;
+            server.alpn_protocols = alpn.iter().map(|it| it.to_vec()).collect();
+            Ok::<_, rustls::Error>(Arc::new(server))
+        };
+        let open = server(&[H2, HTTP1], Arc::new(NoClientAuth))?;
+        let server = server(&[H2], verifier)?;
 
         let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)?;
-        client.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Configs { server: Arc::new(server), client: Arc::new(client) })
+        client.alpn_protocols = vec![H2.to_vec()];
+        Ok(Configs { server, open, client: Arc::new(client) })
     }
 }
 

@@ -11,7 +11,7 @@ use axum::routing::get;
 use http::{StatusCode, header};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use net::{Acceptor, Server, auto};
+use net::{Acceptor, Connected, Listener, Server, auto};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,9 +41,10 @@ pub async fn serve(listener: TcpListener, health: Health) -> anyhow::Result<()> 
     http.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
     let options = net::Options { max_connections: CONNECTIONS_MAX, ..net::Options::default() };
     let routes = TowerToHyperService::new(routes(health));
-    let connected = move |_certificate: Option<&_>| Some(routes.clone());
+    let connected = move |_: Connected<'_>| Some(routes.clone());
+    let listener = Listener { tcp: listener, acceptor: Acceptor::Plain };
     let for_ever = CancellationToken::new();
-    Server::new(Acceptor::Plain, http, options).serve(listener, connected, for_ever).await;
+    Server::new(http, options).serve(vec![listener], connected, for_ever).await;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ macro_rules! catalogue {
 catalogue! {
     /// Requests answered, by route; a live stream until its beginning. Status 499 is a client that went away.
     HTTP_SERVER_DURATION: HistogramVec = "http.server.request.duration", "s",
-        ["url.scheme=http", "http.request.method", "http.route", "http.response.status_code", "error.type"];
+        ["url.scheme", "http.request.method", "http.route", "http.response.status_code", "error.type"];
     /// Requests to the payment service provider. What was asked for is the template of the path.
     HTTP_CLIENT_DURATION: HistogramVec = "http.client.request.duration", "s",
         ["url.scheme=http", "server.address", "server.port", "http.request.method", "url.template",
@@ -52,6 +52,8 @@ catalogue! {
 
     /// Open connections of clients.
     HTTP_SERVER_CONNECTIONS: IntGauge = "souk.http.server.connections", "{connection}", [];
+    /// Clients that got no connection, because TLS was not agreed on.
+    HTTP_SERVER_HANDSHAKES_FAILED: IntCounterVec = "souk.http.server.handshakes.failed", "{handshake}", ["reason"];
     /// Requests turned away because too many were in progress.
     HTTP_SERVER_SHED: IntCounterVec = "souk.http.server.shed", "{request}", ["class"];
     /// Requests sent: more than the calls made by the retries.

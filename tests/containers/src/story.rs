@@ -25,8 +25,9 @@ use crate::standin;
 
 /// Somebody who is not root.
 const CALLER: u32 = 1000;
-/// The port on which every process serves (deploy/docker/Dockerfile).
+/// The port on which a process serves (deploy/docker/Dockerfile), and the one on which the gateway does, over TLS.
 const PORT: u16 = 8080;
+const GATEWAY_PORT: u16 = 8443;
 /// Where README says that the shop is.
 const SHOP: &str = "http://127.0.0.1:8080";
 /// Promised of every process (docs/adr, `libs/service`): a stop takes 25 s at most.
@@ -165,7 +166,8 @@ fn stop_all(engine: &Engine, project: &Project) -> Result<()> {
     let mut silent = Vec::new();
     // The provisioner serves nothing.
     for server in ours.clone().filter(|server| server.name != BUS_PROVISIONER) {
-        silent.push(TcpStream::connect((server.address()?, PORT))?);
+        let port = if server.name.starts_with("gateway") { GATEWAY_PORT } else { PORT };
+        silent.push(TcpStream::connect((server.address()?, port))?);
     }
     println!(
         "\n{:<12} {:>10}  {:<22} {:>8} {:>10}",

@@ -29,7 +29,7 @@ const CALLS: [Edge; 14] = [
     ("order", "product"),
     ("order", "user"),
     ("payment", "psp"),
-    ("psp", "edge"), // webhooks
+    ("psp", "gateway"), // webhooks
     ("loadgen", "edge"),
     (BUS_PROVISIONER, "nats"),
 ];

@@ -122,7 +122,7 @@ fn usage_errors_exit_64_and_other_errors_1() {
         &["--nonsense"][..],
         &["--listen", "nowhere"],
         &["--webhook-url", "http://localhost/hook"],
-        &["--webhook-url", "https://localhost/hook", "--webhook-secret-file", "secret"],
+        &["--webhook-url", "ftp://localhost/hook", "--webhook-secret-file", "secret"],
     ];
     for arguments in unusual {
         assert_eq!(run(&[&ledger, arguments].concat()).status.code(), Some(64), "{arguments:?}");

@@ -1,5 +1,6 @@
 use std::{
     collections::HashSet,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -7,14 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::State, routing::post};
+use axum::{Router, extract::State, routing::post, serve::Listener};
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, StatusCode};
-use psp::Config;
+use psp::{Config, Server};
+use rcgen::{CertifiedKey, KeyPair};
+use rustls::{ServerConfig, pki_types::PrivateKeyDer};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use tokio::sync::mpsc;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
 use crate::shop::{Folder, LIMIT, Psp, gbp, order};
 
@@ -35,14 +42,29 @@ struct Door {
 
 impl Receiver {
     async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let (receiver, router) = Self::new(url);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        receiver
+    }
+
+    /// One that answers to TLS alone, with a certificate of its own.
+    async fn encrypted(certificate: &CertifiedKey<KeyPair>) -> Self {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}/hook", tcp.local_addr().unwrap());
+        let (receiver, router) = Self::new(url);
+        let acceptor = acceptor(certificate);
+        tokio::spawn(async move { axum::serve(Encrypted { tcp, acceptor }, router).await });
+        receiver
+    }
+
+    fn new(url: String) -> (Self, Router) {
         let (sender, inbox) = mpsc::unbounded_channel();
         let to_refuse = Arc::new(AtomicU32::new(0));
         let door = Door { inbox: sender, to_refuse: Arc::clone(&to_refuse) };
         let router = Router::new().route("/hook", post(receive)).with_state(door);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { inbox, to_refuse, url }
+        (Self { inbox, to_refuse, url }, router)
     }
 
     fn config(&self, folder: &Folder) -> Config {
@@ -68,6 +90,44 @@ impl Receiver {
         assert_eq!(signature, expected);
         serde_json::from_slice(&body).unwrap()
     }
+}
+
+struct Encrypted {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for Encrypted {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let (tcp, from) = self.tcp.accept().await.unwrap();
+            if let Ok(stream) = self.acceptor.accept(tcp).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
+    }
+}
+
+fn certificate() -> CertifiedKey<KeyPair> {
+    rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap()
+}
+
+fn acceptor(certificate: &CertifiedKey<KeyPair>) -> TlsAcceptor {
+    let key = PrivateKeyDer::try_from(certificate.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.cert.der().clone()], key);
+    TlsAcceptor::from(Arc::new(config.unwrap()))
 }
 
 async fn receive(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> StatusCode {
@@ -119,6 +179,47 @@ async fn a_webhook_is_sent_again_until_it_is_accepted() {
     psp.shop.captured("key", 255).await;
     assert_eq!(receiver.next().await["data"]["key"], "key");
     assert_eq!(receiver.to_refuse.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_receiver_is_spoken_to_over_tls_when_it_is_who_it_should_be() {
+    let (folder, stranger) = (Folder::new(), certificate());
+    let own = certificate();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, own.cert.pem()).unwrap();
+    for (shown, trusted) in [(&own, true), (&stranger, false)] {
+        let mut receiver = Receiver::encrypted(shown).await;
+        let config = Config { webhook_ca_file: Some(ca.clone()), ..receiver.config(&folder) };
+        let psp = Psp::start_with(config).await;
+        let key = if trusted { "own" } else { "stranger" };
+        psp.shop.captured(key, 255).await;
+        if trusted {
+            assert_eq!(receiver.next().await["data"]["key"], key);
+        }
+        psp.stop().await; // what is left gets one attempt more
+        assert!(receiver.inbox.try_recv().is_err(), "{key}: nothing more");
+    }
+}
+
+#[tokio::test]
+async fn an_https_receiver_needs_an_authority_and_no_other_does() {
+    let (folder, receiver) = (Folder::new(), Receiver::start().await);
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, "nothing of the kind").unwrap();
+    let https = Some("https://127.0.0.1:1/".parse().unwrap());
+    for (webhook_url, webhook_ca_file, said) in [
+        (https.clone(), None, "an https:// webhook URL needs a CA file"),
+        (None, Some(ca.clone()), "and no other URL does"),
+        (https.clone(), Some(ca.clone()), "ca.pem holds no certificate"),
+        (https, Some(ca.with_file_name("none.pem")), "none.pem"),
+    ] {
+        let config = receiver.config(&folder);
+        let webhook_url = webhook_url.or(config.webhook_url);
+        let config = Config { webhook_url, webhook_ca_file, ..receiver.config(&folder) };
+        let Err(error) = Server::bind(config).await else { panic!("{said}: not refused") };
+        let line = format!("{error:#}");
+        assert!(line.contains(said) && line.lines().count() == 1, "{line}");
+    }
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioExecutor;
-use net::{Acceptor, Options, Server, Timeouts, auto};
+use net::{Acceptor, Connected, Listener, Options, Server, Timeouts, auto};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,20 +34,26 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// Answers everything with "hello", without a look at what was sent.
 async fn serve(acceptor: Acceptor, options: Options) -> Running {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap();
+    serve_at(address, vec![Listener { tcp, acceptor }], options)
+}
+
+/// Answers everything with "hello", or "hello over TLS", without a look at what was sent.
+fn serve_at(address: SocketAddr, listeners: Vec<Listener>, options: Options) -> Running {
     let shutdown = CancellationToken::new();
-    let answer = |_: Request<Incoming>| async {
-        let hello = Response::new(Full::new(Bytes::from_static(b"hello")));
-        Ok::<_, Infallible>(hello)
+    let connected = move |client: Connected<'_>| {
+        let hello = if client.tls { "hello over TLS" } else { "hello" };
+        let answer = move |_: Request<Incoming>| async move {
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(hello.as_bytes()))))
+        };
+        Some(service_fn(answer))
     };
-    let connected = move |_certificate: Option<&_>| Some(service_fn(answer));
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1().header_read_timeout(None);
-    let server = Server::new(acceptor, http, options);
-    let task = tokio::spawn(server.serve(listener, connected, shutdown.clone()));
+    let server = Server::new(http, options);
+    let task = tokio::spawn(server.serve(listeners, connected, shutdown.clone()));
     Running { address, shutdown, task }
 }
 
@@ -79,7 +85,7 @@ async fn the_next_connection_shows_the_certificate_of_the_moment() {
     assert_ne!(client::shown(&old), client::shown(&new));
     for stream in [&mut old, &mut new] {
         stream.write_all(GET).await.unwrap();
-        assert!(read(stream).await.ends_with("hello"), "both connections go on");
+        assert!(read(stream).await.ends_with("hello over TLS"), "both connections go on");
     }
 }
 
@@ -100,7 +106,7 @@ async fn a_client_that_does_not_shake_hands_holds_up_nobody() {
     let _silent = TcpStream::connect(server.address).await.unwrap();
     let mut secure = client::connect("gateway", &dir.path().join("gateway"), server.address).await;
     secure.write_all(GET).await.unwrap();
-    assert!(read(&mut secure).await.ends_with("hello"));
+    assert!(read(&mut secure).await.ends_with("hello over TLS"));
     plain.write_all(GET).await.unwrap();
     let mut refused = Vec::new();
     let _ = timeout(SOON, plain.read_to_end(&mut refused)).await.expect("refused at once");
@@ -121,6 +127,39 @@ async fn connections_beyond_the_limit_wait_for_one_that_ends() {
     assert!(timeout(pause, second.read_u8()).await.is_err());
     drop(first);
     assert!(read(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn listeners_share_one_limit_and_one_end() {
+    let dir = TempDir::new().unwrap();
+    Authority::open_or_create(dir.path().join("ca")).unwrap().issue("gateway", dir.path()).unwrap();
+    let config = client::server_config(dir.path());
+    let mut listeners = Vec::new();
+    for acceptor in [Acceptor::Plain, Acceptor::tls(move || Arc::clone(&config))] {
+        listeners.push(Listener { tcp: TcpListener::bind("127.0.0.1:0").await.unwrap(), acceptor });
+    }
+    let [plain, secure] = [0, 1].map(|at: usize| listeners[at].tcp.local_addr().unwrap());
+    let options = Options { max_connections: 1, ..Options::default() };
+    let server = serve_at(plain, listeners, options);
+
+    let mut first = TcpStream::connect(plain).await.unwrap();
+    first.write_all(GET).await.unwrap();
+    assert!(read(&mut first).await.ends_with("hello"));
+    let second = client::connect("gateway", dir.path(), secure);
+    let mut second = std::pin::pin!(second);
+    let pause = Duration::from_millis(200); // the wait itself is what is tested
+    assert!(timeout(pause, &mut second).await.is_err(), "one connection at both together");
+    drop(first);
+    let mut second = timeout(SOON, second).await.expect("the other listener's turn");
+    second.write_all(GET).await.unwrap();
+    assert!(read(&mut second).await.ends_with("hello over TLS"));
+
+    server.shutdown.cancel();
+    assert_eq!(read(&mut second).await, "");
+    timeout(SOON, server.task).await.expect("it ends").unwrap();
+    for address in [plain, secure] {
+        assert!(TcpStream::connect(address).await.is_err());
+    }
 }
 
 /// Were the socket closed at once, the rest of the body would be answered with a reset, and the answer lost.

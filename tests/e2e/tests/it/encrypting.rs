@@ -1,18 +1,23 @@
-//! What services say to the stores is encrypted, and said to nobody but them.
+//! What services say to the stores, and the payment provider to the gateway, is encrypted, and said to nobody but them.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use certs::Authority;
 use e2e::shops;
 use operator::Shop;
 use operator::http::Client;
+use operator::plan::GATEWAY;
 use operator::shop::programs_beside_this;
 use stores::{Home, Psql, Tools};
+use testkit::eventually;
 
 use crate::shopper::{Shopper, Staff};
 
-pub async fn every_connection_to_a_store_is_encrypted() -> Result<()> {
+const LIMIT: Duration = Duration::from_secs(20);
+
+pub async fn connections_to_stores_and_from_the_provider_are_encrypted() -> Result<()> {
     let shop = shops::open("encrypting", |_| ()).await?;
     let done = encrypted(&shop).await;
     shops::close_after("encrypting", shop, done).await
@@ -44,8 +49,29 @@ async fn encrypted(shop: &Shop) -> Result<()> {
         (connz.matches("\"cid\"").count(), connz.matches("\"tls_version\"").count());
     ensure!(all >= 6 && all == encrypted, "{encrypted} of {all} at NATS");
     println!("  {} connections to PostgreSQL, {all} to NATS", words[0]);
+    webhooks(shop).await?;
 
     refuses_strangers(shop)
+}
+
+/// The gateway counts what it answers by what the connection speaks.
+async fn webhooks(shop: &Shop) -> Result<()> {
+    let gateway = shop.processes().into_iter().find(|entry| entry.task.service == GATEWAY);
+    let admin = gateway.context("no gateway")?.task.admin;
+    let answered = eventually("a webhook has come", LIMIT, async || {
+        let metrics = Client::new(&format!("http://{admin}")).get("/metrics").await.ok()?;
+        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        let counts = text.lines().filter(|line| {
+            line.starts_with("http_server_request_duration_seconds_count")
+                && line.contains("http_route=\"/v1/webhooks/psp\"")
+        });
+        let counts: Vec<String> = counts.map(str::to_owned).collect();
+        (!counts.is_empty()).then_some(counts)
+    })
+    .await;
+    let over_tls = |line: &String| line.contains("url_scheme=\"https\"");
+    ensure!(answered.iter().all(over_tls), "{answered:?}");
+    Ok(())
 }
 
 /// A server with a certificate of another authority, and one without TLS.

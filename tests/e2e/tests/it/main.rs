@@ -114,7 +114,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             crashing::services_start_without_the_bus,
             in_flight::orders_move_again_soon_after_a_kill,
             one_shard::a_shard_that_is_away_costs_its_own_users_only,
-            encrypting::every_connection_to_a_store_is_encrypted,
+            encrypting::connections_to_stores_and_from_the_provider_are_encrypted,
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
             retention::what_is_over_is_deleted_and_nothing_else,

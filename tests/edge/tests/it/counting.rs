@@ -1,15 +1,19 @@
 //! Gateways that count what they are asked: one takes a request and goes away, one takes its time.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 /// Long enough for everybody to have asked.
 const SLOW: Duration = Duration::from_millis(500);
@@ -24,24 +28,35 @@ pub struct Counting {
 }
 
 impl Counting {
-    /// Closes the connection without an answer.
-    pub async fn dropping() -> Result<Self> {
-        Self::start(false).await
+    /// Shows the certificate in a folder, and closes the connection without an answer.
+    pub async fn dropping(certificate: &Path) -> Result<Self> {
+        Self::start(Some(acceptor(certificate)?), false).await
     }
 
-    /// Answers late, with something that may be kept.
-    pub async fn slow() -> Result<Self> {
-        Self::start(true).await
+    /// Shows the certificate in a folder, and answers late, with something that may be kept.
+    pub async fn slow(certificate: &Path) -> Result<Self> {
+        Self::start(Some(acceptor(certificate)?), true).await
     }
 
-    async fn start(answers: bool) -> Result<Self> {
+    /// Speaks no TLS.
+    pub async fn plain() -> Result<Self> {
+        Self::start(None, true).await
+    }
+
+    async fn start(tls: Option<TlsAcceptor>, answers: bool) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let requests = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&requests);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, answers, Arc::clone(&counted)));
+                let (tls, counted) = (tls.clone(), Arc::clone(&counted));
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return serve(stream, answers, &counted).await };
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, answers, &counted).await;
+                    }
+                });
             }
         });
         Ok(Self { address, requests, task })
@@ -52,9 +67,26 @@ impl Counting {
     }
 }
 
-async fn serve(mut stream: TcpStream, answers: bool, counted: Arc<AtomicUsize>) {
+fn acceptor(certificate: &Path) -> Result<TlsAcceptor> {
+    let chain = vec![CertificateDer::from_pem_file(certificate.join("cert.pem"))?];
+    let key = PrivateKeyDer::from_pem_file(certificate.join("key.pem"))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A request is what begins like one of HTTP.
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    answers: bool,
+    counted: &AtomicUsize,
+) {
     let mut head = [0; 4096];
-    if !stream.read(&mut head).await.is_ok_and(|length| length > 0) {
+    let length = stream.read(&mut head).await.unwrap_or(0);
+    if !head[..length].windows(5).any(|bytes| bytes == b"HTTP/") {
         return;
     }
     counted.fetch_add(1, Ordering::Relaxed);

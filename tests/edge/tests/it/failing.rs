@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
+use certs::Authority;
 use http::Method;
 use operator::Signal;
 use operator::http::Client;
@@ -11,17 +12,17 @@ use serde_json::{Value, json};
 use testkit::eventually;
 use tokio::task::JoinSet;
 
-use crate::Edge;
 use crate::counting::Counting;
 use crate::shop::{Front, GATEWAYS, LIMIT, get, send, sign_up};
 
 const CLIENTS: usize = 8;
 
-pub async fn a_post_that_was_sent_is_not_sent_again(_: &Front) -> Result<()> {
-    let body = json!({ "email": "a@example.com" });
+pub async fn a_post_that_was_sent_is_not_sent_again(front: &Front) -> Result<()> {
+    let (body, certificate) = (json!({ "email": "a@example.com" }), front.certificate());
     for (method, body, expected) in [(Method::POST, Some(&body), 1), (Method::GET, None, 2)] {
-        let gateways = [Counting::dropping().await?, Counting::dropping().await?];
-        let edge = Edge::start(&[gateways[0].address, gateways[1].address]).await?;
+        let dropping = || Counting::dropping(&certificate);
+        let gateways = [dropping().await?, dropping().await?];
+        let edge = front.edge(&[gateways[0].address, gateways[1].address]).await?;
         let answer = send(&Client::new(&edge.url), method.clone(), "/v1/me", None, body).await?;
         let sent: usize = gateways.iter().map(Counting::requests).sum();
         ensure!((answer.status, sent) == (503, expected), "{method}: {sent} {answer:?}");
@@ -132,14 +133,35 @@ pub async fn gateways_are_restarted_and_nobody_notices(front: &Front) -> Result<
     Ok(())
 }
 
-pub async fn without_gateways_the_edge_says_so(_: &Front) -> Result<()> {
-    let nobody = Counting::dropping().await?.address; // dropped at once: nobody listens there
-    let edge = Edge::start(&[nobody]).await?;
+pub async fn without_gateways_the_edge_says_so(front: &Front) -> Result<()> {
+    let nobody = Counting::plain().await?.address; // dropped at once: nobody listens there
+    let edge = front.edge(&[nobody]).await?;
     let answer = get(&Client::new(&edge.url), "/v1/products").await?;
     let problem: Value = answer.json()?;
     let kind = answer.header("content-type").unwrap_or_default();
     ensure!((answer.status, kind) == (503, "application/problem+json"), "{answer:?}");
     ensure!(problem["code"] == "unavailable" && problem["status"] == 503, "{problem}");
     ensure!(answer.header("retry-after") == Some("1"), "{answer:?}");
+    Ok(())
+}
+
+/// One with a certificate of another authority, and one that speaks no TLS: each is worth a line, and no request.
+pub async fn a_stranger_is_not_spoken_to(front: &Front) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::open_or_create(folder.path().join("ca"))?;
+    authority.issue("gateway", folder.path())?;
+    for (stranger, said) in [
+        (Counting::slow(folder.path()).await?, "upstream SSL certificate verify error"),
+        (Counting::plain().await?, "while SSL handshaking to upstream"),
+    ] {
+        let edge = front.edge(&[stranger.address]).await?;
+        for method in [Method::GET, Method::POST] {
+            let answer = send(&Client::new(&edge.url), method, "/v1/me", None, None).await?;
+            ensure!((answer.status, stranger.requests()) == (503, 0), "{answer:?}");
+        }
+        let log = edge.log()?;
+        ensure!(log.lines().next().is_some_and(|line| line.contains(said)), "{log}");
+        ensure!(log.matches(said).count() <= 2, "a line for each attempt: {log}");
+    }
     Ok(())
 }

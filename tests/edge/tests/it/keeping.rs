@@ -9,7 +9,6 @@ use operator::http::{Answer, Client};
 use serde_json::{Value, json};
 use testkit::eventually;
 
-use crate::Edge;
 use crate::counting::Counting;
 use crate::shop::{Front, LIMIT, get, send, sign_up};
 
@@ -45,10 +44,10 @@ pub async fn a_public_read_is_kept_for_a_second(front: &Front) -> Result<()> {
     Ok(())
 }
 
-pub async fn of_many_who_want_the_same_one_asks(_: &Front) -> Result<()> {
+pub async fn of_many_who_want_the_same_one_asks(front: &Front) -> Result<()> {
     const MANY: usize = 100;
-    let gateway = Counting::slow().await?;
-    let edge = Edge::start(&[gateway.address]).await?;
+    let gateway = Counting::slow(&front.certificate()).await?;
+    let edge = front.edge(&[gateway.address]).await?;
     let client = Client::new(&edge.url);
     let answers = try_join_all((0..MANY).map(|_| get(&client, "/v1/search?q=lantern"))).await?;
     ensure!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");

@@ -73,6 +73,7 @@ fn trials(runtime: &Arc<Runtime>, front: &Arc<Front>) -> Vec<Trial> {
             failing::a_killed_gateway_costs_no_read,
             failing::gateways_are_restarted_and_nobody_notices,
             failing::without_gateways_the_edge_says_so,
+            failing::a_stranger_is_not_spoken_to,
         ]
     )
 }

@@ -16,29 +16,35 @@ use testkit::eventually;
 pub struct Edge {
     pub url: String,
     child: Child,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Edge {
-    /// Starts it in front of these gateways, and waits until it answers.
-    pub async fn start(gateways: &[SocketAddr]) -> Result<Self> {
+    /// Starts it in front of these gateways, whom `authority` vouches for, and waits until it answers.
+    pub async fn start(gateways: &[SocketAddr], authority: &Path) -> Result<Self> {
         let nginx = provide()?;
         // Where everybody may enter: as root, nginx hands its work to an unprivileged user.
         let folder = tempfile::Builder::new().permissions(open_to_all()).tempdir()?;
         let (public, probes) = (free_port()?, free_port()?);
         let config = configure(folder.path(), gateways, public, probes)?;
+        fs::copy(authority, folder.path().join("ca.pem"))?;
         let checked = nginx.command("usr/sbin/nginx").arg("-t").arg("-c").arg(&config).output()?;
         let said = String::from_utf8_lossy(&checked.stderr).into_owned();
         ensure!(checked.status.success(), "nginx -t: {said}");
         ensure!(!said.contains("[warn]"), "nginx -t: {said}");
         let child = serve(&nginx, &config)?;
-        let edge = Self { url: format!("http://{public}"), child, _folder: folder };
+        let edge = Self { url: format!("http://{public}"), child, folder };
         let probe = Client::new(&format!("http://{probes}"));
         eventually("the edge answers", Duration::from_secs(10), async || {
             probe.get("/livez").await.ok().filter(|answer| answer.status == 200).map(drop)
         })
         .await;
         Ok(edge)
+    }
+
+    /// What it said on standard error.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.path().join("nginx.log"))?)
     }
 }
 
@@ -76,6 +82,7 @@ fn configure(
         ("listen 8080;", format!("listen {public};")),
         ("listen 8081;", format!("listen {probes};")),
         (" /tmp/", format!(" {}/", folder.display())),
+        ("/run/souk/", format!("{}/", folder.display())),
     ] {
         ensure!(text.contains(there), "nginx.conf has no {there:?} any more");
         text = text.replace(there, &here);

@@ -40,7 +40,8 @@ impl Front {
         let missing = "the services are not built: cargo build --workspace --bins";
         ensure!(options.programs.join("gateway").is_file(), missing);
         let shop = Shop::start(options).await.context("starting the shop")?;
-        let edge = Edge::start(&gateways(&shop)).await?;
+        let authority = shop.certificates_of("gateway").join("ca.pem");
+        let edge = Edge::start(&gateways(&shop), &authority).await?;
         catalogue::fill(&Api::new(&edge.url), &shop.staff_password()?).await?;
         Ok(Self { shop, edge, folder })
     }
@@ -53,6 +54,16 @@ impl Front {
         self.shop.stop().await?;
         Stores::wipe(&self.folder.join("stores"))?;
         Ok(std::fs::remove_dir_all(&self.folder)?)
+    }
+
+    /// The folder with the certificate of the gateways, and of who vouches for it.
+    pub fn certificate(&self) -> PathBuf {
+        self.shop.certificates_of("gateway")
+    }
+
+    /// An edge of one's own, that trusts the authority of this shop.
+    pub async fn edge(&self, gateways: &[SocketAddr]) -> Result<Edge> {
+        Edge::start(gateways, &self.certificate().join("ca.pem")).await
     }
 
     /// A client of the edge.
@@ -90,7 +101,7 @@ fn counted(metrics: &str, labels: &[String]) -> u64 {
 
 pub fn gateways(shop: &Shop) -> Vec<SocketAddr> {
     let entries = shop.processes().into_iter();
-    entries.filter(|entry| entry.task.service == "gateway").map(|entry| entry.task.listen).collect()
+    entries.filter_map(|entry| entry.task.tls).collect()
 }
 
 /// One request, sent once, whatever the answer is.

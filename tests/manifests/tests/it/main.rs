@@ -164,13 +164,13 @@ fn the_edge_finds() -> Result<(), Failed> {
     };
     let told = "nameserver 10.96.0.10\nsearch souk.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n";
     let said = configured(told)?.map_err(Failed::from)?;
-    let server = "server gateway.souk.svc.cluster.local:8080 resolve max_fails=1 fail_timeout=2s;";
+    let server = "server gateway.souk.svc.cluster.local:8443 resolve max_fails=1 fail_timeout=2s;";
     assert_eq!(said, format!("resolver 10.96.0.10 valid=2s;\n{server}\n"));
 
     let told = "search shop.svc.corp.example svc.corp.example\nnameserver fd00::a\nnameserver 169.254.20.10\n";
     let said = configured(told)?.map_err(Failed::from)?;
     assert!(said.starts_with("resolver [fd00::a] 169.254.20.10 valid=2s;\n"), "{said}");
-    assert!(said.contains("gateway.shop.svc.corp.example:8080"), "{said}");
+    assert!(said.contains("gateway.shop.svc.corp.example:8443"), "{said}");
 
     for told in ["nameserver 10.96.0.10\n", "search souk.svc.x\n"] {
         let refused = configured(told)?.expect_err("it cannot be known");
