@@ -165,7 +165,7 @@ impl App {
     }
 }
 
-/// Somebody else's order does not exist.
+/// Ownership (object-level authorization): somebody else's order does not exist.
 fn owned(order: Option<Order>, user: UserId) -> Result<Order, Error> {
     order.filter(|order| order.user == user).ok_or(Error::Rejected(Rejection::OrderNotFound))
 }

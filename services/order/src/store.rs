@@ -19,8 +19,8 @@ pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// The constraints that tell lines of a cart that were ordered before: by another copy of this
-/// release, under the id that they left the cart for, or by a release that took none out.
+/// Unique constraints whose violation means that these lines of a cart are in an order already: written by another copy
+/// at the same time, or by a release that did not take them out of the cart yet.
 pub(crate) const ORDERED_BEFORE: [&str; 3] =
     ["orders_pkey", "order_lines_pkey", "orders_once_per_cart_version"];
 

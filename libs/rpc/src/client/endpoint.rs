@@ -49,8 +49,9 @@ enum State {
 enum Event {
     Connected,
     Failed,
-    /// The connection takes no more calls, after so long.
+    /// The connection takes no more calls.
     Ended {
+        /// How long it lasted.
         after: Duration,
     },
     PauseOver,

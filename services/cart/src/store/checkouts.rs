@@ -128,7 +128,8 @@ pub(crate) async fn unresolved(
     Ok(rows.into_iter().map(|row| (user_key(row.cart_id), row.order_id.into())).collect())
 }
 
-/// The order is under way: its events will come, but for the worst case.
+/// The order is still open: its last event will end this checkout. Order is asked again in ten minutes, in case that
+/// event is lost.
 pub(crate) async fn resolve_later(
     connection: &mut PgConnection,
     key: Key,

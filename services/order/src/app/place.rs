@@ -44,7 +44,7 @@ pub(crate) struct Checkout {
 }
 
 impl Checkout {
-    /// Tells two requests with one key apart (SHA-256).
+    /// A hash of the request (SHA-256): tells a repetition from the same key with a different body.
     fn fingerprint(&self) -> Vec<u8> {
         let address = self.address.map(|id| id.to_string()).unwrap_or_default();
         let mut request = format!("{}/{address}", self.payment_method);

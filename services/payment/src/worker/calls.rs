@@ -33,7 +33,8 @@ pub(super) async fn carry_out(
 }
 
 /// Captures the payment, unless it was cancelled or its pay-by has passed: then the key is made void, because an
-/// earlier call may still be in flight. A retry first asks for the result of an earlier attempt, and returns that.
+/// earlier call may still be in flight. A retry first asks for the result of an earlier attempt (a payment status query), and
+/// returns that.
 async fn capture_or_void(
     psp: &dyn Psp,
     open: &Open,

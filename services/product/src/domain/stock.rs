@@ -10,7 +10,7 @@
 //! | rejected       | –                          | –         | –          | –                    |
 //! | sold           | → shipped, or → rejected   | –         | –          | noted                |
 //!
-//! An order is held whole or not at all: *or* tells what happens when a product falls short.
+//! An order is held whole or not at all, so nothing is oversold: *or* tells what happens when a product falls short.
 //! A dash is a signal that came twice or too late; so is a return whose id was seen before. Only
 //! `→ held` and `→ rejected` are news to others (`StockReserved`, `StockRejected`).
 //!
