@@ -44,7 +44,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 const OPERATORS_ACQUIRE_MS: NonZeroU32 = NonZeroU32::MIN.saturating_add(14_999);
 
 /// The shard to use in an unsharded context: everything is in its one database.
-pub const SOLE: Shard = Shard(0);
+pub const ONLY_SHARD: Shard = Shard(0);
 
 /// The databases of one context: one, or one for each range of logical shards. Reading and
 /// writing have pools of their own (bulkheads), so that neither waits for the other's connections.
@@ -123,7 +123,7 @@ impl Database {
     }
 
     /// The first shard of each database, in their order: for work that is done once per database.
-    pub fn homes(&self) -> impl Iterator<Item = Shard> + use<> {
+    pub fn one_shard_per_database(&self) -> impl Iterator<Item = Shard> + use<> {
         let databases = self.readers.len();
         (0..databases).map(move |index| range(index, databases).0)
     }

@@ -14,7 +14,7 @@ mod retention;
 mod tx;
 
 pub use config::Options;
-pub use database::{ConnectError, Database, SOLE};
+pub use database::{ConnectError, Database, ONLY_SHARD};
 pub use error::{constraint, is_misdeployed, is_transient};
 pub use freshness::{Freshness, Position};
 pub use migrate::{Migrations, migrate};

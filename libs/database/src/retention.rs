@@ -34,7 +34,10 @@ impl Database {
         Box::pin(async move {
             let mut due = interval(EVERY);
             while stop.run_until_cancelled(due.tick()).await.is_some() {
-                join_all(self.homes().map(|home| self.delete_all(home, rules, &stop))).await;
+                join_all(
+                    self.one_shard_per_database().map(|home| self.delete_all(home, rules, &stop)),
+                )
+                .await;
             }
             Ok(())
         })

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::{Delivered, store};
 
-/// After so many failures of its own an event becomes a dead letter.
+/// After how many failures of its own an event becomes a dead letter.
 const ATTEMPTS_MAX: i32 = 5;
 
 /// What a context does with events. It must be right under any order and any repetition that the

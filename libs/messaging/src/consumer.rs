@@ -29,7 +29,7 @@ use crate::source::{NatsSource, Source};
 use crate::{Bus, Delivered, Handler, MIN_BATCH_INTERVAL, metrics, spans};
 use repair::{Health, Look};
 
-/// So often the lag is measured where events never cease.
+/// How often the lag is measured where events never cease.
 const MEASURE: Duration = Duration::from_secs(5);
 /// Delay of the redelivery after the first transient failure; it doubles with each delivery.
 const REDELIVERY_DELAY_MIN: Duration = Duration::from_millis(200);
@@ -102,7 +102,7 @@ impl<S: Source> Worker<S> {
     /// Pulls until something is wrong with the consumer. When nothing has come for a while it looks
     /// whether the consumer still exists, and whether it should have delivered.
     async fn consume(&self, stop: &CancellationToken) -> anyhow::Result<()> {
-        self.source.ensure().await?;
+        self.source.ensure_consumer().await?;
         let (mut measured, mut health) = (Instant::now(), Health::CaughtUp);
         let mut pulls = Pulls::open(&self.source).await?;
         let mut working = interval(IN_PROGRESS_EVERY);
@@ -119,11 +119,11 @@ impl<S: Source> Worker<S> {
                 continue;
             }
             health = Health::CaughtUp;
-            let rested = Instant::now() + MIN_BATCH_INTERVAL;
+            let next_batch_at = Instant::now() + MIN_BATCH_INTERVAL;
             self.process_in_progress(messages, &mut pulls, &mut working).await?;
-            sleep_until(rested).await;
+            sleep_until(next_batch_at).await;
             if measured.elapsed() >= MEASURE {
-                self.measure().await?;
+                self.fetch_info_and_record_lag().await?;
                 measured = Instant::now();
             }
         }
@@ -149,7 +149,7 @@ impl<S: Source> Worker<S> {
             // In the branch, and not behind it: a bus that takes nothing does not hold up what is processed.
             let say = async {
                 working.tick().await;
-                pulls.in_progress(&taken).await
+                pulls.extend_ack_deadlines(&taken).await
             };
             tokio::select! {
                 biased;
@@ -162,7 +162,7 @@ impl<S: Source> Worker<S> {
 
     /// Looks how the consumer stands, and has a broken one created again, from the stream's beginning.
     async fn check_and_repair(&self, health: Health) -> anyhow::Result<Health> {
-        let info = self.measure().await?;
+        let info = self.fetch_info_and_record_lag().await?;
         let stream = self.source.stream().await?;
         let health = health.after(Look::at(&info, &stream.state), Instant::now());
         if health == Health::Broken {
@@ -172,7 +172,7 @@ impl<S: Source> Worker<S> {
         Ok(health)
     }
 
-    async fn measure(&self) -> anyhow::Result<Info> {
+    async fn fetch_info_and_record_lag(&self) -> anyhow::Result<Info> {
         let info = self.source.info().await?;
         metrics::lag(&self.name, info.num_pending, info.num_ack_pending);
         Ok(info)
@@ -181,7 +181,7 @@ impl<S: Source> Worker<S> {
     async fn process(&self, messages: Vec<Received>) {
         metrics::delivered(&self.name, &messages);
         let mut groups: Vec<(Shard, Group)> =
-            self.database.homes().map(|home| (home, Group::new())).collect();
+            self.database.one_shard_per_database().map(|home| (home, Group::new())).collect();
         let (mut done, mut undeliverable) = (Vec::new(), Vec::new());
         for Received { receipt, event, defect } in messages {
             match defect {
@@ -223,7 +223,7 @@ impl<S: Source> Worker<S> {
     }
 
     async fn processed(&self, home: Shard, events: Vec<Delivered>) -> Vec<Outcome> {
-        let (batch, events) = spans::process(&self.name, &self.stream, events);
+        let (batch, events) = spans::process_spans(&self.name, &self.stream, events);
         let events: Arc<[Delivered]> = events.into();
         metrics::batch(&self.name, events.len());
         self.processor().process(home, &events, 0..events.len()).instrument(batch).await

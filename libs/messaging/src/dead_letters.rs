@@ -24,7 +24,7 @@ pub async fn list(
     event: Option<Uuid>,
 ) -> Result<Vec<DeadLetter>, sqlx::Error> {
     let mut all = Vec::new();
-    for home in database.homes() {
+    for home in database.one_shard_per_database() {
         let read = database.read(home, Freshness::Primary, move |db| {
             store::dead_letters(db, event, LIST_MAX).boxed()
         });
@@ -42,7 +42,7 @@ pub async fn list(
 /// When a database does not answer; those of the others are redriven.
 pub async fn redrive(database: &Database, event: Option<Uuid>) -> Result<u64, sqlx::Error> {
     let mut redriven = 0;
-    for home in database.homes() {
+    for home in database.one_shard_per_database() {
         let redrive = database.transaction(home, move |tx| {
             async move { store::redrive(tx, event, &known_kinds()).await }.boxed()
         });

@@ -76,7 +76,7 @@ impl Bench {
     }
 }
 
-/// So many new events, as a stream delivers them.
+/// This many new events, as a stream delivers them.
 pub(crate) fn events(count: usize) -> Vec<Delivered> {
     let event = || Delivered {
         event_id: EventId::mint_on(HOME).uuid(),

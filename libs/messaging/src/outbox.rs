@@ -18,7 +18,7 @@ pub struct Outbox {
 impl Outbox {
     /// An outbox in every database of the context.
     pub fn new(database: &Database) -> Self {
-        Self { wake: database.homes().map(|_| Arc::default()).collect() }
+        Self { wake: database.one_shard_per_database().map(|_| Arc::default()).collect() }
     }
 
     /// Writes the events in one statement. They exist if and only if `tx` commits. The rows

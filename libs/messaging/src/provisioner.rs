@@ -32,11 +32,11 @@ use crate::{Bus, metrics};
 
 /// How often what exists is compared with what is configured.
 const RECONCILE: Duration = Duration::from_secs(5);
-/// So many requests are worked on at once. A service asks for one at a time.
+/// How many requests are worked on at once. A service asks for one at a time.
 const REQUESTS_MAX: usize = 32;
 /// How long a stream keeps messages: no longer than the outbox, which is the record.
 const STREAM_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// For so long the server takes no message a second time: as long as it takes to send one again that was not
+/// How long the server takes no message a second time: as long as it takes to send one again that was not
 /// acknowledged. That only saves work, and what an operator replays is to be taken.
 const DUPLICATES: Duration = Duration::from_secs(10);
 
@@ -133,10 +133,12 @@ impl Provisioner {
         let (context, request) = Request::parse(subject).context("no such request")?;
         let _turn = self.provisioned(request.stream_of(context))?.turn.lock().await;
         match request {
-            Request::CreateStream => self.stream(context).await.map(drop),
-            Request::RecreateStream { created } => self.recreate_stream(context, created).await,
+            Request::CreateStream => self.ensure_stream(context).await.map(drop),
+            Request::RecreateStream { created } => {
+                self.delete_and_recreate_stream(context, created).await
+            }
             Request::RecreateConsumers => {
-                let stream = self.stream(context).await?;
+                let stream = self.ensure_stream(context).await?;
                 for consumer in self.consumers(context)? {
                     consumers::recreate(&stream, &consumer_name(consumer, context), context)
                         .await?;
@@ -144,11 +146,11 @@ impl Provisioner {
                 Ok(())
             }
             Request::CreateConsumer { source } => {
-                let stream = self.source_of(context, &source).await?;
-                self.consumer(&stream, &consumer_name(context, &source), &source).await
+                let stream = self.ensure_source_stream(context, &source).await?;
+                self.ensure_consumer(&stream, &consumer_name(context, &source), &source).await
             }
             Request::RecreateConsumer { source } => {
-                let stream = self.source_of(context, &source).await?;
+                let stream = self.ensure_source_stream(context, &source).await?;
                 consumers::recreate(&stream, &consumer_name(context, &source), &source).await
             }
         }
@@ -162,30 +164,28 @@ impl Provisioner {
         Ok(&self.provisioned(context)?.consumers)
     }
 
-    async fn source_of(&self, context: &str, source: &str) -> anyhow::Result<Stream> {
+    async fn ensure_source_stream(&self, context: &str, source: &str) -> anyhow::Result<Stream> {
         let listens = self.consumers(source)?.iter().any(|consumer| consumer == context);
         ensure!(listens, "{context} takes in no events of {source}");
-        self.stream(source).await
+        self.ensure_stream(source).await
     }
 
     /// The stream with its consumers as they are to be, and room in it.
     async fn reconcile(&self, context: &str) -> anyhow::Result<()> {
-        let stream = self.stream(context).await?;
+        let stream = self.ensure_stream(context).await?;
         let found: Vec<Info> = stream.consumers().try_collect().await?;
         for consumer in self.consumers(context)? {
             let name = consumer_name(consumer, context);
             match found.iter().find(|info| info.name == name) {
-                Some(info) if consumers::is_configured(info, context) => {
-                    self.is_as_configured(&name)
-                }
-                _ => self.consumer(&stream, &name, context).await?,
+                Some(info) if consumers::is_configured(info, context) => self.clear_drift(&name),
+                _ => self.ensure_consumer(&stream, &name, context).await?,
             }
         }
         room::make_room(stream, self.consumers(context)?, &found, context).await
     }
 
     /// The stream of a context, created when it is missing and changed when it is not as it is configured.
-    async fn stream(&self, context: &str) -> anyhow::Result<Stream> {
+    async fn ensure_stream(&self, context: &str) -> anyhow::Result<Stream> {
         self.consumers(context)?;
         let jetstream = self.bus.jetstream();
         let create = self.configured(context, Config::default());
@@ -194,16 +194,16 @@ impl Provisioner {
         let wanted = self.configured(context, found.clone());
         let name = &wanted.name;
         if wanted == *found {
-            self.is_as_configured(name);
+            self.clear_drift(name);
             return Ok(stream);
         }
         match jetstream.update_stream(&wanted).await {
             Ok(_) => {
                 tracing::warn!(name, "the stream was changed to what is configured");
-                self.is_as_configured(name);
+                self.clear_drift(name);
             }
             Err(error) if matches!(error.kind(), CreateStreamErrorKind::JetStream(_)) => {
-                self.differs(name, &error);
+                self.report_drift(name, &error);
             }
             Err(error) => return Err(error.into()),
         }
@@ -228,9 +228,9 @@ impl Provisioner {
         }
     }
 
-    /// Removes this very stream, which its relay fills again from the outbox.
-    async fn recreate_stream(&self, context: &str, created: i128) -> anyhow::Result<()> {
-        let stream = self.stream(context).await?;
+    /// Deletes this very stream and creates it empty; its relay fills it again from the outbox.
+    async fn delete_and_recreate_stream(&self, context: &str, created: i128) -> anyhow::Result<()> {
+        let stream = self.ensure_stream(context).await?;
         if stream.cached_info().created.unix_timestamp_nanos() != created {
             bail!("it has been created anew already");
         }
@@ -239,27 +239,32 @@ impl Provisioner {
     }
 
     /// A durable consumer, created or brought to its configuration.
-    async fn consumer(&self, stream: &Stream, name: &str, source: &str) -> anyhow::Result<()> {
+    async fn ensure_consumer(
+        &self,
+        stream: &Stream,
+        name: &str,
+        source: &str,
+    ) -> anyhow::Result<()> {
         match stream.create_consumer(consumers::config(name, source)).await {
-            Ok(_) => self.is_as_configured(name),
+            Ok(_) => self.clear_drift(name),
             Err(error) if matches!(error.kind(), ConsumerErrorKind::JetStream(_)) => {
                 if stream.get_consumer::<pull::Config>(name).await.is_err() {
                     return Err(error.into());
                 }
-                self.differs(name, &error);
+                self.report_drift(name, &error);
             }
             Err(error) => return Err(error.into()),
         }
         Ok(())
     }
 
-    fn is_as_configured(&self, name: &str) {
+    fn clear_drift(&self, name: &str) {
         metrics::differs(name, false);
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 
     /// It exists, and what differs cannot be changed: events go on, and somebody has to look.
-    fn differs(&self, name: &str, error: &dyn std::error::Error) {
+    fn report_drift(&self, name: &str, error: &dyn std::error::Error) {
         metrics::differs(name, true);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.insert(name.to_owned()) {

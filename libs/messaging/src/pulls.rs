@@ -24,16 +24,16 @@ use tokio::time::{Instant, timeout_at};
 use crate::model::Received;
 use crate::source::{Inbox, Source};
 
-/// A pull lives for so long at most.
+/// How long a pull lives at most.
 const EXPIRES: Duration = Duration::from_secs(2);
-/// So often another one is sent, so that two are alive.
+/// How often another one is sent, so that two are alive.
 const EVERY: Duration = Duration::from_secs(1);
 /// How many messages one pull asks for.
 const EVENTS: usize = 512;
 /// Delivered again when nobody has acknowledged it, or said that it is in progress, for so long. Orders that a
 /// killed process had in hand move again after it.
 pub(crate) const ACK_WAIT: Duration = Duration::from_millis(1500);
-/// So often a copy says what is in progress: two such words may be late or lost.
+/// How often a copy says what is in progress: two such words may be late or lost.
 pub(crate) const IN_PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// No batch is larger.
 pub(crate) const BATCH_EVENTS: usize = 256;
@@ -107,7 +107,7 @@ impl<'a, S: Source> Pulls<'a, S> {
     ///
     /// # Errors
     /// As [`Self::next_batch`].
-    pub(crate) async fn in_progress(&mut self, taken: &[Subject]) -> anyhow::Result<()> {
+    pub(crate) async fn extend_ack_deadlines(&mut self, taken: &[Subject]) -> anyhow::Result<()> {
         self.read()?;
         let unread = self.unread.iter().map(|message| &message.receipt.reply);
         for reply in taken.iter().chain(unread) {

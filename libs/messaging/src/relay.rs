@@ -31,8 +31,8 @@ use checkpoint::StreamSync;
 use publish::BATCH;
 
 const LEASE: Duration = Duration::from_secs(5);
-/// So many full batches at most go out before anything else has its turn.
-const TURN: usize = 32;
+/// How many full batches go out at most before anything else has its turn.
+const BATCHES_PER_TURN: usize = 32;
 /// The fallback when no wake-up arrived, from this process or by one of another copy.
 const POLL: Duration = Duration::from_millis(250);
 /// How often the stream is compared with the checkpoint, and everything is swept without the low-water mark.
@@ -63,7 +63,7 @@ impl Relay {
             let subjects =
                 [of("souk", "v1.probe"), of("souk-poke", "probe"), of("souk-provision", "probe")];
             let check = self.bus.check_rights(&subjects, &stop);
-            let databases = self.database.homes().enumerate();
+            let databases = self.database.one_shard_per_database().enumerate();
             let relays = databases.map(|(index, home)| {
                 let sink = NatsSink::new(&self.bus, self.context, index);
                 let woken = Arc::clone(self.outbox.wake(index));
@@ -88,7 +88,7 @@ struct DatabaseRelay<S> {
     starting: bool,
     low_water: i64,
     /// Not before then it begins to send again.
-    rested: Instant,
+    next_batch_at: Instant,
     sync: StreamSync,
 }
 
@@ -110,7 +110,7 @@ impl<S: Sink> DatabaseRelay<S> {
             held_until: Instant::now(),
             starting: true,
             low_water: 0,
-            rested: Instant::now(),
+            next_batch_at: Instant::now(),
             sync: StreamSync::Unknown,
         }
     }
@@ -131,7 +131,7 @@ impl<S: Sink> DatabaseRelay<S> {
                 Some(()) = wake_ups.next() => {
                     while wake_ups.next().now_or_never().flatten().is_some() {} // one look answers all
                     if holds {
-                        note(self.drain(self.low_water).await);
+                        note(self.publish_backlog(self.low_water).await);
                     }
                 }
                 () = woken.notified() => self.woken(holds).await,
@@ -139,7 +139,9 @@ impl<S: Sink> DatabaseRelay<S> {
             }
         }
         if self.held_until > Instant::now() {
-            note(timeout(ACK_TIMEOUT, self.drain(self.low_water)).await.unwrap_or(Ok(())));
+            note(
+                timeout(ACK_TIMEOUT, self.publish_backlog(self.low_water)).await.unwrap_or(Ok(())),
+            );
             let holder = self.holder;
             note(self.write(move |db| store::drop_lease(db, holder).boxed()).await);
         }
@@ -149,7 +151,7 @@ impl<S: Sink> DatabaseRelay<S> {
     /// too: cheap, and it makes up for a wake-up that was lost.)
     async fn woken(&mut self, holds: bool) {
         if holds {
-            note(self.drain(self.low_water).await);
+            note(self.publish_backlog(self.low_water).await);
         } else {
             note(self.sink.wake_others().await);
         }
@@ -176,10 +178,10 @@ impl<S: Sink> DatabaseRelay<S> {
 
     /// Sends until nothing is left above the low-water mark. A long outbox goes in turns: whoever is to stop, or to
     /// look at the stream, does not wait for its end.
-    async fn drain(&mut self, low_water: i64) -> anyhow::Result<()> {
-        sleep_until(self.rested).await;
-        self.rested = Instant::now() + MIN_BATCH_INTERVAL;
-        for _ in 0..TURN {
+    async fn publish_backlog(&mut self, low_water: i64) -> anyhow::Result<()> {
+        sleep_until(self.next_batch_at).await;
+        self.next_batch_at = Instant::now() + MIN_BATCH_INTERVAL;
+        for _ in 0..BATCHES_PER_TURN {
             if self.publish_batch(low_water).await? < BATCH as usize || !self.hold_lease().await? {
                 return Ok(());
             }
@@ -193,7 +195,7 @@ impl<S: Sink> DatabaseRelay<S> {
             return Ok(());
         }
         self.verify_or_resync().await?;
-        self.drain(0).await
+        self.publish_backlog(0).await
     }
 
     async fn read<T, F>(&self, read: F) -> Result<T, sqlx::Error>

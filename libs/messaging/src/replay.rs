@@ -46,7 +46,7 @@ pub enum ReplayError {
 /// When a database does not answer.
 pub async fn outboxes(database: &Database) -> Result<Vec<OutboxStatus>, sqlx::Error> {
     let mut all = Vec::new();
-    for (index, home) in database.homes().enumerate() {
+    for (index, home) in database.one_shard_per_database().enumerate() {
         let read = database.read(home, Freshness::Primary, |db| {
             let read = async move {
                 Ok::<_, sqlx::Error>((store::depth(db).await?, store::checkpoint(db).await?))
@@ -71,7 +71,7 @@ pub async fn replay(database: &Database, since: OffsetDateTime) -> Result<u64, R
         return Err(ReplayError::TooOld { since, kept });
     }
     let mut again = 0;
-    for home in database.homes() {
+    for home in database.one_shard_per_database() {
         let send = database.transaction(home, move |tx| store::send_again_since(tx, since).boxed());
         again += send.await?;
     }

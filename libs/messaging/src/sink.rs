@@ -18,17 +18,17 @@ pub(crate) trait Sink: Send + Sync + 'static {
     /// Publishes a message. Answers its sequence, when the stream has it.
     fn publish(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> impl Call<u64>;
 
-    /// How the stream stands; it is created when it is missing.
-    fn stream(&self) -> impl Call<Info>;
+    /// How the stream stands; a missing one is created.
+    fn ensure_stream(&self) -> impl Call<Info>;
 
     /// The message with this sequence, if there is one.
     fn message(&self, sequence: u64) -> impl Call<Option<StreamMessage>>;
 
-    /// Has this very stream created anew, empty.
+    /// Has this very stream deleted, with all its messages, and created anew, empty.
     ///
     /// # Errors
     /// As the provisioner's, and when somebody has done it already.
-    fn recreate(&self, stream: &Info) -> impl Call<Info>;
+    fn delete_and_recreate_stream(&self, stream: &Info) -> impl Call<Info>;
 
     /// Has all consumers of the stream created anew, from its beginning.
     fn recreate_consumers(&self) -> impl Call<()>;
@@ -75,7 +75,7 @@ impl Sink for NatsSink {
         Ok(sent.await?.sequence)
     }
 
-    async fn stream(&self) -> anyhow::Result<Info> {
+    async fn ensure_stream(&self) -> anyhow::Result<Info> {
         match self.bus.jetstream().get_stream(stream_name(self.context)).await {
             Ok(stream) => Ok(stream.cached_info().clone()),
             Err(error) if is_missing(&error) => {
@@ -95,7 +95,7 @@ impl Sink for NatsSink {
         }
     }
 
-    async fn recreate(&self, stream: &Info) -> anyhow::Result<Info> {
+    async fn delete_and_recreate_stream(&self, stream: &Info) -> anyhow::Result<Info> {
         let created = stream.created.unix_timestamp_nanos();
         self.bus.ask(self.context, &Request::RecreateStream { created }).await?;
         self.bus.stream(self.context).await

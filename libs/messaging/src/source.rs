@@ -20,7 +20,7 @@ pub(crate) trait Source: Send + Sync + 'static {
     type Inbox: Inbox;
 
     /// Sees that it exists; it is created when it is missing.
-    fn ensure(&self) -> impl Call<()>;
+    fn ensure_consumer(&self) -> impl Call<()>;
 
     /// Has it created again, from the stream's beginning.
     fn recreate(&self) -> impl Call<()>;
@@ -72,7 +72,7 @@ impl NatsSource {
 impl Source for NatsSource {
     type Inbox = NatsInbox;
 
-    async fn ensure(&self) -> anyhow::Result<()> {
+    async fn ensure_consumer(&self) -> anyhow::Result<()> {
         self.stream().await?;
         if let Err(error) = self.info().await {
             let error = format!("{error:#}");

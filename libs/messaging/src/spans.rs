@@ -11,7 +11,7 @@ use crate::Delivered;
 use crate::model::Stored;
 
 /// Where an event is published, in the trace of whoever caused it. None unless that is recorded.
-pub(crate) fn publish(event: &Stored) -> Span {
+pub(crate) fn publish_span(event: &Stored) -> Span {
     let Some(parent) = event.traceparent.as_deref().filter(|it| context::is_sampled(it)) else {
         return Span::none();
     };
@@ -26,7 +26,7 @@ pub(crate) fn publish(event: &Stored) -> Span {
 
 /// Gives each event a span that continues the trace of whoever caused it, linked with the batch, which is linked with
 /// all of them. They end when the events are dropped.
-pub(crate) fn process(
+pub(crate) fn process_spans(
     consumer: &Arc<str>,
     stream: &str,
     mut events: Vec<Delivered>,

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{metrics, store};
 
-/// For so many days an outbox keeps what was published.
+/// How many days an outbox keeps what was published.
 pub(crate) const OUTBOX_DAYS: i32 = 7;
-/// For so many days an inbox knows what was seen: longer than outbox, stream and redriving together.
+/// How many days an inbox knows what was seen: longer than outbox, stream and redriving together.
 const INBOX_DAYS: i32 = 30;
 const FIGURES_EVERY: Duration = Duration::from_secs(5);
 const PARTITIONS_EVERY: Duration = Duration::from_secs(3600);
@@ -27,7 +27,7 @@ pub fn upkeep(
     stop: CancellationToken,
 ) -> BoxFuture<'static, anyhow::Result<()>> {
     Box::pin(async move {
-        let each = database.homes().enumerate().map(|(index, home)| {
+        let each = database.one_shard_per_database().enumerate().map(|(index, home)| {
             let one = DatabaseUpkeep { context, index, home, database: &database };
             one.run(stop.clone())
         });

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
-use database::{Database, SOLE};
+use database::{Database, ONLY_SHARD};
 use futures_util::{FutureExt as _, StreamExt as _};
 use messaging::{Bus, Outbox, Outgoing, Relay};
 use proto::event::Event;
@@ -40,7 +40,7 @@ impl Publisher {
     /// Publishes an event of this aggregate. It is on its way when this returns.
     pub async fn publish<E: Event>(&self, aggregate: impl Into<Uuid>, event: &E) {
         let (outbox, outgoing) = (self.outbox.clone(), [Outgoing::new(aggregate, event)]);
-        let publish = self.database.transaction(SOLE, move |tx| {
+        let publish = self.database.transaction(ONLY_SHARD, move |tx| {
             async move { outbox.publish(tx, &outgoing).await }.boxed()
         });
         publish.await.expect("a commit");

@@ -135,7 +135,7 @@ impl App {
     /// Checkouts whose outcome has been unknown for too long. Those on an unavailable database are left out.
     pub(crate) async fn unresolved_checkouts(&self, limit: i64) -> Result<Vec<(Key, OrderId)>> {
         let mut found = Vec::new();
-        for home in self.database.homes() {
+        for home in self.database.one_shard_per_database() {
             let unresolved = self.database.read(home, Freshness::Primary, move |db| {
                 store::checkouts::unresolved(db, limit).boxed()
             });
@@ -154,7 +154,7 @@ impl App {
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
-            for home in self.database.homes() {
+            for home in self.database.one_shard_per_database() {
                 if let Err(error) = self.finish_merges_on(home).await {
                     tracing::warn!(%error, "unfinished merges have to wait");
                 }

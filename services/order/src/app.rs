@@ -128,7 +128,7 @@ impl App {
 
     /// An unavailable database delays no other.
     async fn cancel_due(&self, stop: &CancellationToken) {
-        let databases = self.database.homes().map(async |home| {
+        let databases = self.database.one_shard_per_database().map(async |home| {
             let mut more = Ok(true);
             while matches!(more, Ok(true)) && !stop.is_cancelled() {
                 let app = self.clone();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crash::Point;
-use database::{Database, Freshness, SOLE, Tx};
+use database::{Database, Freshness, ONLY_SHARD, Tx};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{Money, OrderId, UserId};
@@ -100,7 +100,7 @@ impl App {
             tracing::warn!("a signed notice of the provider says nothing known");
             return Ok(());
         };
-        let hint = self.database.write(SOLE, move |db| {
+        let hint = self.database.write(ONLY_SHARD, move |db| {
             async move { store::make_due_by_webhook(db, &notice.id, notice.order).await }.boxed()
         });
         let hinted = hint.await?;
@@ -118,7 +118,7 @@ impl App {
             + 'static,
         T: Send + 'static,
     {
-        self.database.read(SOLE, Freshness::Primary, read).await
+        self.database.read(ONLY_SHARD, Freshness::Primary, read).await
     }
 
     pub(crate) async fn write<T, F>(&self, write: F) -> Result<T, sqlx::Error>
@@ -128,7 +128,7 @@ impl App {
             + 'static,
         T: Send + 'static,
     {
-        self.database.write(SOLE, write).await
+        self.database.write(ONLY_SHARD, write).await
     }
 
     /// Records results until their channel closes: all that are ready, in one transaction. While calls are `under_way`,
@@ -181,7 +181,7 @@ impl App {
         loop {
             let app = self.clone();
             let expire =
-                self.database.transaction(SOLE, move |tx| app.expire_some_missed(tx).boxed());
+                self.database.transaction(ONLY_SHARD, move |tx| app.expire_some_missed(tx).boxed());
             let expired = expire.await?;
             PAYMENT_EXPIRED.inc_by(expired.unsigned_abs());
             if expired < MISSED_MAX {
@@ -215,7 +215,7 @@ impl App {
     /// Records the results of a batch of calls to the provider, in one transaction.
     async fn record(&self, batch: &Arc<[Finished]>, part: Range<usize>) -> Result<(), sqlx::Error> {
         let (app, batch) = (self.clone(), Arc::clone(batch));
-        let record = self.database.transaction(SOLE, move |tx| {
+        let record = self.database.transaction(ONLY_SHARD, move |tx| {
             async move { app.record_in(tx, &batch[part]).await }.boxed()
         });
         record.await

@@ -4,7 +4,7 @@ mod import;
 
 use std::collections::BTreeSet;
 
-use database::{Database, Freshness, SOLE, Tx, constraint};
+use database::{Database, Freshness, ONLY_SHARD, Tx, constraint};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{Money, ProductId};
@@ -94,7 +94,7 @@ impl App {
     pub(crate) async fn add(&self, offer: Offer) -> Result<Offered, Error> {
         offer.check()?;
         let outbox = self.outbox.clone();
-        let work = self.database.transaction(SOLE, move |tx| {
+        let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 let product = Product::new(ProductId::mint(), &offer);
                 store::insert(tx, &[&product]).await.map_err(sku_taken)?;
@@ -132,7 +132,7 @@ impl App {
 
     async fn change(&self, id: ProductId, command: Command) -> Result<Offered, Error> {
         let outbox = self.outbox.clone();
-        let work = self.database.transaction(SOLE, move |tx| {
+        let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 let found = store::lock(tx, id).await?;
                 let mut offered = found.ok_or(Rejection::ProductNotFound)?;
@@ -152,7 +152,7 @@ impl App {
     pub(crate) async fn receive_stock(&self, receipt: Receipt) -> Result<Stock, Error> {
         offer::check_receipt(&receipt.name, receipt.quantity)?;
         let id = receipt.product;
-        let work = self.database.transaction(SOLE, move |tx| {
+        let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 let booked = receive(tx, std::slice::from_ref(&receipt)).await;
                 if booked.map_err(unknown_product)? == 0 {
@@ -182,7 +182,7 @@ impl App {
             + 'static,
         T: Send + 'static,
     {
-        Ok(self.database.read(SOLE, Freshness::Primary, read).await?)
+        Ok(self.database.read(ONLY_SHARD, Freshness::Primary, read).await?)
     }
 }
 

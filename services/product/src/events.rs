@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use database::{Database, Freshness, SOLE, Tx};
+use database::{Database, Freshness, ONLY_SHARD, Tx};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{Money, OrderId, ProductId, ReturnId};
@@ -227,8 +227,8 @@ pub(crate) async fn count_overdue(
     let (mut look, mut since) = (interval(Duration::from_secs(60)), None);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
-        let overdue =
-            database.read(SOLE, Freshness::Primary, move |db| stock::overdue(db, since).boxed());
+        let overdue = database
+            .read(ONLY_SHARD, Freshness::Primary, move |db| stock::overdue(db, since).boxed());
         match overdue.await {
             Ok((held, until)) => {
                 RESERVATIONS_OVERDUE.inc_by(held.unsigned_abs());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use database::{Database, Freshness, SOLE, Tx};
+use database::{Database, Freshness, ONLY_SHARD, Tx};
 use kernel::{AddressId, FamilyId, UserId};
 use messaging::Outbox;
 use thiserror::Error;
@@ -95,7 +95,7 @@ impl App {
         let (family, token) = (FamilyId::mint(), RefreshToken::mint()?);
         let hash = token.hash();
         let user = known.user;
-        let started = self.0.database.write(SOLE, move |db| {
+        let started = self.0.database.write(ONLY_SHARD, move |db| {
             Box::pin(async move { store::start_family(db, user, family, &hash).await })
         });
         if !started.await? {
@@ -107,10 +107,9 @@ impl App {
     /// Swaps a refresh token for a new session of its family.
     pub(crate) async fn refresh(&self, presented: RefreshToken) -> Result<Session> {
         let presented = presented.hash();
-        let refreshed = self
-            .0
-            .database
-            .transaction(SOLE, move |tx| Box::pin(async move { refreshed(tx, &presented).await }));
+        let refreshed = self.0.database.transaction(ONLY_SHARD, move |tx| {
+            Box::pin(async move { refreshed(tx, &presented).await })
+        });
         let (found, next) = refreshed.await?;
         let next = next.ok_or(Rejection::SessionEnded)?;
         Ok(self.0.tokens.session(found.user, found.role, found.family, next)?)
@@ -118,7 +117,8 @@ impl App {
 
     /// Ends a family of refresh tokens.
     pub(crate) async fn sign_out(&self, family: FamilyId) -> Result<()> {
-        let end = self.0.database.write(SOLE, move |db| Box::pin(store::end_family(db, family)));
+        let end =
+            self.0.database.write(ONLY_SHARD, move |db| Box::pin(store::end_family(db, family)));
         Ok(end.await?)
     }
 
@@ -127,16 +127,15 @@ impl App {
         let found = self
             .0
             .database
-            .read(SOLE, Freshness::Primary, move |db| Box::pin(store::user(db, user)));
+            .read(ONLY_SHARD, Freshness::Primary, move |db| Box::pin(store::user(db, user)));
         Ok(found.await?.ok_or(Rejection::UserNotFound)?)
     }
 
     /// Changes the name.
     pub(crate) async fn rename(&self, user: UserId, name: String) -> Result<User> {
-        let rename = self
-            .0
-            .database
-            .write(SOLE, move |db| Box::pin(async move { store::rename(db, user, &name).await }));
+        let rename = self.0.database.write(ONLY_SHARD, move |db| {
+            Box::pin(async move { store::rename(db, user, &name).await })
+        });
         if !rename.await? {
             return Err(Rejection::UserNotFound.into());
         }
@@ -145,7 +144,7 @@ impl App {
 
     /// Adds an address behind the others.
     pub(crate) async fn add_address(&self, user: UserId, address: Address) -> Result<Address> {
-        let add = self.0.database.transaction(SOLE, move |tx| {
+        let add = self.0.database.transaction(ONLY_SHARD, move |tx| {
             Box::pin(async move {
                 match store::lock_and_count_addresses(tx, user).await? {
                     None => Err(Rejection::UserNotFound.into()),
@@ -164,7 +163,7 @@ impl App {
         let found = self
             .0
             .database
-            .read(SOLE, Freshness::Primary, move |db| Box::pin(store::address(db, user, id)));
+            .read(ONLY_SHARD, Freshness::Primary, move |db| Box::pin(store::address(db, user, id)));
         let address = found.await?;
         let missing =
             if id.is_some() { Rejection::AddressNotFound } else { Rejection::AddressMissing };
@@ -174,7 +173,7 @@ impl App {
     /// Erases the personal data of an account (GDPR: right to erasure). Again: no change.
     pub(crate) async fn erase(&self, user: UserId) -> Result<()> {
         let outbox = self.0.outbox.clone();
-        let erase = self.0.database.transaction(SOLE, move |tx| {
+        let erase = self.0.database.transaction(ONLY_SHARD, move |tx| {
             Box::pin(async move {
                 if store::erase(tx, user).await? {
                     outbox.publish(tx, &[outgoing(Event::Erased(user))]).await?;
@@ -189,7 +188,7 @@ impl App {
         let Registration { email, password, name } = registration;
         let password_hash = self.0.passwords.permit().await?.hash(password).await?;
         let (outbox, id) = (self.0.outbox.clone(), UserId::mint());
-        let open = self.0.database.transaction(SOLE, move |tx| {
+        let open = self.0.database.transaction(ONLY_SHARD, move |tx| {
             Box::pin(async move {
                 let new =
                     NewUser { id, email: &email, name: &name, role, password_hash: &password_hash };
@@ -204,7 +203,7 @@ impl App {
     }
 
     async fn credentials(&self, email: Email) -> Result<Option<Credentials>> {
-        let found = self.0.database.read(SOLE, Freshness::Primary, move |db| {
+        let found = self.0.database.read(ONLY_SHARD, Freshness::Primary, move |db| {
             Box::pin(async move { store::credentials(db, &email).await })
         });
         Ok(found.await?)

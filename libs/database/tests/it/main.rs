@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use context::Current;
-use database::{Database, Freshness, Options, SOLE};
+use database::{Database, Freshness, ONLY_SHARD, Options};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use kernel::Shard;
@@ -38,14 +38,14 @@ async fn connect(urls: &[String], connections: u32) -> Database {
 
 /// The id of the server's process, which names a connection.
 async fn reader(database: &Database) -> Result<i32, Error> {
-    let ask = database.read(SOLE, Freshness::Primary, |db| {
+    let ask = database.read(ONLY_SHARD, Freshness::Primary, |db| {
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(db).boxed()
     });
     ask.await
 }
 
 async fn writer(database: &Database) -> Result<i32, Error> {
-    let ask = database.transaction(SOLE, |tx| {
+    let ask = database.transaction(ONLY_SHARD, |tx| {
         sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut **tx).boxed()
     });
     ask.await
@@ -73,12 +73,13 @@ async fn a_connection_serves_one_after_the_other_whatever_came_of_it() {
     let database = connect(&world.databases("database", 1), 1).await;
     let (reads, writes) = (reader(&database).await.unwrap(), writer(&database).await.unwrap());
     for _ in 0..10 {
-        let bad = database.read(SOLE, Freshness::Primary, |db| run(db, "select 1 / 0").boxed());
+        let bad =
+            database.read(ONLY_SHARD, Freshness::Primary, |db| run(db, "select 1 / 0").boxed());
         bad.await.unwrap_err();
-        database.write(SOLE, |db| run(db, "select 1 / 0").boxed()).await.unwrap_err();
-        database.transaction(SOLE, |tx| run(tx, "select 1 / 0").boxed()).await.unwrap_err();
+        database.write(ONLY_SHARD, |db| run(db, "select 1 / 0").boxed()).await.unwrap_err();
+        database.transaction(ONLY_SHARD, |tx| run(tx, "select 1 / 0").boxed()).await.unwrap_err();
         let refused: Result<(), Error> =
-            database.transaction(SOLE, |_| async { Err(Error::RowNotFound) }.boxed()).await;
+            database.transaction(ONLY_SHARD, |_| async { Err(Error::RowNotFound) }.boxed()).await;
         refused.unwrap_err();
         assert_eq!(reader(&database).await.unwrap(), reads);
         assert_eq!(writer(&database).await.unwrap(), writes);
@@ -94,13 +95,13 @@ async fn work_that_has_begun_runs_to_completion_when_its_caller_is_cancelled() {
     let (reads, writes) = (reader(&database).await.unwrap(), writer(&database).await.unwrap());
     let begun = Arc::new(AtomicI64::new(0));
     for n in 0..100 {
-        let rows = database.read(SOLE, Freshness::Primary, |db| {
+        let rows = database.read(ONLY_SHARD, Freshness::Primary, |db| {
             sqlx::raw_sql("select -1 from generate_series(1, 5000)").fetch_all(db).boxed()
         });
         drop_after(n % 20, rows).await;
         assert_eq!(reader(&database).await.unwrap(), reads, "the answer is to this question");
         let begins = Arc::clone(&begun);
-        let write = database.transaction(SOLE, move |tx| {
+        let write = database.transaction(ONLY_SHARD, move |tx| {
             begins.fetch_add(1, Ordering::Relaxed);
             let insert = "insert into t values (1)";
             async move { run(tx, insert).await }.boxed()
@@ -123,7 +124,7 @@ async fn work_that_goes_on_keeps_its_place_among_the_calls() {
     let call = Current::call("test", None, Arc::clone(&place));
     let (begun, mut begins) = mpsc::unbounded_channel();
     let (end, ends) = oneshot::channel::<()>();
-    let work = database.transaction(SOLE, move |_| {
+    let work = database.transaction(ONLY_SHARD, move |_| {
         let work = async move {
             begun.send(Current::capture().name()).unwrap();
             ends.await.map_err(|_| Error::RowNotFound)
@@ -150,7 +151,7 @@ async fn nobody_waits_for_a_connection_longer_than_the_call_has() {
     let (end, ends) = oneshot::channel::<()>();
     let holder = tokio::spawn(async move {
         let hold = async move { ends.await.map_err(|_| Error::RowNotFound) };
-        other.transaction(SOLE, move |_| hold.boxed()).await
+        other.transaction(ONLY_SHARD, move |_| hold.boxed()).await
     });
     eventually("it is in use", SOON, async || {
         let call = Current::background("test").with_deadline(Instant::now());
@@ -168,7 +169,7 @@ async fn a_transaction_that_answers_an_error_has_let_go_of_its_locks() {
     let world = World::new();
     let database = connect(&world.databases("database", 1), 4).await;
     for _ in 0..200 {
-        let locks = database.transaction(SOLE, |tx| {
+        let locks = database.transaction(ONLY_SHARD, |tx| {
             let refuse = async move {
                 let lock = "select pg_try_advisory_xact_lock(7)";
                 let locked: bool = sqlx::query_scalar(lock).fetch_one(&mut **tx).await?;
@@ -338,7 +339,7 @@ async fn by_a_slow_way(url: &str) -> String {
 async fn shards_are_spread_in_ranges() {
     let world = World::new();
     let database = connect(&world.databases("database", 3), 1).await;
-    let spread = database.homes().map(|home| database.index_of(home));
+    let spread = database.one_shard_per_database().map(|home| database.index_of(home));
     assert_eq!(spread.collect::<Vec<_>>(), [0, 1, 2]);
     let homes: Vec<usize> = (0..=255).map(|shard| database.index_of(Shard(shard))).collect();
     assert!(homes.is_sorted());

@@ -23,7 +23,7 @@ impl<S: Source> Worker<S> {
     /// Tries dead letters again that somebody has asked for.
     pub(super) async fn redrive_for_ever(&self, stop: &CancellationToken) {
         while timeout(DEAD_LETTERS, stop.cancelled()).await.is_err() {
-            for home in self.database.homes() {
+            for home in self.database.one_shard_per_database() {
                 if let Err(error) = self.redrive(home).await {
                     tracing::warn!(consumer = &*self.name, %error, "dead letters: will try again");
                 }

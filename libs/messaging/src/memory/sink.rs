@@ -98,7 +98,7 @@ impl Sink for MemorySink {
         Ok(sequence)
     }
 
-    async fn stream(&self) -> anyhow::Result<Info> {
+    async fn ensure_stream(&self) -> anyhow::Result<Info> {
         Ok(self.stream().info())
     }
 
@@ -107,7 +107,7 @@ impl Sink for MemorySink {
         Ok(at.and_then(|at| self.stream().messages.get(at).cloned()))
     }
 
-    async fn recreate(&self, _: &Info) -> anyhow::Result<Info> {
+    async fn delete_and_recreate_stream(&self, _: &Info) -> anyhow::Result<Info> {
         let mut stream = self.stream();
         stream.replace();
         stream.recreated += 1;

@@ -29,12 +29,12 @@ pub(crate) struct State {
     /// For whoever pulls.
     queue: VecDeque<Received>,
     unacknowledged: HashMap<String, Received>,
-    /// So many may still be delivered before the next pull.
+    /// How many may still be delivered before the next pull.
     asked_for: usize,
     pub delivered: usize,
     /// How much had been delivered when each pull came.
     pub pulls: Vec<usize>,
-    /// So many pulls are lost on their way.
+    /// How many pulls are lost on their way.
     pub lost_pulls: usize,
     /// The next inbox is told this instead of a message.
     pub refusal: Option<&'static str>,
@@ -102,7 +102,7 @@ impl MemorySource {
 impl Source for MemorySource {
     type Inbox = Self;
 
-    async fn ensure(&self) -> anyhow::Result<()> {
+    async fn ensure_consumer(&self) -> anyhow::Result<()> {
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Room in a stream. It holds so many bytes and refuses what does not fit: whatever is refused stays in the outbox and
+//! Room in a stream. Its size is limited, and it refuses what does not fit: whatever is refused stays in the outbox and
 //! goes later, so nothing is lost. That it seldom comes to that, what every consumer has acknowledged is removed
 //! from its beginning while there is still some room.
 
@@ -11,7 +11,7 @@ use crate::bus::{consumer_name, is_filled};
 const TRIM_START_PERCENT: u64 = 75;
 /// It is trimmed down to this share.
 const TRIM_TARGET_PERCENT: u64 = 50;
-/// One purge removes at most one of so many parts of its messages: a sixteenth.
+/// One purge removes at most a sixteenth of its messages.
 const TRIM_STEP_DIVISOR: u64 = 16;
 
 /// Trims a stream that fills up. A consumer that has not acknowledged, or is missing, holds that up; the log names it.

@@ -15,7 +15,7 @@ async fn no_pull_is_sent_while_a_message_is_unread() {
     for read in [EVENTS, EVENTS, 2 * EVENTS, 2 * EVENTS] {
         let batch = pulls.next_batch(Instant::now() + SOON).await.unwrap();
         assert_eq!(batch.len(), BATCH_EVENTS);
-        pulls.in_progress(&[]).await.unwrap();
+        pulls.extend_ack_deadlines(&[]).await.unwrap();
         assert_eq!(source.state().delivered, read);
     }
     assert_eq!(source.state().pulls, [0, EVENTS], "the second when all of the first were taken");
@@ -38,7 +38,7 @@ async fn what_is_taken_and_what_waits_behind_it_is_in_progress() {
     let mut pulls = Pulls::open(&source).await.unwrap();
     let taken = pulls.next_batch(Instant::now() + SOON).await.unwrap();
     let taken: Vec<_> = taken[..1].iter().map(|it| it.receipt.reply.clone()).collect();
-    pulls.in_progress(&taken).await.unwrap();
+    pulls.extend_ack_deadlines(&taken).await.unwrap();
     let told = source.answered(|answer| matches!(answer, AckKind::Progress));
     assert_eq!(told, ["1", "257", "258"]);
 }

@@ -38,7 +38,7 @@ use crate::store;
 const CATCHING_UP: Duration = Duration::from_secs(5);
 /// Safety margin: the clocks of the bus and of the database differ by less than this.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60 * 60);
-/// About so many events one statement makes unpublished again.
+/// About how many events one statement makes unpublished again.
 const REWIND: i64 = 10_000;
 
 /// How the stream stands to the checkpoint.
@@ -83,10 +83,10 @@ impl<S: Sink> DatabaseRelay<S> {
         let connection = self.sink.connections();
         // Nothing is sent until this comes to an end.
         let before = std::mem::replace(&mut self.sync, StreamSync::Unknown);
-        let mut stream = self.sink.stream().await?;
+        let mut stream = self.sink.ensure_stream().await?;
         if self.is_purged(&stream).await? {
             // What it has left is sent again as well: it would not take that twice.
-            stream = self.sink.recreate(&stream).await?;
+            stream = self.sink.delete_and_recreate_stream(&stream).await?;
         }
         let Checkpoint { stream: known, last } =
             self.read(|db| store::checkpoint(db).boxed()).await?;
@@ -126,7 +126,7 @@ impl<S: Sink> DatabaseRelay<S> {
         let mut kept = None;
         // First of all: once the rows are rewound nothing is wrong any more, and nobody would do it.
         if end.is_some() && self.sink.is_clustered() {
-            stream = self.sink.recreate(&stream).await?;
+            stream = self.sink.delete_and_recreate_stream(&stream).await?;
         } else {
             if let Some((sequence, _)) = end {
                 kept = self.last_match(&stream, sequence).await?;
@@ -210,7 +210,7 @@ impl<S: Sink> DatabaseRelay<S> {
     async fn contains(&self, stream: &Info, sequence: i64, id: Uuid) -> anyhow::Result<bool> {
         let sequence = u64::try_from(sequence)?;
         let Some(message) = self.sink.message(sequence).await? else {
-            let now = self.sink.stream().await?;
+            let now = self.sink.ensure_stream().await?;
             ensure!(now.created == stream.created, "the stream was made anew meanwhile");
             return Ok(sequence < now.state.first_sequence && sequence <= now.state.last_sequence);
         };

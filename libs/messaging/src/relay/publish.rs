@@ -64,7 +64,7 @@ impl<S: Sink> DatabaseRelay<S> {
     }
 
     async fn send(&self, event: &Stored) -> anyhow::Result<i64> {
-        let span = spans::publish(event);
+        let span = spans::publish_span(event);
         let traceparent = telemetry::context::of(&span).or_else(|| event.traceparent.clone());
         let headers = headers(event, self.context, traceparent.as_deref())?;
         let payload = event.payload.clone().into();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use database::{Database, SOLE};
+use database::{Database, ONLY_SHARD};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use kernel::{OrderId, Shard};
@@ -44,7 +44,7 @@ async fn nothing_is_skipped_that_commits_late_while_relays_die() {
     let over = CancellationToken::new();
     let until_over = over.clone();
     let open = tokio::spawn(async move {
-        let open = elsewhere.transaction(SOLE, move |tx| {
+        let open = elsewhere.transaction(ONLY_SHARD, move |tx| {
             let open = async move {
                 let writes =
                     "set local idle_in_transaction_session_timeout = 0; create table written ()";

@@ -60,7 +60,7 @@ impl App {
         after: Option<Cursor>,
         limit: i64,
     ) -> Result<Vec<(OrderId, Return)>, Error> {
-        let of_databases = self.database.homes().map(|home| {
+        let of_databases = self.database.one_shard_per_database().map(|home| {
             self.database.read(home, Freshness::Primary, move |db| {
                 store::returns::on_their_way(db, after, limit).boxed()
             })

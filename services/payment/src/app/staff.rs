@@ -1,6 +1,6 @@
 //! What staff see of refunds that the provider refused, and what they decide.
 
-use database::{Freshness, SOLE, Tx};
+use database::{Freshness, ONLY_SHARD, Tx};
 use futures_util::FutureExt as _;
 use kernel::{OrderId, UserId};
 use tracing::Span;
@@ -24,7 +24,7 @@ pub(crate) struct Decided {
 impl App {
     /// Refunds of an order, or those that wait for a decision.
     pub(crate) async fn refunds(&self, page: Page) -> Result<Vec<Seen>, Error> {
-        let read = self.database.read(SOLE, Freshness::Primary, move |db| {
+        let read = self.database.read(ONLY_SHARD, Freshness::Primary, move |db| {
             async move { store::refunds(db, &page).await }.boxed()
         });
         Ok(read.await?)
@@ -34,7 +34,8 @@ impl App {
     /// it changes nothing.
     pub(crate) async fn decide_refund(&self, decision: Decided) -> Result<Seen, Error> {
         let app = self.clone();
-        let work = self.database.transaction(SOLE, move |tx| app.decide(tx, decision).boxed());
+        let work =
+            self.database.transaction(ONLY_SHARD, move |tx| app.decide(tx, decision).boxed());
         work.await
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use database::{SOLE, Tx};
+use database::{ONLY_SHARD, Tx};
 use futures_util::FutureExt as _;
 use kernel::ProductId;
 use messaging::Outgoing;
@@ -121,7 +121,7 @@ impl Import {
         let chunk = Arc::new(std::mem::take(&mut self.chunk));
         for last in [false, false, true] {
             let (app, items) = (self.app.clone(), Arc::clone(&chunk));
-            let write = self.app.database.transaction(SOLE, move |tx| {
+            let write = self.app.database.transaction(ONLY_SHARD, move |tx| {
                 async move { app.import_chunk(tx, &items).await }.boxed()
             });
             match write.await {

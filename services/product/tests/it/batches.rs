@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use database::{Database, SOLE};
+use database::{Database, ONLY_SHARD};
 use futures_util::FutureExt as _;
 use kernel::{OrderId, ProductId, ReturnId};
 use product::domain::stock::{Reservation, Signal, fold, lines};
@@ -170,7 +170,7 @@ async fn two_copies_that_meet_an_order_at_once_do_not_overwrite_each_other() {
     );
     let ((wrote, written), (commit, commits)) = (oneshot::channel(), oneshot::channel::<()>());
     let copy = tokio::spawn(async move {
-        let work = other.transaction(SOLE, move |tx| {
+        let work = other.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 sqlx::raw_sql(sqlx::AssertSqlSafe(tombstone)).execute(&mut **tx).await?;
                 let _there = wrote.send(());
