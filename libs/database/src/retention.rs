@@ -34,10 +34,8 @@ impl Database {
         Box::pin(async move {
             let mut due = interval(EVERY);
             while stop.run_until_cancelled(due.tick()).await.is_some() {
-                join_all(
-                    self.one_shard_per_database().map(|home| self.delete_all(home, rules, &stop)),
-                )
-                .await;
+                let homes = self.one_shard_per_database();
+                join_all(homes.map(|home| self.delete_all(home, rules, &stop))).await;
             }
             Ok(())
         })

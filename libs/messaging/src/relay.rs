@@ -139,9 +139,8 @@ impl<S: Sink> DatabaseRelay<S> {
             }
         }
         if self.held_until > Instant::now() {
-            note(
-                timeout(ACK_TIMEOUT, self.publish_backlog(self.low_water)).await.unwrap_or(Ok(())),
-            );
+            let rest = timeout(ACK_TIMEOUT, self.publish_backlog(self.low_water)).await;
+            note(rest.unwrap_or(Ok(())));
             let holder = self.holder;
             note(self.write(move |db| store::drop_lease(db, holder).boxed()).await);
         }
