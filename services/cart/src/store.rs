@@ -283,18 +283,24 @@ pub(crate) async fn write(
     Ok(())
 }
 
-/// Empties users' carts for ever. The rows stay, so that nothing comes back to life.
+/// Empties users' carts for ever. The rows stay, so that nothing comes back to life. Two statements: whoever writes to a
+/// cart locks its row, and what the last one wrote before we had the lock is seen by the second only.
 pub(crate) async fn erase(connection: &mut PgConnection, users: &[Key]) -> Result<()> {
     let (shards, ids) = columns(users);
     sqlx::query!(
-        "with erased as (
-             insert into carts as c (shard, owner, cart_id, version, state)
-             select u.shard, 'user', u.cart_id, 1, 'erased'
-             from unnest($1::smallint[], $2::uuid[]) u(shard, cart_id) order by u.cart_id
-             on conflict (shard, owner, cart_id) do update
-             set state = 'erased', version = c.version + 1, changed_at = now()
-             where c.state <> 'erased'
-         ), unbought as (
+        "insert into carts as c (shard, owner, cart_id, version, state)
+         select u.shard, 'user', u.cart_id, 1, 'erased'
+         from unnest($1::smallint[], $2::uuid[]) u(shard, cart_id) order by u.cart_id
+         on conflict (shard, owner, cart_id) do update
+         set state = 'erased', version = c.version + 1, changed_at = now()
+         where c.state <> 'erased'",
+        &shards,
+        &ids,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "with unbought as (
              delete from checkouts
              where (shard, cart_id) in (select * from unnest($1::smallint[], $2::uuid[]))
          ), forgotten as (

@@ -7,6 +7,8 @@ use proto::order::v1::OrderPlaced;
 use proto::order::v1::order_placed::Line;
 use proto::user::v1::UserErased;
 use rpc::status::reason;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 use testkit::{Publisher, eventually};
 use tonic::Code;
 
@@ -101,6 +103,38 @@ async fn an_event_that_is_delivered_again_takes_out_nothing_more() {
     place(&orders, user, &[(bowl, 2)]).await;
     let cart = shop.holds(user, &[(cup, 4), (bowl, 3)]).await;
     assert_eq!(cart.version, 4);
+    shop.running.stop().await;
+}
+
+/// A copy of cart writes a line and is about to commit when another one hears that the account is erased.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_is_put_in_while_its_user_is_erased_does_not_stay() {
+    let shop = Shop::open().await;
+    let users = Publisher::new(&shop.world, "user").await;
+    let user = UserId::mint_on(SHARDS[0]);
+    shop.put(Some(user), "", ProductId::mint(), 1).await.unwrap();
+    let of_user = format!("shard = {} and cart_id = '{user}'", user.shard().0);
+    let mut other = PgConnection::connect(&shop.urls[0]).await.unwrap();
+    let put = format!(
+        "begin; update carts set version = version + 1 where {of_user};
+         insert into cart_lines (shard, owner, cart_id, product_id, quantity, position)
+         values ({}, 'user', '{user}', '{}', 1, 2)",
+        user.shard().0,
+        ProductId::mint()
+    );
+    sqlx::raw_sql(AssertSqlSafe(put)).execute(&mut other).await.unwrap();
+
+    erase(&users, user).await;
+    let waits = "select count(*) > 0 from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting = async || (shop.sql(user.shard(), waits) == "t").then_some(());
+    eventually("the erasure waits", LIMIT, waiting).await;
+    sqlx::raw_sql("commit").execute(&mut other).await.unwrap();
+    let erased = format!("select state from carts where {of_user}");
+    let closed = async || (shop.sql(user.shard(), &erased) == "erased").then_some(());
+    eventually("the cart is closed", LIMIT, closed).await;
+    let lines = format!("select count(*) from cart_lines where {of_user}");
+    assert_eq!(shop.sql(user.shard(), &lines), "0");
     shop.running.stop().await;
 }
 
