@@ -41,10 +41,10 @@ pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, anyhow::Res
 
 async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
-    let health = service::admin::start(&config.service, &tasks).await?;
     let identity = Identity::load(&config.tls)?;
-    let listeners = server::listen(&config, &identity).await?;
     identity.watch(shutdown.token());
+    let health = service::admin::start(&config.service, &tasks, identity.open_http1()).await?;
+    let listeners = server::listen(&config, &identity).await?;
 
     let app = App::connect(&config, &identity, shutdown.token());
     let routes = routes::all(app, &config);

@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! gateway/                  ca.pem cert.pem key.pem
+//! provisioner/              the same, nats-url
 //! product/ cart/ order/     the same, database-urls nats-url token.pem; the URLs name ca.pem
 //! user/                     the same as product, token-key.pem staff-password
 //! payment/                  the same as product, webhook-secret
-//! provisioner/              ca.pem nats-url
 //! psp/                      ca.pem webhook-secret
 //! staff/                    ca.pem staff-password: for those who act as staff from outside
 //! edge/                     ca.pem
@@ -44,8 +44,8 @@ pub fn write(options: &cli::Secrets) -> Result<String> {
     refuse_other_shards(&layout, options.shards)?;
     let authority = Authority::open_or_create(layout.certs_of("authority"))?;
     let giving = Giving { options, secrets: &secrets };
-    for service in SERVICES {
-        authority.issue(service, options.dir.join(service))?;
+    for process in SERVICES.into_iter().chain([BUS_PROVISIONER]) {
+        authority.issue(process, options.dir.join(process))?;
     }
     for store in Server::ALL.map(Server::key) {
         authority.issue_local(store, options.dir.join(store))?;
@@ -77,7 +77,7 @@ fn refuse_other_shards(layout: &Layout, shards: u16) -> Result<()> {
 }
 
 /// Who calls others over TLS, and has no certificate.
-const CLIENTS_ALONE: [&str; 4] = [BUS_PROVISIONER, "psp", "staff", "edge"];
+const CLIENTS_ALONE: [&str; 3] = ["psp", "staff", "edge"];
 
 /// How a URL names the authority, where a container has its folder.
 const ROOT: &str = "sslrootcert=/run/souk/ca.pem";

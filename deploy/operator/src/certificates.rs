@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, interval_at};
 
 use crate::layout::Layout;
-use crate::plan::GATEWAY;
+use crate::plan::{GATEWAY, PROVISIONER};
 
 const RENEW: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -52,7 +52,8 @@ impl Drop for Certificates {
 }
 
 fn issue_all(authority: &Authority, layout: &Layout) -> Result<()> {
-    let names = SERVICES.into_iter().filter(|name| *name != GATEWAY).chain([OPERATOR]);
+    let others = SERVICES.into_iter().filter(|name| *name != GATEWAY);
+    let names = others.chain([PROVISIONER, OPERATOR]);
     names.into_iter().try_for_each(|name| authority.issue(name, layout.certs_of(name)))?;
     // A store keeps the certificate that it started with: it is valid for months. The payment provider finds the gateway
     // by its address.

@@ -2,6 +2,7 @@
 
 use anyhow::ensure;
 use messaging::{Bus, Provisioner, ProvisionerOptions};
+use rpc::Identity;
 use service::{HasOptions, Shutdown, Tasks};
 
 /// The provisioner: creates, changes and deletes the streams and consumers of the bus.
@@ -15,6 +16,8 @@ pub struct Config {
     messaging: messaging::Options,
     #[command(flatten)]
     provisioner: ProvisionerOptions,
+    #[command(flatten)]
+    tls: rpc::tls::Options,
 }
 
 impl HasOptions for Config {
@@ -30,10 +33,12 @@ impl HasOptions for Config {
 /// Provisions until shutdown. It serves nothing but its admin port.
 ///
 /// # Errors
-/// When the admin port is taken or the bus's URL is none.
+/// When the certificate cannot be used, the admin port is taken or the bus's URL is none.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
-    let health = service::admin::start(&config.service, &tasks).await?;
+    let identity = Identity::load(&config.tls)?;
+    identity.watch(shutdown.token());
+    let health = service::admin::start(&config.service, &tasks, identity.open_http1()).await?;
     let bus = Bus::connect(&config.messaging, stores::BUS_PROVISIONER).await?;
     let provisioner = Provisioner::new(&bus, config.provisioner, stores::bus_topology());
     tasks.keep("provisioner", provisioner.run(shutdown.token()));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use arc_swap::ArcSwap;
-use net::Acceptor;
+use net::{Acceptor, ConfigSource};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
@@ -77,6 +77,8 @@ struct Configs {
     server: Arc<ServerConfig>,
     /// For clients that have no certificate.
     open: Arc<ServerConfig>,
+    /// The same, for the admin port.
+    open_http1: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
@@ -105,6 +107,12 @@ impl Identity {
     pub fn open_acceptor(&self) -> Acceptor {
         let identity = self.clone();
         Acceptor::tls(move || Arc::clone(&identity.0.current.load().open))
+    }
+
+    /// For the admin port: the same for clients of HTTP/1.1.
+    pub fn open_http1(&self) -> ConfigSource {
+        let identity = self.clone();
+        Arc::new(move || Arc::clone(&identity.0.current.load().open_http1))
     }
 
     /// How to accept connections, now.
@@ -200,6 +208,7 @@ impl Files {
             Ok::<_, rustls::Error>(Arc::new(server))
         };
         let open = server(&[H2, HTTP1], Arc::new(NoClientAuth))?;
+        let open_http1 = server(&[HTTP1], Arc::new(NoClientAuth))?;
         let server = server(&[H2], verifier)?;
 
         let mut client = ClientConfig::builder_with_provider(provider)
@@ -207,7 +216,7 @@ impl Files {
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)?;
         client.alpn_protocols = vec![H2.to_vec()];
-        Ok(Configs { server, open, client: Arc::new(client) })
+        Ok(Configs { server, open, open_http1, client: Arc::new(client) })
     }
 }
 

@@ -41,6 +41,8 @@ struct Config {
     service: Options,
     #[command(flatten)]
     telemetry: telemetry::Options,
+    #[command(flatten)]
+    tls: rpc::tls::Options,
     /// Required, as a database's URL would be.
     #[arg(long, env = "SOUK_BEHAVIOUR", hide_env_values = true, value_enum)]
     behaviour: Behaviour,
@@ -61,7 +63,8 @@ async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         return Ok(());
     }
     let tasks = Tasks::new(&shutdown);
-    let health = service::admin::start(&config.service, &tasks).await?;
+    let identity = rpc::Identity::load(&config.tls)?;
+    let health = service::admin::start(&config.service, &tasks, identity.open_http1()).await?;
     let _listener = service::bind(config.service.listen).await?;
     spawn(config.behaviour, &tasks);
     behave(config.behaviour, &shutdown).await?;

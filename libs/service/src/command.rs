@@ -2,6 +2,7 @@
 //! the settings that serving requires.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches as _, Subcommand};
@@ -19,6 +20,8 @@ pub struct UsageError(pub String);
 
 const MIGRATE: &str = "migrate";
 const HEALTHCHECK: &str = "healthcheck";
+/// The id of the setting in the options of rpc, which the chassis does not depend on.
+const TLS_DIR: &str = "tls_dir";
 
 /// What the process is to do.
 #[derive(Debug)]
@@ -26,7 +29,8 @@ pub(crate) enum Action<C, O, V> {
     Serve(C),
     Migrate(C),
     Operate(O, V),
-    Healthcheck(Options),
+    /// With the folder of the process's certificate.
+    Healthcheck(Options, Option<PathBuf>),
 }
 
 /// Reads the command line; help, version and complaints are printed here.
@@ -52,7 +56,10 @@ fn parse<C: Args, O: Args, V: Subcommand>(
     }
     let matches = command.try_get_matches_from_mut(args)?;
     Ok(match matches.subcommand_name() {
-        Some(HEALTHCHECK) => Action::Healthcheck(Options::from_arg_matches(&matches)?),
+        Some(HEALTHCHECK) => {
+            let tls_dir = matches.try_get_one::<PathBuf>(TLS_DIR).ok().flatten().cloned();
+            Action::Healthcheck(Options::from_arg_matches(&matches)?, tls_dir)
+        }
         Some(MIGRATE) => Action::Migrate(
             C::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?,
         ),

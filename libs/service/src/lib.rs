@@ -5,13 +5,14 @@
 //!
 //! ```no_run
 //! # #[derive(clap::Args)] struct Config { #[command(flatten)] service: service::Options,
-//! #     #[command(flatten)] telemetry: telemetry::Options }
+//! #     #[command(flatten)] telemetry: telemetry::Options, #[command(flatten)] tls: rpc::tls::Options }
 //! # impl service::HasOptions for Config {
 //! #     fn service(&self) -> &service::Options { &self.service }
 //! #     fn telemetry(&self) -> &telemetry::Options { &self.telemetry } }
 //! async fn run(config: Config, shutdown: service::Shutdown) -> anyhow::Result<()> {
 //!     let tasks = service::Tasks::new(&shutdown);
-//!     let health = service::admin::start(&config.service, &tasks).await?;
+//!     let identity = rpc::Identity::load(&config.tls)?;
+//!     let health = service::admin::start(&config.service, &tasks, identity.open_http1()).await?;
 //!     let listener = service::bind(config.service.listen).await?;
 //!     // connect to the stores with `wait_for`, spawn relays and consumers on `tasks` …
 //!     health.ready(true);

@@ -12,7 +12,7 @@ pub struct Options {
     #[arg(long, env = "SOUK_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,
 
-    /// Where /livez, /readyz and /metrics are; plain HTTP, not for the outside.
+    /// Where /livez, /readyz and /metrics are: HTTP on loopback, HTTPS anywhere else; not for the outside.
     #[arg(long, env = "SOUK_ADMIN_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub admin_listen: SocketAddr,
 

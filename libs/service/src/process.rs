@@ -60,7 +60,9 @@ where
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match command::read::<C, O, V>(name) {
         Err(code) => return code,
-        Ok(Action::Healthcheck(options)) => healthcheck::ask(options.admin_listen),
+        Ok(Action::Healthcheck(options, tls_dir)) => {
+            healthcheck::ask(name, options.admin_listen, tls_dir.as_deref())
+        }
         Ok(Action::Operate(options, verb)) => runtime(name, None)
             .map_err(Into::into)
             .and_then(|runtime| runtime.block_on(caught(operate(name, options, verb)))),

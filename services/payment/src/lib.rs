@@ -37,10 +37,10 @@ pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow
 
 async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = Tasks::new(&shutdown);
-    let health = service::admin::start(&config.service, &tasks).await?;
-    let listener = service::bind(config.service.listen).await?;
     let identity = Identity::load(&config.tls)?;
     identity.watch(shutdown.token());
+    let health = service::admin::start(&config.service, &tasks, identity.open_http1()).await?;
+    let listener = service::bind(config.service.listen).await?;
     let signatures = Signatures::load(&config.psp_webhook_secret_file)?;
 
     let database =

@@ -9,10 +9,11 @@ use crate::{
 pub type Rule = fn(&Shop) -> Complaints;
 
 /// Every rule, by the name of its fixtures' folder.
-pub const RULES: [(&str, Rule); 26] = [
+pub const RULES: [(&str, Rule); 27] = [
     ("selectors-select", selectors::select_something),
     ("labels-match-selectors", selectors::find_their_own_pods),
     ("ports-exist", ports::exist),
+    ("admin-ports-are-asked-over-tls", ports::admin_ports_are_asked_over_tls),
     ("references-exist", references::exist),
     ("files-exist", references::files_exist),
     ("budgets-leave-room", replicas::budgets_leave_room),

@@ -5,16 +5,19 @@ use crate::{Complaints, Tree};
 const COMPOSE: &str = "docker-compose.yml";
 const CLOSURE: &str = "deploy/docker/closure";
 const OBSERVED: &str = "deploy/observability/compose.yml";
+const SCRAPED: &str = "deploy/observability/prometheus.yml";
 
 /// What a variable is called that holds a secret, or names a file with one.
 const SECRET: [&str; 4] = ["PASSWORD", "SECRET", "_KEY", "TOKEN"];
 
 /// Every service runs in containers: one, a migration, a second copy; with secrets of its own, in a
-/// volume that belongs to its user; and is told of the collector of traces where there is one.
+/// volume that belongs to its user; and is told of the collector of traces where there is one, and
+/// scraped under the name in its certificate.
 pub fn every_service_has_containers(tree: &Tree) -> Complaints {
     let compose = tree.file(COMPOSE).map_or("", |file| &file.text);
     let closure = tree.file(CLOSURE).map_or("", |file| &file.text);
     let observed = tree.file(OBSERVED).map_or("", |file| &file.text);
+    let scraped = tree.file(SCRAPED).map_or("", |file| &file.text);
     let folders = closure.lines().find_map(|line| line.strip_prefix("for name in "));
     let folders: Vec<&str> = folders.unwrap_or_default().split([' ', ';']).collect();
     let mut complaints = Vec::new();
@@ -28,6 +31,9 @@ pub fn every_service_has_containers(tree: &Tree) -> Complaints {
             if !observed.contains(&format!("\n  {name}: *traced\n")) {
                 complaints.push(format!("{OBSERVED}: {name} is not traced"));
             }
+        }
+        if !scraped.contains(&format!("server_name: {service}}}")) {
+            complaints.push(format!("{SCRAPED}: no job expects the name {service}"));
         }
         if !compose.contains(&format!("- {service}:/souk/{service}\n")) {
             complaints.push(format!("{COMPOSE}: init mounts no volume {service}"));
@@ -86,16 +92,24 @@ mod tests {
                         cart:\n  cart-migrate:\n  cart-2:\n";
     const FOLDERS: &str = "for name in authority cart psp; do\n";
     const TRACED: &str = "services:\n  cart: *traced\n  cart-2: *traced\n";
+    const JOBS: &str = "    tls_config: {ca_file: ca.pem, server_name: cart}\n";
 
     #[test]
     fn a_service_that_was_forgotten_is_found() {
-        let told = |compose: &str, closure: &str, observed: &str| {
-            let files = [SERVICE, (COMPOSE, compose), (CLOSURE, closure), (OBSERVED, observed)];
-            every_service_has_containers(&Tree::of(files)).len()
+        let told = |compose: &str, closure: &str, observed: &str, scraped: &str| {
+            let tree = Tree::of([
+                SERVICE,
+                (COMPOSE, compose),
+                (CLOSURE, closure),
+                (OBSERVED, observed),
+                (SCRAPED, scraped),
+            ]);
+            every_service_has_containers(&tree).len()
         };
-        let with = |compose: &str, closure: &str| told(compose, closure, TRACED);
+        let with = |compose: &str, closure: &str| told(compose, closure, TRACED, JOBS);
         assert_eq!(with(GOOD, FOLDERS), 0);
-        assert_eq!(told(GOOD, FOLDERS, &TRACED.replace("  cart-2: *traced\n", "")), 1);
+        assert_eq!(told(GOOD, FOLDERS, &TRACED.replace("  cart-2: *traced\n", ""), JOBS), 1);
+        assert_eq!(told(GOOD, FOLDERS, TRACED, &JOBS.replace("cart", "order")), 1);
         for line in ["  cart:\n", "  cart-migrate:\n", "  cart-2:\n", "- cart:/souk/cart\n"] {
             assert_eq!(with(&GOOD.replace(line, "\n"), FOLDERS), 1, "{line}");
         }

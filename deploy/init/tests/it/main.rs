@@ -55,7 +55,7 @@ fn each_process_gets_what_it_needs_and_nothing_else() {
         ("order".to_owned(), context),
         ("user".to_owned(), of(&[&tls, &stores, &["token-key.pem", "staff-password"]])),
         ("payment".to_owned(), of(&[&tls, &stores, &["webhook-secret"]])),
-        ("provisioner".to_owned(), of(&[&["ca.pem", "nats-url"]])),
+        ("provisioner".to_owned(), of(&[&tls, &["nats-url"]])),
         ("psp".to_owned(), of(&[&["ca.pem", "webhook-secret"]])),
         ("staff".to_owned(), of(&[&["ca.pem", "staff-password"]])),
         ("edge".to_owned(), of(&[&["ca.pem"]])),

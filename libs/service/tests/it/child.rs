@@ -1,14 +1,26 @@
 //! `examples/idle.rs` as a child process.
 
 use std::io::{BufRead, BufReader, Read as _};
-use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// The certificate of `idle`.
+pub static TLS_DIR: LazyLock<PathBuf> = LazyLock::new(|| certificates("shop", "idle"));
+
+/// A folder with a certificate of that name, from an authority.
+pub fn certificates(authority: &str, name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("service").join(authority);
+    let authority = certs::Authority::open_or_create(dir.join("authority")).expect("an authority");
+    let dir = dir.join(name);
+    authority.issue(name, &dir).expect("a certificate");
+    dir
+}
 
 /// What a process left behind.
 #[derive(Debug)]
@@ -34,6 +46,7 @@ pub fn command(args: &[&str]) -> Command {
     command
         .args(args)
         .env_clear()
+        .env("SOUK_TLS_DIR", &*TLS_DIR)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -54,9 +67,14 @@ impl Idle {
         idle
     }
 
-    /// Starts `idle` with a behaviour and an admin port.
+    /// Starts `idle` with a behaviour and an admin port on loopback.
     pub fn start(behaviour: &str, args: &[&str]) -> Self {
-        let admin = TcpListener::bind("127.0.0.1:0")
+        Self::start_at(Ipv4Addr::LOCALHOST, behaviour, args)
+    }
+
+    /// The same with the admin port at another address of this machine.
+    pub fn start_at(address: Ipv4Addr, behaviour: &str, args: &[&str]) -> Self {
+        let admin = TcpListener::bind((address, 0))
             .and_then(|port| port.local_addr())
             .expect("a free port");
         let mut command =

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use net::ConfigSource;
 use service::{Health, Options, Shutdown, Tasks};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -48,7 +49,7 @@ async fn the_admin_port_answers() {
     let tasks = Tasks::new(&Shutdown::new());
     let options =
         Options { admin_listen: service::reserve().expect("a port"), ..Options::default() };
-    let health = service::admin::start(&options, &tasks).await.expect("it starts");
+    let health = service::admin::start(&options, &tasks, no_tls()).await.expect("it starts");
     let admin = options.admin_listen;
     assert!(get(admin, "/livez").await.starts_with("HTTP/1.1 200 "));
     let unready = get(admin, "/readyz").await;
@@ -69,7 +70,7 @@ async fn the_admin_port_outlives_the_work_and_nothing_else() {
     let tasks = Tasks::new(&shutdown);
     let options =
         Options { admin_listen: service::reserve().expect("a port"), ..Options::default() };
-    service::admin::start(&options, &tasks).await.expect("it starts");
+    service::admin::start(&options, &tasks, no_tls()).await.expect("it starts");
     let (finish, finished) = tokio::sync::oneshot::channel::<()>();
     tasks.spawn("work", async { Ok(finished.await?) });
     let ending = tokio::spawn(tasks.finish());
@@ -83,6 +84,11 @@ async fn the_admin_port_outlives_the_work_and_nothing_else() {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), closed).await.expect("the port is closed");
+}
+
+/// On loopback nobody asks for a certificate.
+fn no_tls() -> ConfigSource {
+    Arc::new(|| unreachable!("a handshake on loopback"))
 }
 
 async fn failing(health: &Health) -> Vec<&'static str> {

@@ -2,6 +2,7 @@
 
 mod child;
 mod commands;
+mod encrypted;
 mod health;
 mod stopping;
 mod tasks;
