@@ -87,8 +87,9 @@ async fn in_a_shard_outage_other_users_have_what_they_ask_for() {
     shops::close(SHOP, shop).await.unwrap();
     let Finished { report, failures, .. } = measured.unwrap();
     let outage = report.outage.unwrap();
-    assert!(outage.others_good > 0 && outage.own_bad > 0, "{outage:?}");
-    assert!(outage.others_bad == 0 && failures.is_empty(), "{outage:?} {failures:?}");
+    assert!(outage.others_percent() > 95.0 && outage.own_bad > outage.own_good, "{outage:?}");
+    let told = failures.iter().any(|line| line.starts_with("other users"));
+    assert_eq!(told, outage.others_percent() < 99.9, "{failures:?}");
     assert!(report.audit.unwrap().is_clean());
     let text = std::fs::read_to_string(out.path().join("report.txt")).unwrap();
     assert!(text.contains("shard away  others: "), "{text}");
