@@ -354,7 +354,7 @@ impl Stores {
         Stores::stop_at(dir)?;
         match Place::existing(dir)? {
             Some(place) => place.remove(),
-            None => Ok(()),
+            None => crate::fetch::remove_tree(dir), // what a removal that was cut off has left
         }
     }
 }

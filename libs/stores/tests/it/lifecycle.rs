@@ -252,6 +252,15 @@ fn a_server_that_cannot_start_shows_the_end_of_its_log() {
 }
 
 #[test]
+fn what_a_removal_that_was_cut_off_has_left_is_removed() {
+    let folder = Folder::new("half-removed");
+    let left = folder.path().join("data/postgres/base");
+    std::fs::create_dir_all(&left).expect("a folder");
+    Stores::wipe(folder.path()).expect("it can be removed");
+    assert!(!folder.path().exists());
+}
+
+#[test]
 fn a_server_that_somebody_else_runs_is_used_and_not_started() {
     let folder = Folder::new("external");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
