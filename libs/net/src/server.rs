@@ -6,6 +6,7 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -107,6 +108,8 @@ struct Running {
     server: Server,
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
+    /// Of the listeners.
+    turn: AtomicUsize,
     shutdown: CancellationToken,
 }
 
@@ -121,7 +124,7 @@ impl Running {
     fn new(server: Server, shutdown: CancellationToken) -> Self {
         let connections = Arc::new(Semaphore::new(server.options.max_connections));
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-        Self { server, connections, handshakes, shutdown }
+        Self { server, connections, handshakes, turn: AtomicUsize::new(0), shutdown }
     }
 
     /// The next connection; `None` when the shutdown began.
@@ -146,7 +149,7 @@ impl Running {
     /// When there are too many connections, the others wait in the backlogs.
     async fn accept(&self, listeners: &[Listener]) -> io::Result<Accepted> {
         let _permit = permit(&self.connections).await;
-        let (tcp, acceptor) = next_of(listeners).await?;
+        let (tcp, acceptor) = next_of(listeners, self.turn.fetch_add(1, Ordering::Relaxed)).await?;
         Ok(Accepted { tcp, acceptor: acceptor.clone(), _permit })
     }
 

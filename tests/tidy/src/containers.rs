@@ -11,7 +11,7 @@ const SCRAPED: &str = "deploy/observability/prometheus.yml";
 const SECRET: [&str; 4] = ["PASSWORD", "SECRET", "_KEY", "TOKEN"];
 
 /// Every service runs in containers: one, a migration, a second copy; with secrets of its own, in a
-/// volume that belongs to its user; and is told of the collector of traces where there is one, and
+/// volume that belongs to its user; and gets the address of the collector of traces where there is one, and
 /// scraped under the name in its certificate.
 pub fn every_service_has_containers(tree: &Tree) -> Complaints {
     let compose = tree.file(COMPOSE).map_or("", |file| &file.text);

@@ -36,7 +36,7 @@ pub(crate) struct State {
     pub pulls: Vec<usize>,
     /// How many pulls are lost on their way.
     pub lost_pulls: usize,
-    /// The next inbox is told this instead of a message.
+    /// The next inbox gets this error instead of a message.
     pub refusal: Option<&'static str>,
     pub answers: Vec<(String, AckKind)>,
     pub opened: usize,

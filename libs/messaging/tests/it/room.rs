@@ -62,8 +62,10 @@ async fn keeps_for_the_other(then: impl AsyncFn(&Context)) {
     })
     .await;
     assert!(context.count("messaging.outbox where published_at is null") > 0, "the rest waits");
-    // All but the one event that the other has had, and may have acknowledged before it stopped.
-    assert!(stream(&context).await.state.first_sequence <= 2);
+    // All but the one event that the other has had, and may have acknowledged before it stopped; without a gap.
+    let state = stream(&context).await.state;
+    assert!(state.first_sequence <= 2, "{state:?}");
+    assert_eq!(state.messages, state.last_sequence - state.first_sequence + 1, "{state:?}");
     context.consume_as("other", Effects::default(), &stop);
     eventually("both have had everything", SOON, async || {
         (context.count("effects") == 2 * (EVENTS + 1)).then_some(())

@@ -59,7 +59,8 @@ async fn spans_reach_the_collector_when_there_is_one() {
 
     // What is not sent yet at the end is sent then.
     request("last", RECORDED);
-    tokio::task::spawn_blocking(|| guard.shutdown()).await.expect("no panic");
+    let sent = tokio::task::spawn_blocking(|| guard.shutdown());
+    tokio::time::timeout(Duration::from_secs(10), sent).await.expect("it ends").expect("no panic");
     let names: Vec<String> = collector.spans().into_iter().map(|span| span.name).collect();
     assert!(names.iter().any(|name| name == "last"), "{names:?}");
     assert!(!names.iter().any(|name| name == "GET /v1/products"), "{names:?}");

@@ -87,9 +87,11 @@ async fn in_a_shard_outage_other_users_have_what_they_ask_for() {
     shops::close(SHOP, shop).await.unwrap();
     let Finished { report, failures, .. } = measured.unwrap();
     let outage = report.outage.unwrap();
-    assert!(outage.others_percent() > 95.0 && outage.own_bad > outage.own_good, "{outage:?}");
-    let told = failures.iter().any(|line| line.starts_with("other users"));
-    assert_eq!(told, outage.others_percent() < 99.9, "{failures:?}");
+    assert!(outage.others_good > 0 && outage.own_bad > outage.own_good, "{outage:?}");
+    assert_eq!(outage.others_bad, 0, "{outage:?}");
+    // Of a generator that the machine held up nothing follows for the shop.
+    let of_shop = |line: &&String| !line.starts_with("this generator");
+    assert_eq!(failures.iter().find(of_shop), None, "{failures:?}");
     assert!(report.audit.unwrap().is_clean());
     let text = std::fs::read_to_string(out.path().join("report.txt")).unwrap();
     assert!(text.contains("shard away  others: "), "{text}");
