@@ -8,6 +8,11 @@
     reason = "generated; the comments are in the .proto files"
 )]
 
+pub mod batch {
+    pub mod v1 {
+        tonic::include_proto!("souk.batch.v1");
+    }
+}
 pub mod money {
     pub mod v1 {
         tonic::include_proto!("souk.money.v1");

@@ -1,5 +1,6 @@
 //! The databases of one context, and which of them has which shard.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,6 +127,42 @@ impl Database {
     pub fn one_shard_per_database(&self) -> impl Iterator<Item = Shard> + use<> {
         let databases = self.readers.len();
         (0..databases).map(move |index| range(index, databases).0)
+    }
+
+    /// Answers each item from the database of its shard: those of one database together, all databases at once. An error
+    /// of one database is the answer to its own items. `run` gets one of their shards and answers in their order.
+    pub async fn each<T, R, E, F>(
+        &self,
+        items: Vec<T>,
+        shard: impl Fn(&T) -> Shard,
+        run: impl Fn(Shard, Vec<T>) -> F,
+    ) -> Vec<Result<R, E>>
+    where
+        E: Clone,
+        F: Future<Output = Result<Vec<R>, E>>,
+    {
+        let mut parts: BTreeMap<usize, (Shard, Vec<usize>, Vec<T>)> = BTreeMap::new();
+        let count = items.len();
+        for (at, item) in items.into_iter().enumerate() {
+            let shard = shard(&item);
+            let part = parts.entry(self.index_of(shard)).or_insert((shard, Vec::new(), Vec::new()));
+            part.1.push(at);
+            part.2.push(item);
+        }
+        let answers = parts.into_values().map(|(shard, places, items)| {
+            let answers = run(shard, items);
+            async move {
+                let answers: Vec<Result<R, E>> = match answers.await {
+                    Ok(answers) => answers.into_iter().map(Ok).collect(),
+                    Err(error) => places.iter().map(|_| Err(error.clone())).collect(),
+                };
+                places.into_iter().zip(answers).collect::<Vec<_>>()
+            }
+        });
+        let mut all: Vec<_> = join_all(answers).await.into_iter().flatten().collect();
+        all.sort_unstable_by_key(|(at, _)| *at);
+        debug_assert_eq!(all.len(), count, "an answer each");
+        all.into_iter().map(|(_, answer)| answer).collect()
     }
 
     /// Readiness: whether at least one database is available. An unavailable one fails only its own users.

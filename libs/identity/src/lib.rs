@@ -1,6 +1,7 @@
 //! Who is calling: access tokens (EdDSA JWTs of ten minutes) that the user context signs and
 //! every service verifies by itself, with no call to anybody.
 
+pub mod batch;
 mod crypto;
 mod caller;
 mod verifier;

@@ -42,6 +42,12 @@ impl Outgoing {
         Shard::of(self.aggregate_id)
     }
 
+    /// Belongs to this trace, instead of the batch's that writes it.
+    pub fn in_trace(mut self, traceparent: Option<String>) -> Self {
+        self.traceparent = traceparent.or(self.traceparent);
+        self
+    }
+
     /// Continues the trace of the event that caused this one, instead of the batch's.
     pub fn caused_by(mut self, cause: &Delivered) -> Self {
         self.traceparent = cause.span.in_scope(telemetry::context::current).or(self.traceparent);

@@ -67,6 +67,11 @@ catalogue! {
     /// Times that the certificate files had changed.
     RPC_TLS_RELOADS: IntCounterVec = "souk.rpc.tls.reloads", "{reload}", ["outcome"];
 
+    /// Members of one batch: what was asked at one moment and shared an exchange.
+    BATCH_SIZE: HistogramVec = "souk.batch.size", "{member}", ["batch"];
+    /// Those who wait for the batch under way to end, and go together in the next.
+    BATCH_WAITING: IntGaugeVec = "souk.batch.waiting", "{member}", ["batch"];
+
     /// From asking for a connection to having one.
     DATABASE_WAIT: HistogramVec = "souk.database.wait", "s", ["database", "pool"];
     /// Connections in use.

@@ -1,7 +1,7 @@
 //! What can be done with carts. Optimistic locking (optimistic concurrency control): a change is decided on the version
 //! that was read, and written if the cart still has it. That is two round trips, and no lock is held between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use crash::Point;
@@ -15,6 +15,7 @@ use crate::domain::{
     Cart, Change, Checkout, Command, Key, Outcome, Rejection, State, Touched, decide,
 };
 use crate::store;
+use crate::store::checkouts::Wanted;
 
 /// Maximum number of version conflicts. At each of them another writer committed its change.
 const ATTEMPTS_MAX: usize = 32;
@@ -53,6 +54,19 @@ impl App {
             cart.lines.clear();
         }
         Ok(cart)
+    }
+
+    /// Where the carts are.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The carts of users, in their order. All are in the database of `home`.
+    pub(crate) async fn get_all(&self, home: Shard, keys: Vec<Key>) -> Result<Vec<Cart>> {
+        let load = self.database.read(home, Freshness::Primary, move |db| {
+            async move { store::load_all(db, &keys).await }.boxed()
+        });
+        Ok(load.await?)
     }
 
     /// Changes a cart; answers what it is then.
@@ -105,12 +119,35 @@ impl App {
         order: OrderId,
         version: i64,
     ) -> Result<Checkout> {
-        let begin = self.database.write(user.shard(), move |db| {
-            store::checkouts::begin(db, Key::user(user), order, version).boxed()
-        });
-        let begun = begin.await?;
-        crash::point(Point::CheckoutBegun);
+        let wanted = vec![(Key::user(user), order, version)];
+        let begun = self.begin_checkouts(user.shard(), wanted).await?.pop().flatten();
         begun.ok_or(Error::Rejected(Rejection::CartChanged))
+    }
+
+    /// [`Self::begin_checkout`] for many users, in their order. All are in the database of `home`. None: the cart has
+    /// changed.
+    pub(crate) async fn begin_checkouts(
+        &self,
+        home: Shard,
+        wanted: Vec<Wanted>,
+    ) -> Result<Vec<Option<Checkout>>> {
+        let mut begun = HashMap::new();
+        let mut rest = wanted.clone();
+        while !rest.is_empty() {
+            // Who wants the lines of a cart after somebody else comes after him, and finds another version.
+            rest.sort_by_key(|(key, ..)| key.id);
+            let (mut once, again): (Vec<_>, _) = (Vec::new(), std::mem::take(&mut rest));
+            for wanted in again {
+                let named = once.last().is_some_and(|(key, ..): &Wanted| *key == wanted.0);
+                if named { &mut rest } else { &mut once }.push(wanted);
+            }
+            let begin = self.database.write(home, move |db| {
+                async move { store::checkouts::begin(db, &once).await }.boxed()
+            });
+            begun.extend(begin.await?);
+            crash::point(Point::CheckoutBegun);
+        }
+        Ok(wanted.iter().map(|(key, order, _)| begun.get(&(*key, *order)).cloned()).collect())
     }
 
     /// Ends a checkout as order says. One that is not there was ended before.

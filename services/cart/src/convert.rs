@@ -29,6 +29,22 @@ pub(crate) fn begun(checkout: &Checkout) -> pb::BeginCheckoutResponse {
     pb::BeginCheckoutResponse { cart_version: checkout.cart_version, items: items.collect() }
 }
 
+/// The answer to one member of a batch.
+pub(crate) fn cart_result(cart: Result<pb::Cart, Status>) -> pb::batch_get_carts_response::Result {
+    use pb::batch_get_carts_response::{Result as Answer, result::Result as Said};
+    let said = cart.map_or_else(|it| Said::Refusal(identity::batch::refusal(&it)), Said::Cart);
+    Answer { result: Some(said) }
+}
+
+/// The answer to one member of a batch.
+pub(crate) fn begun_result(
+    begun: Result<pb::BeginCheckoutResponse, Status>,
+) -> pb::batch_begin_checkouts_response::Result {
+    use pb::batch_begin_checkouts_response::{Result as Answer, result::Result as Said};
+    let said = begun.map_or_else(|it| Said::Refusal(identity::batch::refusal(&it)), Said::Checkout);
+    Answer { result: Some(said) }
+}
+
 /// Checkouts that nobody has heard of for a while.
 pub(crate) fn unresolved(checkouts: &[(Key, OrderId)]) -> pb::ListUnresolvedCheckoutsResponse {
     let checkout =

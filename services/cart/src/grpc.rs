@@ -1,10 +1,11 @@
 //! The RPCs: parse, one call, render.
 
-use identity::Verifier;
+use identity::{Caller, Verifier};
 use proto::cart::v1::cart_service_server::CartService;
 use proto::cart::v1::{
-    BeginCheckoutRequest, BeginCheckoutResponse, ClearCartRequest, ClearCartResponse,
-    GetCartRequest, GetCartResponse, ListUnresolvedCheckoutsRequest,
+    BatchBeginCheckoutsRequest, BatchBeginCheckoutsResponse, BatchGetCartsRequest,
+    BatchGetCartsResponse, BeginCheckoutRequest, BeginCheckoutResponse, ClearCartRequest,
+    ClearCartResponse, GetCartRequest, GetCartResponse, ListUnresolvedCheckoutsRequest,
     ListUnresolvedCheckoutsResponse, MergeCartRequest, MergeCartResponse, PutItemRequest,
     PutItemResponse, RemoveItemRequest, RemoveItemResponse, ResolveCheckoutRequest,
     ResolveCheckoutResponse,
@@ -14,7 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::app::App;
 use crate::convert;
-use crate::domain::{Command, Key};
+use crate::domain::{Command, Key, Rejection};
 
 /// The service as tonic calls it.
 pub(crate) struct Grpc {
@@ -25,6 +26,38 @@ pub(crate) struct Grpc {
 impl Grpc {
     pub(crate) fn new(app: App, verifier: Verifier) -> Self {
         Self { app, verifier }
+    }
+
+    /// Entries that are malformed are refused, and the others go on.
+    async fn begin_checkouts(
+        &self,
+        asked: Vec<(Caller, BeginCheckoutRequest)>,
+    ) -> Vec<Result<BeginCheckoutResponse, Status>> {
+        let mut wanted = Vec::with_capacity(asked.len());
+        let parsed: Vec<Result<(), Status>> = asked
+            .into_iter()
+            .map(|(caller, asked)| {
+                let order = convert::id("order_id", &asked.order_id)?;
+                wanted.push((Key::user(caller.user), order, asked.cart_version));
+                Ok(())
+            })
+            .collect();
+        let database = self.app.database();
+        let begun = database.each(
+            wanted,
+            |(key, ..)| key.shard(),
+            |home, wanted| {
+                let app = self.app.clone();
+                async move { Ok::<_, Status>(app.begin_checkouts(home, wanted).await?) }
+            },
+        );
+        let mut begun = begun.await.into_iter();
+        let answer = |parsed: Result<(), Status>| {
+            parsed?;
+            let begun = begun.next().transpose()?.flatten();
+            Ok(convert::begun(&begun.ok_or(Rejection::CartChanged)?))
+        };
+        parsed.into_iter().map(answer).collect()
     }
 
     /// The cart that a request means and may use.
@@ -94,6 +127,39 @@ impl CartService for Grpc {
         let version = request.get_ref().cart_version;
         let checkout = self.app.begin_checkout(caller.user, order, version).await?;
         Ok(Response::new(convert::begun(&checkout)))
+    }
+
+    async fn batch_get_carts(
+        &self,
+        request: Request<BatchGetCartsRequest>,
+    ) -> Result<Response<BatchGetCartsResponse>, Status> {
+        let members = request.into_inner().members.into_iter().map(|it| (Some(it), ()));
+        let (batch, callers) = self.verifier.batch(members.collect())?;
+        let keys: Vec<Key> = callers.iter().map(|(it, ())| Key::user(it.user)).collect();
+        let carts = self.app.database().each(
+            keys.clone(),
+            |key| key.shard(),
+            |home, keys| {
+                let app = self.app.clone();
+                async move { Ok::<_, Status>(app.get_all(home, keys).await?) }
+            },
+        );
+        let carts = keys.into_iter().zip(carts.await);
+        let carts = carts.map(|(key, cart)| cart.map(|cart| convert::cart(key, &cart)));
+        let results = batch.answered(carts).map(convert::cart_result).collect();
+        Ok(Response::new(BatchGetCartsResponse { results }))
+    }
+
+    async fn batch_begin_checkouts(
+        &self,
+        request: Request<BatchBeginCheckoutsRequest>,
+    ) -> Result<Response<BatchBeginCheckoutsResponse>, Status> {
+        let entries = request.into_inner().entries.into_iter();
+        let entries = entries.map(|it| (it.member, it.checkout.unwrap_or_default()));
+        let (batch, asked) = self.verifier.batch(entries.collect())?;
+        let checkouts = self.begin_checkouts(asked).await.into_iter();
+        let results = batch.answered(checkouts).map(convert::begun_result).collect();
+        Ok(Response::new(BatchBeginCheckoutsResponse { results }))
     }
 
     async fn resolve_checkout(

@@ -13,33 +13,46 @@ pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// A cart with its lines, in one statement and so of one moment. Nobody's cart is empty.
+/// A cart with its lines. Nobody's cart is empty.
 pub(crate) async fn load(connection: &mut PgConnection, key: Key) -> Result<Cart> {
+    Ok(load_all(connection, &[key]).await?.pop().unwrap_or_default())
+}
+
+/// Carts with their lines, in the order of the keys; in one statement and so of one moment.
+pub(crate) async fn load_all(connection: &mut PgConnection, keys: &[Key]) -> Result<Vec<Cart>> {
+    let (shards, ids) = columns(keys);
+    let owners: Vec<&str> = keys.iter().map(|key| key.owner.code()).collect();
     let rows = sqlx::query!(
-        r#"select c.version, c.state, c.merging_into, l.product_id as "product_id?",
-               l.quantity as "quantity?", l.position as "position?",
-               array(select order_id from checkouts
-                   where $2 = 'user' and shard = $1 and cart_id = $3) as "checkouts!"
-           from carts c left join cart_lines l using (shard, owner, cart_id)
-           where c.shard = $1 and c.owner = $2 and c.cart_id = $3
-           order by l.position"#,
-        key.shard().column(),
-        key.owner.code(),
-        key.id.uuid(),
+        r#"select k.at as "at!", c.version, c.state, c.merging_into,
+               l.product_id as "product_id?", l.quantity as "quantity?", l.position as "position?",
+               array(select o.order_id from checkouts o
+                   where k.owner = 'user' and o.shard = k.shard and o.cart_id = k.cart_id)
+                   as "checkouts!"
+           from unnest($1::smallint[], $2::text[], $3::uuid[])
+               with ordinality k(shard, owner, cart_id, at)
+           join carts c on c.shard = k.shard and c.owner = k.owner and c.cart_id = k.cart_id
+           left join cart_lines l
+               on l.shard = k.shard and l.owner = k.owner and l.cart_id = k.cart_id
+           order by k.at, l.position"#,
+        &shards,
+        &owners as &[&str],
+        &ids,
     )
     .fetch_all(connection)
     .await?;
-    let Some(first) = rows.first() else { return Ok(Cart::default()) };
-    let checkouts = first.checkouts.iter().map(|order| OrderId::from(*order)).collect();
-    let lines = rows.iter().filter_map(|row| {
-        Some(Line {
-            product: row.product_id?.into(),
-            quantity: row.quantity?,
-            position: row.position?,
-        })
-    });
-    let state = state(&first.state, first.merging_into)?;
-    Ok(Cart { state, version: first.version, lines: lines.collect(), checkouts })
+    let mut carts = vec![Cart::default(); keys.len()];
+    for row in rows {
+        let cart = usize::try_from(row.at - 1).ok().and_then(|at| carts.get_mut(at));
+        let cart = cart.ok_or_else(|| sqlx::Error::Decode("ordinality".into()))?;
+        (cart.version, cart.state) = (row.version, state(&row.state, row.merging_into)?);
+        cart.checkouts = row.checkouts.into_iter().map(OrderId::from).collect();
+        let line = row.product_id.zip(row.quantity).zip(row.position);
+        cart.lines.extend(line.map(|((product, quantity), position)| {
+            let product = product.into();
+            Line { product, quantity, position }
+        }));
+    }
+    Ok(carts)
 }
 
 /// Compare-and-swap: writes a change if the cart still has the version on which it was decided, and notes in its

@@ -1,10 +1,14 @@
 //! One function per command and query: load, decide, store and publish in one transaction.
 
+mod carried;
 mod place;
 pub(crate) mod returns;
+mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use batching::Batcher;
 use database::{Database, Freshness, Tx};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -14,7 +18,7 @@ use thiserror::Error;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use place::Checkout;
+pub(crate) use carried::Checkout;
 
 use crate::domain::checkout::{self, Signal};
 use crate::domain::{Order, Rejection};
@@ -33,18 +37,28 @@ pub(crate) enum Error {
     /// The token has expired meanwhile.
     #[error(transparent)]
     Unauthenticated(#[from] identity::Refused),
-    /// The database did.
+    /// The database did, perhaps for many at once.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(Arc<sqlx::Error>),
+    /// The batch that it was part of broke down.
+    #[error(transparent)]
+    Unanswered(#[from] batching::Unanswered),
     /// A call to a peer failed.
     #[error("peer: {0}")]
     Peer(PeerError),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
 }
 
 impl From<PeerError> for Error {
     fn from(error: PeerError) -> Self {
         match error {
             PeerError::Rejected(rejection) => Self::Rejected(rejection),
+            PeerError::Unanswered(unanswered) => Self::Unanswered(unanswered),
             other => Self::Peer(other),
         }
     }
@@ -57,7 +71,9 @@ pub(crate) struct App {
     pub(crate) outbox: Outbox,
     peers: Peers,
     pub(crate) watch: Watch,
-    deadline: Duration,
+    /// For each database: what looks for kept replies, and what writes new orders.
+    kept: Arc<[Batcher<write::Key, write::Kept>]>,
+    writers: Arc<[Batcher<write::Unwritten, write::Answer>]>,
 }
 
 impl App {
@@ -68,8 +84,10 @@ impl App {
         watch: &Watch,
         deadline: Duration,
     ) -> Self {
+        let (kept, writers) =
+            (write::readers(database), write::writers(database, outbox, deadline));
         let (database, outbox, watch) = (database.clone(), outbox.clone(), watch.clone());
-        Self { database, outbox, peers, watch, deadline }
+        Self { database, outbox, peers, watch, kept, writers }
     }
 
     /// One order of the user.

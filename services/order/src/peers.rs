@@ -1,28 +1,32 @@
 //! Calls to the contexts that a checkout asks: cart, product and user, each in the caller's name.
 
+mod ask;
+
 use std::collections::HashMap;
 
+use batching::Batcher;
 use identity::Caller;
+use identity::batch::Waiting;
 use kernel::{AddressId, CartId, Currency, Money, OrderId, ProductId};
 use proto::cart::v1::cart_service_client::CartServiceClient;
 use proto::cart::v1::{
-    BeginCheckoutRequest, CheckoutOutcome, GetCartRequest, Item, ListUnresolvedCheckoutsRequest,
-    ResolveCheckoutRequest,
+    CheckoutOutcome, Item, ListUnresolvedCheckoutsRequest, ResolveCheckoutRequest,
 };
+use proto::product::v1::Product;
 use proto::product::v1::product_service_client::ProductServiceClient;
-use proto::product::v1::{BatchGetProductsRequest, Product};
-use proto::user::v1::GetAddressRequest;
+use proto::user::v1::Address;
 use proto::user::v1::user_service_client::UserServiceClient;
 use rpc::{Channel, Identity};
 use thiserror::Error;
-use tonic::{Code, Status};
+use tonic::Status;
 
+use self::ask::{Addressed, Addresses, Carts, Checkouts, Products, Wanted, gather};
 use crate::Config;
 use crate::domain::Rejection;
 use crate::domain::placing::Offer;
 
 /// Why a peer did not answer the question.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub(crate) enum PeerError {
     /// What it said is a refusal of ours.
     #[error(transparent)]
@@ -33,6 +37,9 @@ pub(crate) enum PeerError {
     /// It answered something that is not in the contract.
     #[error("malformed answer of {0}")]
     Malformed(&'static str),
+    /// The call broke down here, with whatever shared it.
+    #[error(transparent)]
+    Unanswered(#[from] batching::Unanswered),
 }
 
 impl From<Status> for PeerError {
@@ -50,38 +57,37 @@ pub(crate) struct CartContents {
     pub checkouts: Vec<OrderId>,
 }
 
-/// The clients. Cheap to clone.
+/// What is known of each product that was asked for.
+type Offers = HashMap<ProductId, Offer>;
+
+/// The clients, and what gathers for them: the questions of checkouts that run at the same time travel together.
+/// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Peers {
     cart: CartServiceClient<Channel>,
-    product: ProductServiceClient<Channel>,
-    user: UserServiceClient<Channel>,
+    carts: Batcher<Waiting, Result<CartContents, PeerError>>,
+    checkouts: Batcher<Wanted, Result<CartContents, PeerError>>,
+    addresses: Batcher<Addressed, Result<Address, PeerError>>,
+    offers: Batcher<Vec<ProductId>, Result<Offers, PeerError>>,
 }
 
 impl Peers {
     pub(crate) fn connect(config: &Config, identity: &Identity) -> Self {
-        let cart = rpc::connect("cart", &config.cart_urls, identity);
+        let cart = CartServiceClient::new(rpc::connect("cart", &config.cart_urls, identity));
         let product = rpc::connect("product", &config.product_urls, identity);
         let user = rpc::connect("user", &config.user_urls, identity);
         Self {
-            cart: CartServiceClient::new(cart),
-            product: ProductServiceClient::new(product),
-            user: UserServiceClient::new(user),
+            carts: gather("cart.get", Carts(cart.clone())),
+            checkouts: gather("cart.begin_checkout", Checkouts(cart.clone())),
+            addresses: gather("user.address", Addresses(UserServiceClient::new(user))),
+            offers: gather("product.offers", Products(ProductServiceClient::new(product))),
+            cart,
         }
     }
 
     /// The caller's cart.
     pub(crate) async fn cart(&self, caller: &Caller) -> Result<CartContents, PeerError> {
-        let request = caller.request(GetCartRequest { cart_id: String::new() });
-        let reply = self.cart.clone().get_cart(request).await?.into_inner();
-        let cart = reply.cart.ok_or(PeerError::Malformed("cart"))?;
-        let checkouts = cart.checkout_order_ids.iter().map(|id| id.parse().ok());
-        Ok(CartContents {
-            id: caller.user.into(),
-            version: cart.version,
-            items: items(cart.items)?,
-            checkouts: checkouts.collect::<Option<_>>().ok_or(PeerError::Malformed("cart"))?,
-        })
+        self.carts.ask(Waiting::now(caller)).await?
     }
 
     /// Takes every line out of the caller's cart for this order, if the cart has this version. Returns
@@ -92,16 +98,8 @@ impl Peers {
         order: OrderId,
         cart_version: i64,
     ) -> Result<CartContents, PeerError> {
-        let order_id = order.to_string();
-        let request = caller.request(BeginCheckoutRequest { order_id, cart_version });
-        let reply = self.cart.clone().begin_checkout(request).await;
-        let begun = reply.map_err(|status| match status.code() {
-            Code::Aborted => Rejection::CartChanged.into(),
-            _ => PeerError::from(status),
-        })?;
-        let begun = begun.into_inner();
-        let (version, items) = (begun.cart_version, items(begun.items)?);
-        Ok(CartContents { id: caller.user.into(), version, items, checkouts: Vec::new() })
+        let wanted = Wanted { caller: Waiting::now(caller), order, cart_version };
+        self.checkouts.ask(wanted).await?
     }
 
     /// Tells cart what became of an order that it gave lines to.
@@ -135,16 +133,8 @@ impl Peers {
     pub(crate) async fn offers(
         &self,
         products: impl Iterator<Item = ProductId>,
-    ) -> Result<HashMap<ProductId, Offer>, PeerError> {
-        let product_ids = products.map(|id| id.to_string()).collect();
-        let request = BatchGetProductsRequest { product_ids };
-        let reply = self.product.clone().batch_get_products(request).await?.into_inner();
-        reply
-            .products
-            .into_iter()
-            .map(offer)
-            .collect::<Option<_>>()
-            .ok_or(PeerError::Malformed("product"))
+    ) -> Result<Offers, PeerError> {
+        self.offers.ask(products.collect()).await?
     }
 
     /// One of the caller's addresses, or the default one; as JSON, since nothing here reads it.
@@ -153,16 +143,8 @@ impl Peers {
         caller: &Caller,
         id: Option<AddressId>,
     ) -> Result<serde_json::Value, PeerError> {
-        let address_id = id.map(|id| id.to_string()).unwrap_or_default();
-        let request = caller.request(GetAddressRequest { address_id });
-        let reply = self.user.clone().get_address(request).await.map_err(|status| {
-            match (status.code(), id) {
-                (Code::NotFound, Some(_)) => Rejection::AddressNotFound.into(),
-                (Code::NotFound, None) => Rejection::AddressMissing.into(),
-                _ => PeerError::from(status),
-            }
-        })?;
-        let address = reply.into_inner().address.ok_or(PeerError::Malformed("user"))?;
+        let asked = Addressed { caller: Waiting::now(caller), id };
+        let address = self.addresses.ask(asked).await??;
         Ok(serde_json::json!({
             "recipient": address.recipient, "line1": address.line1, "line2": address.line2,
             "city": address.city, "postcode": address.postcode, "country": address.country,

@@ -1,6 +1,7 @@
 //! Every SQL statement of the order context.
 
 pub(crate) mod checkouts;
+pub(crate) mod placing;
 pub(crate) mod returns;
 mod retention;
 
@@ -18,140 +19,6 @@ use crate::domain::{Line, Order};
 pub(crate) use retention::RETENTION;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
-
-/// Unique constraints whose violation means that these lines of a cart are in an order already: written by another copy
-/// at the same time, or by a release that did not take them out of the cart yet.
-pub(crate) const ORDERED_BEFORE: [&str; 3] =
-    ["orders_pkey", "order_lines_pkey", "orders_once_per_cart_version"];
-
-/// The constraint that tells a key that was answered meanwhile.
-pub(crate) const KEY: &str = "idempotency_keys_pkey";
-
-/// The kept answer to a checkout.
-pub(crate) struct KeptReply {
-    pub fingerprint: Vec<u8>,
-    pub reply: Vec<u8>,
-}
-
-/// Looks for the answer that an idempotency key has already.
-pub(crate) async fn kept_reply(
-    connection: &mut PgConnection,
-    user: UserId,
-    key: &str,
-) -> Result<Option<KeptReply>> {
-    sqlx::query_as!(
-        KeptReply,
-        "select fingerprint, reply from idempotency_keys
-         where shard = $1 and user_id = $2 and key = $3",
-        user.shard().column(),
-        user.uuid(),
-        key
-    )
-    .fetch_optional(connection)
-    .await
-}
-
-/// An idempotency key in the hands of one transaction.
-pub(crate) struct Key {
-    /// False: another request with this key is in progress.
-    pub locked: bool,
-    /// The database's clock, which all steps of an order are told by.
-    pub now: OffsetDateTime,
-    /// The stored reply, if there is one.
-    pub kept: Option<KeptReply>,
-}
-
-/// Tries to take the exclusive advisory lock of the idempotency key, takes the shared one of the order, and reads the
-/// stored reply. Both locks are held until commit; the shared one keeps the order from being abandoned
-/// ([`checkouts::try_lock`]). The seeds 0 and 1 of the hash keep the locks of keys and of orders apart. A reply that commits
-/// after our snapshot and before our lock is missed; then [`insert`] fails on the unique [`KEY`].
-pub(crate) async fn try_lock_key_and_order(
-    tx: &mut PgConnection,
-    user: UserId,
-    key: &str,
-    order: OrderId,
-) -> Result<Key> {
-    let row = sqlx::query!(
-        r#"select pg_try_advisory_xact_lock(hashtextextended($1::text || $4, 0)) as "locked!",
-               pg_advisory_xact_lock_shared(hashtextextended($5::text, 1)) as "placing!: ()",
-               now() as "now!", fingerprint as "fingerprint?", reply as "reply?"
-           from (values (1)) one
-           left join idempotency_keys on shard = $2 and user_id = $3 and key = $4"#,
-        user.to_string(),
-        user.shard().column(),
-        user.uuid(),
-        key,
-        order.to_string()
-    )
-    .fetch_one(tx)
-    .await?;
-    let kept = row.fingerprint.zip(row.reply);
-    let kept = kept.map(|(fingerprint, reply)| KeptReply { fingerprint, reply });
-    Ok(Key { locked: row.locked, now: row.now, kept })
-}
-
-/// An order that is new, with the reply that its key will always get.
-pub(crate) struct NewOrder<'a> {
-    pub order: &'a Order,
-    pub ship_to: &'a serde_json::Value,
-    pub deadline_seconds: f64,
-    pub key: &'a str,
-    pub fingerprint: &'a [u8],
-    pub reply: &'a [u8],
-}
-
-/// Writes order, lines and key in one statement. False: the order was abandoned before.
-#[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
-pub(crate) async fn insert(tx: &mut PgConnection, new: NewOrder<'_>) -> Result<bool> {
-    let NewOrder { order, ship_to, deadline_seconds, key, fingerprint, reply } = new;
-    let products: Vec<Uuid> = order.lines.iter().map(|line| line.product.uuid()).collect();
-    let skus: Vec<&str> = order.lines.iter().map(|line| &*line.sku).collect();
-    let names: Vec<&str> = order.lines.iter().map(|line| &*line.name).collect();
-    let quantities: Vec<i64> = order.lines.iter().map(|line| line.quantity).collect();
-    let prices: Vec<i64> = order.lines.iter().map(|line| line.unit_price.minor).collect();
-    sqlx::query!(
-        "with live as (
-             select where not exists (
-                 select from abandoned_checkouts where shard = $1 and order_id = $2)
-         ), new_order as (
-             insert into orders (shard, order_id, user_id, cart_id, cart_version,
-                 payment_method_id, currency, total_minor, ship_to, placed_at, deadline_at)
-             select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::timestamptz,
-                 $10::timestamptz + make_interval(secs => $11)
-             from live
-         ), new_key as (
-             insert into idempotency_keys (shard, user_id, key, fingerprint, reply)
-             select $1, $3, $12, $13, $14 from live
-         )
-         insert into order_lines (shard, order_id, line_no, product_id, sku, name, quantity,
-             unit_price_minor)
-         select $1, $2, l.line_no, l.product_id, l.sku, l.name, l.quantity, l.unit_price_minor
-         from live, unnest($15::uuid[], $16::text[], $17::text[], $18::bigint[], $19::bigint[])
-             with ordinality l(product_id, sku, name, quantity, unit_price_minor, line_no)",
-        order.id.shard().column(),
-        order.id.uuid(),
-        order.user.uuid(),
-        order.cart.0.uuid(),
-        order.cart.1,
-        order.payment_method.uuid(),
-        order.total.currency.code(),
-        order.total.minor,
-        ship_to,
-        order.placed_at,
-        deadline_seconds,
-        key,
-        fingerprint,
-        reply,
-        &products,
-        &skus as &[&str],
-        &names as &[&str],
-        &quantities,
-        &prices
-    )
-    .execute(tx)
-    .await
-    .map(|written| written.rows_affected() > 0) // an order has a line
-}
 
 /// An order's row.
 struct Row {

@@ -160,14 +160,21 @@ impl App {
 
     /// One address, or the default.
     pub(crate) async fn address(&self, user: UserId, id: Option<AddressId>) -> Result<Address> {
-        let found = self
-            .0
-            .database
-            .read(ONLY_SHARD, Freshness::Primary, move |db| Box::pin(store::address(db, user, id)));
-        let address = found.await?;
-        let missing =
-            if id.is_some() { Rejection::AddressNotFound } else { Rejection::AddressMissing };
-        Ok(address.ok_or(missing)?)
+        let found = self.addresses(vec![(user, id)]).await?.pop();
+        Ok(found.unwrap_or(Err(missing(id)))?)
+    }
+
+    /// [`Self::address`] for many users, in their order.
+    pub(crate) async fn addresses(
+        &self,
+        wanted: Vec<store::Wanted>,
+    ) -> Result<Vec<std::result::Result<Address, Rejection>>> {
+        let (named, database) = (wanted.clone(), &self.0.database);
+        let found = database.read(ONLY_SHARD, Freshness::Primary, move |db| {
+            Box::pin(async move { store::wanted_addresses(db, &wanted).await })
+        });
+        let found = found.await.map_err(Error::Database)?.into_iter().zip(named);
+        Ok(found.map(|(address, (_, id))| address.ok_or(missing(id))).collect())
     }
 
     /// Erases the personal data of an account (GDPR: right to erasure). Again: no change.
@@ -229,4 +236,8 @@ async fn refreshed(tx: &mut Tx, presented: &[u8]) -> Result<(Presented, Option<R
         }
     };
     Ok((found, next))
+}
+
+fn missing(address: Option<AddressId>) -> Rejection {
+    if address.is_some() { Rejection::AddressNotFound } else { Rejection::AddressMissing }
 }

@@ -57,6 +57,15 @@ pub(crate) fn user(user: User) -> pb::User {
     }
 }
 
+/// The answer to one entry of a batch.
+pub(crate) fn address_result(
+    address: Result<pb::Address, Status>,
+) -> pb::batch_get_addresses_response::Result {
+    use pb::batch_get_addresses_response::{Result as Answer, result::Result as Said};
+    let refused = |it: Status| Said::Refusal(identity::batch::refusal(&it));
+    Answer { result: Some(address.map_or_else(refused, Said::Address)) }
+}
+
 fn role(role: Role) -> pb::Role {
     match role {
         Role::Customer => pb::Role::Customer,

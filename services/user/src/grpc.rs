@@ -1,9 +1,10 @@
 //! The RPCs: parse, one call, render.
 
-use identity::Verifier;
+use identity::{Caller, Verifier};
 use proto::user::v1::user_service_server::UserService;
 use proto::user::v1::{
-    AddAddressRequest, AddAddressResponse, EraseUserRequest, EraseUserResponse, GetAddressRequest,
+    AddAddressRequest, AddAddressResponse, Address, BatchGetAddressesRequest,
+    BatchGetAddressesResponse, EraseUserRequest, EraseUserResponse, GetAddressRequest,
     GetAddressResponse, GetUserRequest, GetUserResponse, RefreshSessionRequest,
     RefreshSessionResponse, RegisterRequest, RegisterResponse, SignInRequest, SignInResponse,
     SignOutRequest, SignOutResponse, UpdateUserRequest, UpdateUserResponse,
@@ -11,6 +12,7 @@ use proto::user::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
+use crate::domain::Rejection;
 use crate::tokens::RefreshToken;
 use crate::{convert, domain};
 
@@ -23,6 +25,29 @@ pub(crate) struct Grpc {
 impl Grpc {
     pub(crate) fn new(app: App, verifier: Verifier) -> Self {
         Self { app, verifier }
+    }
+
+    /// Entries that are malformed are refused, and the others go on.
+    async fn addresses(&self, asked: Vec<(Caller, String)>) -> Vec<Result<Address, Status>> {
+        let mut wanted = Vec::with_capacity(asked.len());
+        let parsed = asked.into_iter().map(|(caller, id)| {
+            wanted.push((caller.user, convert::address_id(&id)?));
+            Ok(())
+        });
+        let parsed: Vec<Result<(), Status>> = parsed.collect();
+        let mut found = match self.app.addresses(wanted).await {
+            Ok(found) => found.into_iter().map(|it| it.map_err(Status::from)),
+            Err(error) => {
+                let status = Status::from(error);
+                return parsed.into_iter().map(|it| it.and(Err(status.clone()))).collect();
+            }
+        };
+        let answer = |parsed: Result<(), Status>| {
+            parsed?;
+            let found = found.next().unwrap_or_else(|| Err(Rejection::AddressMissing.into()));
+            Ok(convert::address(found?))
+        };
+        parsed.into_iter().map(answer).collect()
     }
 }
 
@@ -101,6 +126,18 @@ impl UserService for Grpc {
         let id = convert::address_id(&request.get_ref().address_id)?;
         let address = self.app.address(caller.user, id).await?;
         Ok(Response::new(GetAddressResponse { address: Some(convert::address(address)) }))
+    }
+
+    async fn batch_get_addresses(
+        &self,
+        request: Request<BatchGetAddressesRequest>,
+    ) -> Result<Response<BatchGetAddressesResponse>, Status> {
+        let entries = request.into_inner().entries.into_iter();
+        let entries = entries.map(|it| (it.member, it.address_id)).collect();
+        let (batch, asked) = self.verifier.batch(entries)?;
+        let addresses = self.addresses(asked).await.into_iter();
+        let results = batch.answered(addresses).map(convert::address_result).collect();
+        Ok(Response::new(BatchGetAddressesResponse { results }))
     }
 
     async fn erase_user(

@@ -131,23 +131,45 @@ async fn addresses(connection: &mut PgConnection, user: UserId) -> Result<Vec<Ad
     Ok(rows.into_iter().map(Address::from).collect())
 }
 
-/// One address of a user, or without an id the first.
-pub(crate) async fn address(
+/// An address of a user: the one with this id, or without an id the first.
+pub(crate) type Wanted = (UserId, Option<AddressId>);
+
+/// Addresses, in their order, as far as they are there.
+pub(crate) async fn wanted_addresses(
     connection: &mut PgConnection,
-    user: UserId,
-    id: Option<AddressId>,
-) -> Result<Option<Address>> {
-    let row = sqlx::query_as!(
-        AddressRow,
-        "select address_id, recipient, line1, line2, city, postcode, country from addresses
-         where user_id = $1 and ($2::uuid is null or address_id = $2)
-         order by position limit 1",
-        user.uuid(),
-        id.map(AddressId::uuid)
+    wanted: &[Wanted],
+) -> Result<Vec<Option<Address>>> {
+    let users: Vec<uuid::Uuid> = wanted.iter().map(|(user, _)| user.uuid()).collect();
+    let ids: Vec<Option<uuid::Uuid>> =
+        wanted.iter().map(|(_, id)| id.map(AddressId::uuid)).collect();
+    let rows = sqlx::query!(
+        r#"select w.at as "at!", a.*
+           from unnest($1::uuid[], $2::uuid[]) with ordinality w(user_id, address_id, at)
+           cross join lateral (
+               select address_id, recipient, line1, line2, city, postcode, country
+               from addresses
+               where user_id = w.user_id and (w.address_id is null or address_id = w.address_id)
+               order by position limit 1
+           ) a"#,
+        &users,
+        &ids as &[Option<uuid::Uuid>],
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(row.map(Address::from))
+    let mut addresses = vec![None; wanted.len()];
+    for row in rows {
+        let place = usize::try_from(row.at - 1).ok().and_then(|at| addresses.get_mut(at));
+        *place.ok_or_else(|| sqlx::Error::Decode("ordinality".into()))? = Some(Address {
+            id: row.address_id.into(),
+            recipient: row.recipient,
+            line1: row.line1,
+            line2: row.line2,
+            city: row.city,
+            postcode: row.postcode,
+            country: row.country,
+        });
+    }
+    Ok(addresses)
 }
 
 /// Locks an account that is not erased and counts its addresses.

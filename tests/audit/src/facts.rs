@@ -11,6 +11,8 @@ use uuid::Uuid;
 pub struct Facts {
     /// The orders, from the order context.
     pub orders: BTreeMap<OrderId, Order>,
+    /// How many transactions wrote so many orders each: the groups in which they were placed.
+    pub groups: BTreeMap<u64, u64>,
     /// What was in each of them.
     pub baskets: BTreeMap<OrderId, Basket>,
     /// The returns, from the order context.

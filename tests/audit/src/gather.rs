@@ -1,6 +1,7 @@
 //! Reading the databases: the one place with SQL. Sums are made where the rows are; the rest comes
 //! as it was written.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -88,7 +89,9 @@ async fn orders(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
          from orders",
     )
     .await?;
+    let mut groups = BTreeMap::<OffsetDateTime, u64>::new();
     for (id, state, currency, total, refunded, placed_at, ended_at) in orders {
+        *groups.entry(placed_at).or_default() += 1; // the time of their transaction
         let state = match state.as_str() {
             "confirmed" => State::Confirmed,
             "cancelled" => State::Cancelled,
@@ -99,6 +102,9 @@ async fn orders(database: &mut PgConnection, facts: &mut Facts) -> Result<()> {
         });
         let order = Order { state, currency, total, refunded, settled_after };
         facts.orders.insert(id.into(), order);
+    }
+    for size in groups.into_values() {
+        *facts.groups.entry(size).or_default() += 1;
     }
     let sold: Vec<(Uuid, i64)> = rows(
         database,

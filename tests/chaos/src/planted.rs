@@ -144,7 +144,8 @@ impl Field {
     fn run(&self, options: &Chaos, seed: u64, kinds: Vec<Fault>) -> Run {
         let folder = self.home.path().join("chaos");
         let programs = Some(self.target.join("debug"));
-        Run { seed, minutes: options.minutes, kinds, nats: 1, folder, programs }
+        let (minutes, customers) = (options.minutes, options.customers);
+        Run { seed, minutes, kinds, nats: 1, customers, folder, programs }
     }
 
     /// The copy is as the tree is. What is so already is not touched, so that little is built again.

@@ -35,6 +35,8 @@ pub struct Report {
     pub calls: BTreeMap<Wish, Count>,
     /// What became of the orders.
     pub orders: Orders,
+    /// How many transactions wrote so many orders each.
+    pub groups: BTreeMap<u64, u64>,
     /// From the last fault until nothing was under way, in milliseconds; none when it took too long.
     pub rest_ms: Option<u128>,
     /// What became of the promises.
@@ -81,6 +83,7 @@ impl Report {
                 confirmed: in_state(State::Confirmed),
                 cancelled: in_state(State::Cancelled),
             },
+            groups: facts.groups.clone(),
             rest_ms: rest.map(|rest| rest.as_millis()),
             verdict,
         }
@@ -121,6 +124,8 @@ impl fmt::Display for Report {
             "orders     {acknowledged} acknowledged, {recorded} recorded: {confirmed} confirmed, \
              {cancelled} cancelled"
         )?;
+        let groups = self.groups.iter().map(|(size, count)| format!("{size} × {count}"));
+        writeln!(f, "groups     {}: orders × transactions", groups.collect::<Vec<_>>().join(", "))?;
         match self.rest_ms {
             Some(ms) => writeln!(f, "at rest    {:.1} s after the last fault", ms as f64 / 1e3)?,
             None => writeln!(f, "at rest    not within the time")?,

@@ -31,7 +31,8 @@ use crate::schedule::{self, COPIES, Strike, strikes};
 use crate::staff::Staff;
 use crate::{detour, planted, seed};
 
-const CUSTOMERS: usize = 24;
+/// Who buys, unless somebody else is asked for.
+const CUSTOMERS: u16 = 24;
 /// Shorter than the service's own, so that deadlines are among what happens.
 const CHECKOUT_DEADLINE: Duration = Duration::from_secs(10);
 /// A cluster whose leader died takes four to nine seconds to elect another; orders are to live to see it.
@@ -50,6 +51,8 @@ pub struct Run {
     pub kinds: Vec<Fault>,
     /// nats-servers: one, or a cluster.
     pub nats: u8,
+    /// How many buy meanwhile.
+    pub customers: u16,
     /// Where the shop has its things; what is there is removed first.
     pub folder: PathBuf,
     /// The folder of the processes' executables; without it, that of this program.
@@ -68,12 +71,14 @@ impl Run {
 
     /// The command that strikes the same again.
     pub(crate) fn again(&self) -> String {
-        let Self { seed, minutes, kinds, nats, .. } = self;
+        let Self { seed, minutes, kinds, nats, customers, .. } = self;
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         let some = kinds.len() < Fault::of(*nats).len();
         let faults = if some { format!(" --faults {}", names.join(",")) } else { String::new() };
         let nats = if *nats > 1 { format!(" --nats {nats}") } else { String::new() };
-        format!("cargo souk chaos --seed {seed} --minutes {minutes}{nats}{faults}")
+        let more = *customers != CUSTOMERS;
+        let customers = if more { format!(" --customers {customers}") } else { String::new() };
+        format!("cargo souk chaos --seed {seed} --minutes {minutes}{customers}{nats}{faults}")
     }
 }
 
@@ -92,6 +97,7 @@ pub fn verb(options: &Chaos) -> Result<bool> {
         minutes: options.minutes,
         kinds: options.kinds(),
         nats: options.nats,
+        customers: options.customers,
         folder: home.path().join("chaos"),
         programs: None,
     };
@@ -193,14 +199,12 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
     let calls = Arc::new(Calls::default());
     let gateways = gateways(shop, proxy)?;
     let goods = Arc::new(seed::goods(shop, run.minutes).await?);
-    let customers = seed::customers(shop, CUSTOMERS, &gateways, &calls).await?;
-    let staff = seed::staff(shop, CUSTOMERS, &gateways, &calls).await?;
+    let count = usize::from(run.customers);
+    let customers = seed::customers(shop, count, &gateways, &calls).await?;
+    let staff = seed::staff(shop, count, &gateways, &calls).await?;
     let strikes = run.strikes();
     let planned = strikes.len();
-    say(&format!(
-        "strikes    {planned} in {} min; {CUSTOMERS} customers buy meanwhile",
-        run.minutes
-    ));
+    say(&format!("strikes    {planned} in {} min; {count} customers buy meanwhile", run.minutes));
     let nemesis = Nemesis {
         shop: Arc::clone(shop),
         proxy: Arc::clone(proxy),

@@ -36,11 +36,12 @@ const OPEN: [&str; 8] = [
 ];
 
 /// What one context has and no other, each with its reason.
-const OWN: [(&str, &str, &str); 10] = [
+const OWN: [(&str, &str, &str); 11] = [
     ("order", "src/watch.rs", "live orders: only orders are watched"),
     ("user", "src/passwords.rs", "argon2id on threads of its own: only users have passwords"),
     ("user", "src/hashing.rs", "argon2id in memory of its own, which glibc would not give back"),
     ("user", "src/tokens.rs", "signing: only this context gives tokens out"),
+    ("order", "src/peers/ask.rs", "calls that are made for many at once"),
     ("payment", "src/worker.rs", "the leased worker that speaks to the provider"),
     ("payment", "src/worker/calls.rs", "what one task asks of the provider"),
     ("payment", "src/worker/permits.rs", "how many calls to the provider may be in flight"),
@@ -133,8 +134,9 @@ pub fn contexts_have_contracts(tree: &Tree) -> Complaints {
     let unspoken = unspoken.map(|service| {
         format!("services/{service}: write proto/souk/{service}/v1/{service}.proto")
     });
-    // Money is a type that contexts share, not a context.
-    let idle = contexts.iter().filter(|name| **name != "money" && !services.contains(name));
+    // Money and batches are types that contexts share, not contexts.
+    let shared = |name: &str| ["batch", "money"].contains(&name);
+    let idle = contexts.iter().filter(|name| !shared(name) && !services.contains(name));
     let idle = idle.map(|name| format!("proto/souk/{name}: there is no services/{name}"));
     unspoken.chain(idle).collect()
 }

@@ -12,6 +12,9 @@ pub struct Chaos {
     /// How long faults go on
     #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub minutes: u32,
+    /// How many buy meanwhile; the more, the larger the groups in which their orders are written
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub customers: u16,
     /// Only these kinds of faults, for example kill,nats-wipe
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',')]
     pub faults: Vec<Fault>,

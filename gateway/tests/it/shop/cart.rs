@@ -65,6 +65,22 @@ impl CartService for Shop {
         ok(cart::BeginCheckoutResponse::default())
     }
 
+    async fn batch_get_carts(
+        &self,
+        request: Request<cart::BatchGetCartsRequest>,
+    ) -> Answer<cart::BatchGetCartsResponse> {
+        self.enter("BatchGetCarts", request).await?;
+        ok(cart::BatchGetCartsResponse::default())
+    }
+
+    async fn batch_begin_checkouts(
+        &self,
+        request: Request<cart::BatchBeginCheckoutsRequest>,
+    ) -> Answer<cart::BatchBeginCheckoutsResponse> {
+        self.enter("BatchBeginCheckouts", request).await?;
+        ok(cart::BatchBeginCheckoutsResponse::default())
+    }
+
     async fn resolve_checkout(
         &self,
         request: Request<cart::ResolveCheckoutRequest>,

@@ -86,6 +86,14 @@ impl UserService for Shop {
         Err(Status::unimplemented("no route of the gateway asks for it"))
     }
 
+    async fn batch_get_addresses(
+        &self,
+        request: Request<user::BatchGetAddressesRequest>,
+    ) -> Answer<user::BatchGetAddressesResponse> {
+        self.enter("BatchGetAddresses", request).await?;
+        Err(Status::unimplemented("no route of the gateway asks for it"))
+    }
+
     async fn erase_user(
         &self,
         request: Request<user::EraseUserRequest>,

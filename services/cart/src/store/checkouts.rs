@@ -1,5 +1,7 @@
 //! Lines that have left carts for orders.
 
+use std::collections::HashMap;
+
 use kernel::OrderId;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -9,6 +11,7 @@ use crate::domain::{Checkout, Key, Outcome};
 
 /// A checkout's row.
 struct CheckoutRow {
+    cart_id: Uuid,
     order_id: Uuid,
     cart_version: i64,
     product_ids: Vec<Uuid>,
@@ -17,63 +20,77 @@ struct CheckoutRow {
 }
 
 impl CheckoutRow {
-    fn checkout(self) -> Checkout {
+    fn checkout(self) -> (Key, Checkout) {
         let products = self.product_ids.into_iter().map(Into::into);
-        Checkout {
+        let checkout = Checkout {
             order: self.order_id.into(),
             cart_version: self.cart_version,
             lines: products.zip(self.quantities).collect(),
             changed: self.changed.into_iter().map(Into::into).collect(),
-        }
+        };
+        (user_key(self.cart_id), checkout)
     }
 }
 
-/// Moves every line of a user's cart into a checkout, if the cart has this version. Returns the
-/// checkout, also when it was begun before; none: the cart has another version, or no line.
+/// An order, and the user's cart at the version whose lines it wants.
+pub(crate) type Wanted = (Key, OrderId, i64);
+
+/// Moves every line of each user's cart into a checkout, if the cart has this version. Returns the checkouts, also those
+/// that were begun before. One that is missing: its cart has another version, or no line.
+///
+/// No cart is named twice. They come in the order of their ids, so that two batches never wait for each other.
+#[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn begin(
     connection: &mut PgConnection,
-    key: Key,
-    order: OrderId,
-    version: i64,
-) -> Result<Option<Checkout>> {
-    let row = sqlx::query_as!(
+    wanted: &[Wanted],
+) -> Result<HashMap<(Key, OrderId), Checkout>> {
+    let (shards, ids) = columns(wanted.iter().map(|(key, ..)| key));
+    let orders: Vec<Uuid> = wanted.iter().map(|(_, order, _)| order.uuid()).collect();
+    let versions: Vec<i64> = wanted.iter().map(|(.., version)| *version).collect();
+    let rows = sqlx::query_as!(
         CheckoutRow,
-        r#"with moved as (
-               update carts c set version = version + 1, changed_at = now()
-               where shard = $1 and owner = 'user' and cart_id = $2 and version = $4
-                   and state = 'open'
-                   and exists (select from cart_lines l where l.shard = c.shard
-                       and l.owner = c.owner and l.cart_id = c.cart_id)
-                   and not exists (select from checkouts k where k.shard = $1
-                       and k.cart_id = $2 and k.order_id = $3)
-               returning version
+        r#"with wanted as (
+               select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::bigint[])
+                   w(shard, cart_id, order_id, version)
+           ), moved as (
+               update carts c set version = c.version + 1, changed_at = now()
+               from wanted w
+               where c.shard = w.shard and c.owner = 'user' and c.cart_id = w.cart_id
+                   and c.version = w.version and c.state = 'open'
+                   and exists (select from cart_lines l where l.shard = w.shard
+                       and l.owner = 'user' and l.cart_id = w.cart_id)
+                   and not exists (select from checkouts k where k.shard = w.shard
+                       and k.cart_id = w.cart_id and k.order_id = w.order_id)
+               returning w.shard, w.cart_id, w.order_id, w.version
            ), taken as (
-               delete from cart_lines
-               where shard = $1 and owner = 'user' and cart_id = $2
-                   and exists (select from moved)
-               returning product_id, quantity, position
+               delete from cart_lines l using moved m
+               where l.shard = m.shard and l.owner = 'user' and l.cart_id = m.cart_id
+               returning m.shard, m.cart_id, m.order_id, m.version, l.product_id, l.quantity,
+                   l.position
            ), begun as (
                insert into checkouts
                    (shard, cart_id, order_id, cart_version, product_ids, quantities)
-               select $1, $2, $3, $4, array_agg(product_id order by position),
+               select shard, cart_id, order_id, version, array_agg(product_id order by position),
                    array_agg(quantity order by position)
-               from taken having count(*) > 0
-               returning order_id, cart_version, product_ids, quantities, changed
+               from taken group by shard, cart_id, order_id, version
+               returning cart_id, order_id, cart_version, product_ids, quantities, changed
            )
-           select order_id as "order_id!", cart_version as "cart_version!",
+           select cart_id as "cart_id!", order_id as "order_id!", cart_version as "cart_version!",
                product_ids as "product_ids!", quantities as "quantities!", changed as "changed!"
            from begun
            union all
-           select order_id, cart_version, product_ids, quantities, changed from checkouts
-           where shard = $1 and cart_id = $2 and order_id = $3"#,
-        key.shard().column(),
-        key.id.uuid(),
-        order.uuid(),
-        version,
+           select k.cart_id, k.order_id, k.cart_version, k.product_ids, k.quantities, k.changed
+           from wanted w join checkouts k
+               on k.shard = w.shard and k.cart_id = w.cart_id and k.order_id = w.order_id"#,
+        &shards,
+        &ids,
+        &orders,
+        &versions,
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(row.map(CheckoutRow::checkout))
+    let checkouts = rows.into_iter().map(CheckoutRow::checkout);
+    Ok(checkouts.map(|(key, checkout)| ((key, checkout.order), checkout)).collect())
 }
 
 /// Removes checkouts that have ended. Returns those whose lines go back.
@@ -100,15 +117,15 @@ pub(crate) async fn end(
     .fetch_all(connection)
     .await?;
     let unsold = rows.into_iter().filter(|row| row.returned).map(|row| {
-        let key = user_key(row.cart_id);
         let row = CheckoutRow {
+            cart_id: row.cart_id,
             order_id: row.order_id,
             cart_version: row.cart_version,
             product_ids: row.product_ids,
             quantities: row.quantities,
             changed: row.changed,
         };
-        (key, row.checkout())
+        row.checkout()
     });
     Ok(unsold.collect())
 }

@@ -11,49 +11,25 @@
 
 use std::time::Duration;
 
-use database::{Freshness, Tx, constraint};
+use database::Freshness;
 use futures_util::FutureExt as _;
 use futures_util::future::try_join;
 use identity::Caller;
-use kernel::{AddressId, CartId, Money, OrderId, PaymentMethodId, UserId};
-use messaging::Outgoing;
-use sha2::{Digest as _, Sha256};
-use time::OffsetDateTime;
+use kernel::{CartId, OrderId, UserId};
 use tokio_util::sync::CancellationToken;
 
+use super::carried::{Checkout, Priced};
+use super::write::{Unwritten, Written};
 use super::{App, Error};
-use crate::domain::checkout::State;
-use crate::domain::{Line, Order, Rejection, placing};
+use crate::domain::{Rejection, placing};
 use crate::peers::CartContents;
-use crate::{convert, events, store};
+use crate::{convert, store};
 
 /// Maximum number of attempts while the cart changes concurrently.
 const ATTEMPTS_MAX: usize = 3;
 
 /// Maximum number of orphaned checkouts in one batch of recovery.
 const UNRESOLVED_MAX: u32 = 100;
-
-/// A checkout that is asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct Checkout {
-    pub key: String,
-    pub payment_method: PaymentMethodId,
-    pub address: Option<AddressId>,
-    /// What the customer has agreed to pay.
-    pub expected_total: Option<Money>,
-}
-
-impl Checkout {
-    /// A hash of the request (SHA-256): tells a repetition from the same key with a different body.
-    fn fingerprint(&self) -> Vec<u8> {
-        let address = self.address.map(|id| id.to_string()).unwrap_or_default();
-        let mut request = format!("{}/{address}", self.payment_method);
-        if let Some(total) = self.expected_total {
-            request.push_str(&format!("/{}{}", total.minor, total.currency.code()));
-        }
-        Sha256::digest(request).to_vec()
-    }
-}
 
 impl App {
     /// Orders the caller's cart. Returns the encoded reply, which is stored under the idempotency key. A refusal is not
@@ -200,11 +176,9 @@ impl App {
     }
 
     async fn kept(&self, user: UserId, checkout: &Checkout) -> Result<Option<Vec<u8>>, Error> {
-        let key = checkout.key.clone();
-        let kept = self.database.read(store::home(user), Freshness::Primary, move |db| {
-            async move { store::kept_reply(db, user, &key).await }.boxed()
-        });
-        kept.await?.map(|kept| same_request(kept, &checkout.fingerprint())).transpose()
+        let database = self.database.index_of(store::home(user));
+        let kept = self.kept[database].ask((user, checkout.key.clone())).await??;
+        Ok(kept.map(|kept| checkout.same_request(kept)).transpose()?)
     }
 
     async fn price(
@@ -231,99 +205,9 @@ impl App {
         checkout: Checkout,
         priced: Priced,
     ) -> Result<Written, Error> {
-        let app = self.clone();
-        let work = self.database.transaction(store::home(user), move |tx| {
-            let work = async move {
-                let key = store::try_lock_key_and_order(tx, user, &checkout.key, id).await?;
-                if let Some(kept) = key.kept {
-                    return same_request(kept, &checkout.fingerprint()).map(Written::Before);
-                }
-                if !key.locked {
-                    return Err(Rejection::KeyInFlight.into());
-                }
-                let (order, ship_to) = priced.order(user, id, checkout.payment_method, key.now);
-                Ok(Written::New(app.insert(tx, &order, &checkout, &ship_to).await?))
-            };
-            work.boxed()
-        });
-        work.await
+        let database = self.database.index_of(store::home(user));
+        let traceparent = telemetry::context::current();
+        let unwritten = Unwritten { user, id, checkout, priced, traceparent };
+        self.writers[database].ask(unwritten).await?
     }
-
-    async fn insert(
-        &self,
-        tx: &mut Tx,
-        order: &Order,
-        checkout: &Checkout,
-        ship_to: &serde_json::Value,
-    ) -> Result<Vec<u8>, Error> {
-        let reply = convert::place_reply(order);
-        let new = store::NewOrder {
-            order,
-            ship_to,
-            deadline_seconds: self.deadline.as_secs_f64(),
-            key: &checkout.key,
-            fingerprint: &checkout.fingerprint(),
-            reply: &reply,
-        };
-        let written = store::insert(tx, new).await.map_err(|error| match constraint(&error) {
-            Some(name) if store::ORDERED_BEFORE.contains(&name) => {
-                Rejection::CartAlreadyOrdered.into()
-            }
-            Some(store::KEY) => Rejection::KeyInFlight.into(),
-            _ => Error::from(error),
-        })?;
-        if !written {
-            return Err(Rejection::CartChanged.into()); // it has its lines back
-        }
-        self.outbox.publish(tx, &[Outgoing::new(order.id, &events::order_placed(order))]).await?;
-        Ok(reply)
-    }
-}
-
-/// What a checkout found out before it writes.
-struct Priced {
-    cart: (CartId, i64),
-    lines: Vec<Line>,
-    total: Money,
-    ship_to: serde_json::Value,
-}
-
-impl Priced {
-    /// The order, and where it is sent.
-    fn order(
-        self,
-        user: UserId,
-        id: OrderId,
-        payment_method: PaymentMethodId,
-        now: OffsetDateTime,
-    ) -> (Order, serde_json::Value) {
-        let order = Order {
-            id,
-            user,
-            cart: self.cart,
-            state: State::Placed,
-            payment_method,
-            total: self.total,
-            refunded: Money::zero(self.total.currency),
-            lines: self.lines,
-            returns: Vec::new(),
-            version: 1,
-            placed_at: now,
-            stock_held_at: None,
-            ended_at: None,
-        };
-        (order, self.ship_to)
-    }
-}
-
-/// The encoded answer to a checkout.
-enum Written {
-    /// To this one.
-    New(Vec<u8>),
-    /// To an earlier one with the same key.
-    Before(Vec<u8>),
-}
-
-fn same_request(kept: store::KeptReply, fingerprint: &[u8]) -> Result<Vec<u8>, Error> {
-    if kept.fingerprint == fingerprint { Ok(kept.reply) } else { Err(Rejection::KeyReused.into()) }
 }

@@ -5,6 +5,7 @@
 
 mod neighbours;
 mod shop;
+mod groups;
 mod placing;
 mod racing;
 mod checkout;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
+use identity::batch::refusal;
 use proto::cart::v1::cart_service_server::{CartService, CartServiceServer};
 use proto::cart::v1::list_unresolved_checkouts_response::Checkout;
 use proto::cart::v1::{
@@ -19,8 +20,9 @@ use proto::user::v1::user_service_server::{UserService, UserServiceServer};
 use proto::user::v1::{self as user, Address, GetAddressRequest, GetAddressResponse};
 use rpc::{Identity, Routes, ServerOptions};
 use testkit::World;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::shop::Customer;
 
@@ -38,6 +40,14 @@ pub struct Neighbours {
     pub answers_lost: Arc<Mutex<u32>>,
     pub products: Arc<Mutex<Vec<product::Product>>>,
     pub without_address: Arc<Mutex<bool>>,
+    /// Users for whom each question fails, with this.
+    pub refused: Arc<Mutex<HashMap<String, Code>>>,
+    /// They are of the release before: no batches.
+    pub alone_only: Arc<Mutex<bool>>,
+    /// The sizes of the questions so far, by method.
+    pub sizes: Arc<Mutex<HashMap<&'static str, Vec<usize>>>>,
+    /// Methods whose answers wait until [`Neighbours::release`].
+    held: Arc<Mutex<HashMap<&'static str, Arc<Semaphore>>>>,
 }
 
 impl Neighbours {
@@ -54,6 +64,81 @@ impl Neighbours {
         let begun = BeginCheckoutResponse { cart_version: cart.version, items };
         cart.checkout_order_ids.push(order_id.to_owned());
         self.checkouts.lock().unwrap().insert(order_id.to_owned(), begun);
+    }
+
+    /// From now on no question of this method is answered.
+    pub fn hold(&self, method: &'static str) {
+        self.held.lock().unwrap().insert(method, Arc::new(Semaphore::new(0)));
+    }
+
+    /// What was asked is answered.
+    pub fn release(&self, method: &'static str) {
+        let held = self.held.lock().unwrap().remove(method).unwrap();
+        held.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// How many questions of this method came, and how many asked in them.
+    pub fn asked(&self, method: &'static str) -> Vec<usize> {
+        self.sizes.lock().unwrap().get(method).cloned().unwrap_or_default()
+    }
+
+    async fn passes(&self, method: &'static str, size: usize) {
+        self.sizes.lock().unwrap().entry(method).or_default().push(size);
+        let held = self.held.lock().unwrap().get(method).cloned();
+        if let Some(held) = held {
+            held.acquire().await.unwrap().forget();
+        }
+    }
+
+    fn takes_batches(&self) -> Result<(), Status> {
+        let alone_only = *self.alone_only.lock().unwrap();
+        if alone_only { Err(Status::unimplemented("not yet")) } else { Ok(()) }
+    }
+
+    fn answers(&self, owner: &str) -> Result<(), Status> {
+        match self.refused.lock().unwrap().get(owner) {
+            Some(code) => Err(Status::new(*code, "refused")),
+            None => Ok(()),
+        }
+    }
+
+    fn cart_of(&self, owner: &str) -> Result<Cart, Status> {
+        self.answers(owner)?;
+        Ok(self.carts.lock().unwrap().get(owner).cloned().unwrap_or_default())
+    }
+
+    fn address_of(&self, owner: &str) -> Result<Address, Status> {
+        self.answers(owner)?;
+        if *self.without_address.lock().unwrap() {
+            return Err(Status::not_found("none"));
+        }
+        Ok(Address { city: "Marrakesh".into(), ..Address::default() })
+    }
+
+    fn begin(
+        &self,
+        owner: String,
+        asked: BeginCheckoutRequest,
+    ) -> Result<BeginCheckoutResponse, Status> {
+        let BeginCheckoutRequest { order_id, cart_version } = asked;
+        let mut checkouts = self.checkouts.lock().unwrap();
+        if !checkouts.contains_key(&order_id) {
+            let mut carts = self.carts.lock().unwrap();
+            let cart = carts.entry(owner).or_default();
+            if cart.version != cart_version || cart.items.is_empty() {
+                return Err(Status::aborted("the cart has changed meanwhile"));
+            }
+            cart.version += 1;
+            cart.checkout_order_ids.push(order_id.clone());
+            let items = std::mem::take(&mut cart.items);
+            checkouts.insert(order_id.clone(), BeginCheckoutResponse { cart_version, items });
+        }
+        let mut lost = self.answers_lost.lock().unwrap();
+        if *lost > 0 {
+            *lost -= 1;
+            return Err(Status::internal("the answer was lost"));
+        }
+        Ok(checkouts[&order_id].clone())
     }
 
     /// Serves all three under their own names. Answers where.
@@ -77,9 +162,13 @@ fn serve(world: &World, name: &str, routes: Routes, stop: &CancellationToken) ->
     address
 }
 
-/// The subject of a token that the test issued, read without a check.
+/// The caller of a request.
 fn subject<T>(request: &Request<T>) -> String {
-    let token = request.metadata().get("authorization").unwrap().to_str().unwrap();
+    subject_of(request.metadata().get("authorization").unwrap().to_str().unwrap())
+}
+
+/// The subject of a token that the test issued, read without a check.
+fn subject_of(token: &str) -> String {
     let claims = token.split('.').nth(1).unwrap();
     let claims = base64::Engine::decode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, claims).unwrap();
     let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
@@ -105,35 +194,51 @@ macro_rules! not_asked {
 #[tonic::async_trait]
 impl CartService for Neighbours {
     async fn get_cart(&self, request: Request<GetCartRequest>) -> Answer<GetCartResponse> {
-        let owner = subject(&request);
-        let cart = self.carts.lock().unwrap().get(&owner).cloned().unwrap_or_default();
-        Ok(Response::new(GetCartResponse { cart: Some(cart) }))
+        self.passes("get_cart", 1).await;
+        let cart = Some(self.cart_of(&subject(&request))?);
+        Ok(Response::new(GetCartResponse { cart }))
+    }
+
+    async fn batch_get_carts(
+        &self,
+        request: Request<cart::BatchGetCartsRequest>,
+    ) -> Answer<cart::BatchGetCartsResponse> {
+        use cart::batch_get_carts_response::{Result as Answer, result::Result as Said};
+        let members = request.into_inner().members;
+        self.passes("get_cart", members.len()).await;
+        self.takes_batches()?;
+        let said = members.iter().map(|it| match self.cart_of(&subject_of(&it.access_token)) {
+            Ok(cart) => Said::Cart(cart),
+            Err(refused) => Said::Refusal(refusal(&refused)),
+        });
+        let results = said.map(|said| Answer { result: Some(said) }).collect();
+        Ok(Response::new(cart::BatchGetCartsResponse { results }))
     }
 
     async fn begin_checkout(
         &self,
         request: Request<BeginCheckoutRequest>,
     ) -> Answer<BeginCheckoutResponse> {
+        self.passes("begin_checkout", 1).await;
         let owner = subject(&request);
-        let BeginCheckoutRequest { order_id, cart_version } = request.into_inner();
-        let mut checkouts = self.checkouts.lock().unwrap();
-        if !checkouts.contains_key(&order_id) {
-            let mut carts = self.carts.lock().unwrap();
-            let cart = carts.entry(owner).or_default();
-            if cart.version != cart_version || cart.items.is_empty() {
-                return Err(Status::aborted("the cart has changed meanwhile"));
-            }
-            cart.version += 1;
-            cart.checkout_order_ids.push(order_id.clone());
-            let items = std::mem::take(&mut cart.items);
-            checkouts.insert(order_id.clone(), BeginCheckoutResponse { cart_version, items });
-        }
-        let mut lost = self.answers_lost.lock().unwrap();
-        if *lost > 0 {
-            *lost -= 1;
-            return Err(Status::internal("the answer was lost"));
-        }
-        Ok(Response::new(checkouts[&order_id].clone()))
+        self.begin(owner, request.into_inner()).map(Response::new)
+    }
+
+    async fn batch_begin_checkouts(
+        &self,
+        request: Request<cart::BatchBeginCheckoutsRequest>,
+    ) -> Answer<cart::BatchBeginCheckoutsResponse> {
+        use cart::batch_begin_checkouts_response::{Result as Answer, result::Result as Said};
+        let entries = request.into_inner().entries;
+        self.passes("begin_checkout", entries.len()).await;
+        self.takes_batches()?;
+        let said = entries.into_iter().map(|it| {
+            let owner = subject_of(&it.member.unwrap().access_token);
+            let begun = self.begin(owner, it.checkout.unwrap());
+            begun.map_or_else(|refused| Said::Refusal(refusal(&refused)), Said::Checkout)
+        });
+        let results = said.map(|said| Answer { result: Some(said) }).collect();
+        Ok(Response::new(cart::BatchBeginCheckoutsResponse { results }))
     }
 
     async fn resolve_checkout(
@@ -204,12 +309,26 @@ impl ProductService for Neighbours {
 
 #[tonic::async_trait]
 impl UserService for Neighbours {
-    async fn get_address(&self, _: Request<GetAddressRequest>) -> Answer<GetAddressResponse> {
-        if *self.without_address.lock().unwrap() {
-            return Err(Status::not_found("none"));
-        }
-        let address = Address { city: "Marrakesh".into(), ..Address::default() };
-        Ok(Response::new(GetAddressResponse { address: Some(address) }))
+    async fn get_address(&self, request: Request<GetAddressRequest>) -> Answer<GetAddressResponse> {
+        self.passes("get_address", 1).await;
+        let address = Some(self.address_of(&subject(&request))?);
+        Ok(Response::new(GetAddressResponse { address }))
+    }
+
+    async fn batch_get_addresses(
+        &self,
+        request: Request<user::BatchGetAddressesRequest>,
+    ) -> Answer<user::BatchGetAddressesResponse> {
+        use user::batch_get_addresses_response::{Result as Answer, result::Result as Said};
+        let entries = request.into_inner().entries;
+        self.passes("get_address", entries.len()).await;
+        self.takes_batches()?;
+        let said = entries.into_iter().map(|it| {
+            let address = self.address_of(&subject_of(&it.member.unwrap().access_token));
+            address.map_or_else(|refused| Said::Refusal(refusal(&refused)), Said::Address)
+        });
+        let results = said.map(|said| Answer { result: Some(said) }).collect();
+        Ok(Response::new(user::BatchGetAddressesResponse { results }))
     }
 
     not_asked! {

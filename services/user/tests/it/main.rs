@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
 mod shop;
+mod batches;
 mod accounts;
 mod sessions;
 mod erasing;

@@ -78,9 +78,13 @@ impl Shop {
 
     pub async fn address(&self, session: &Session, id: &str) -> Result<Address, Status> {
         let request = by(session, GetAddressRequest { address_id: id.to_owned() });
-        let channel = self.world.channel("order", "user", &[self.running.address]);
-        let answer = UserServiceClient::new(channel).get_address(request).await?;
+        let answer = self.as_order().get_address(request).await?;
         Ok(answer.into_inner().address.unwrap())
+    }
+
+    /// The service as the order service sees it.
+    pub fn as_order(&self) -> UserServiceClient<Channel> {
+        UserServiceClient::new(self.world.channel("order", "user", &[self.running.address]))
     }
 }
 
