@@ -17,6 +17,8 @@ pub struct Options {
     /// The servers that are started here speak TLS alone, with the certificates in this folder: `ca.pem`,
     /// `cert.pem` and `key.pem` in `postgres`, `redis` and `nats` each. Without it they speak none.
     pub certificates: Option<PathBuf>,
+    /// PostgreSQL counts what each statement costs (`pg_stat_statements`), which it has to be started for.
+    pub statements: bool,
 }
 
 impl Default for Options {
@@ -27,6 +29,7 @@ impl Default for Options {
             nats_url: None,
             nats_servers: 1,
             certificates: None,
+            statements: false,
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use crate::error::Doing;
 use crate::user::ServerUser;
-use crate::{Error, Member, Program, Result, Server, Source, fetch, random, tools};
+use crate::{Error, Member, Options, Program, Result, Server, Source, fetch, random, tools};
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
@@ -35,6 +35,8 @@ pub(crate) struct Place {
     pub(crate) user: Option<ServerUser>,
     /// Where the servers' certificates come from.
     certificates: Option<PathBuf>,
+    /// Whether PostgreSQL counts its statements.
+    pub(crate) statements: bool,
 }
 
 /// Where a server reads its certificate.
@@ -61,12 +63,13 @@ impl Place {
         }
         let user = ServerUser::needed()?;
         let data = make_data_folder(&dir, user.as_ref())?;
-        Ok(Place { dir, data, user, certificates: None })
+        Ok(Place { dir, data, user, certificates: None, statements: false })
     }
 
-    /// Its servers speak TLS with these.
-    pub(crate) fn with_certificates(self, certificates: Option<PathBuf>) -> Place {
-        Place { certificates, ..self }
+    /// Its servers speak TLS with these certificates, and count what they are asked to.
+    pub(crate) fn with(self, options: &Options) -> Place {
+        let (certificates, statements) = (options.certificates.clone(), options.statements);
+        Place { certificates, statements, ..self }
     }
 
     /// A server's certificate, copied into `folder` of [`Place::server_dir`]; none when it is to speak no TLS.

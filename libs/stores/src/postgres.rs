@@ -28,6 +28,9 @@ pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Com
         place.server_file(&hba, ONLY_TLS)?;
         settings.push_str(&tls(&certificate, &hba));
     }
+    if place.statements {
+        settings.push_str("shared_preload_libraries = 'pg_stat_statements'\n");
+    }
     place.server_file(&data.join("souk.conf"), &settings)?;
     let mut command = process::command(&program.path, &program.libraries, place.user.as_ref());
     command.arg("-D").arg(data);

@@ -63,7 +63,7 @@ impl Stores {
     /// did are stopped again).
     pub fn start(dir: &Path, tools: &Tools, options: &Options) -> Result<Stores> {
         check(tools, options)?;
-        let place = Place::open(dir)?.with_certificates(options.certificates.clone());
+        let place = Place::open(dir)?.with(options);
         let owner = place.own()?;
         let _lock = place.lock()?;
         end_all(&place)?;
@@ -84,7 +84,7 @@ impl Stores {
     /// # Errors
     /// As [`Stores::start`], but never `InUse`.
     pub fn start_shared(dir: &Path, tools: &Tools, options: &Options) -> Result<Stores> {
-        let place = Place::open(dir)?.with_certificates(options.certificates.clone());
+        let place = Place::open(dir)?.with(options);
         let _lock = place.lock()?;
         let (joined, absent): (Vec<_>, Vec<_>) = options
             .members()

@@ -1,5 +1,6 @@
 //! One function per command and query: load, decide, store and publish in one transaction.
 
+mod notices;
 mod staff;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use batching::{Batcher, Unanswered};
 use crash::Point;
 use database::{Database, Freshness, ONLY_SHARD, Tx};
 use futures_util::FutureExt as _;
@@ -41,9 +43,18 @@ pub(crate) enum Error {
     /// The rules refuse it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The database did.
+    /// The database did, perhaps for many at once.
     #[error("database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(Arc<sqlx::Error>),
+    /// The batch that it was part of broke down.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
 }
 
 /// The use cases. Cheap to clone.
@@ -53,6 +64,8 @@ pub(crate) struct App {
     pub(crate) outbox: Outbox,
     pub(crate) work: Work,
     signatures: Signatures,
+    /// Takes in the provider's notices: those of one moment with one statement.
+    notices: Batcher<Notice, Result<(), Error>>,
 }
 
 impl App {
@@ -62,7 +75,8 @@ impl App {
         work: Work,
         signatures: Signatures,
     ) -> Self {
-        Self { database: database.clone(), outbox: outbox.clone(), work, signatures }
+        let notices = notices::batcher(database, &work);
+        Self { database: database.clone(), outbox: outbox.clone(), work, signatures, notices }
     }
 
     /// Keeps a card for the user. A card that is kept already gets the new label.
@@ -100,15 +114,9 @@ impl App {
             tracing::warn!("a signed notice of the provider says nothing known");
             return Ok(());
         };
-        let hint = self.database.write(ONLY_SHARD, move |db| {
-            async move { store::make_due_by_webhook(db, &notice.id, notice.order).await }.boxed()
-        });
-        let hinted = hint.await?;
+        let noted = self.notices.ask(notice).await?;
         crash::point(Point::WebhookNoted);
-        if hinted {
-            self.work.wake();
-        }
-        Ok(())
+        noted
     }
 
     pub(crate) async fn read<T, F>(&self, read: F) -> Result<T, sqlx::Error>

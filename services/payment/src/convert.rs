@@ -24,6 +24,7 @@ impl From<Error> for Status {
             Error::Rejected(rejection) => rejection.into(),
             Error::Database(error) if database::is_transient(&error) => unavailable(error),
             Error::Database(error) => internal(error),
+            Error::Unanswered(error) => internal(error),
         }
     }
 }

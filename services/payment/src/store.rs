@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::domain::payment::State;
 use crate::domain::refund::{self, Refund, RefundId};
 use crate::domain::{CardToken, Label, Payment, Wish};
+use crate::webhook::Notice;
 
 pub(crate) use refunds::{
     Decision, NewRefund, Owed, Page, Repaid, Seen, claim_refunds, insert_refunds, note_decision,
@@ -329,34 +330,37 @@ pub(crate) async fn update(tx: &mut PgConnection, rows: &[Heard<'_>]) -> Result<
     Ok(())
 }
 
-/// Makes a paused payment or refund due now, unless this webhook did so before. Returns whether
+/// Makes paused payments and refunds due now, unless these webhooks did so before. Returns whether
 /// anything waited: usually the answer was here before the notice, and nothing is written.
-pub(crate) async fn make_due_by_webhook(
+pub(crate) async fn make_due_by_webhooks(
     connection: &mut PgConnection,
-    webhook: &str,
-    order: OrderId,
+    notices: &[Notice],
 ) -> Result<bool> {
+    let webhooks: Vec<&str> = notices.iter().map(|notice| &*notice.id).collect();
+    let orders: Vec<Uuid> = notices.iter().map(|notice| notice.order.uuid()).collect();
     sqlx::query_scalar!(
-        r#"with payment as (
-               update payments set leased_until = now()
-               where order_id = $2 and state in ('pending', 'cancelling') and leased_by is null
-                   and leased_until > now()
-                   and not exists (select from webhooks where webhook_id = $1)
-               returning 1
+        r#"with notices as (
+               select * from unnest($1::text[], $2::uuid[]) n(webhook_id, order_id)
+               where not exists (select from webhooks w where w.webhook_id = n.webhook_id)
+           ), payment as (
+               update payments p set leased_until = now() from notices n
+               where p.order_id = n.order_id and p.state in ('pending', 'cancelling')
+                   and p.leased_by is null and p.leased_until > now()
+               returning p.order_id
            ), refund as (
-               update refunds set leased_until = now()
-               where order_id = $2 and refunded_at is null and refused_at is null
-                   and leased_by is null and leased_until > now()
-                   and not exists (select from webhooks where webhook_id = $1)
-               returning 1
+               update refunds r set leased_until = now() from notices n
+               where r.order_id = n.order_id and r.refunded_at is null and r.refused_at is null
+                   and r.leased_by is null and r.leased_until > now()
+               returning r.order_id
            ), noted as (
                insert into webhooks (webhook_id)
-               select $1 where exists (select from payment) or exists (select from refund)
+               select distinct webhook_id from notices
+               where order_id in (select order_id from payment union select order_id from refund)
                on conflict do nothing returning 1
            )
            select exists (select from noted) as "hinted!""#,
-        webhook,
-        order.uuid()
+        &webhooks as &[&str],
+        &orders
     )
     .fetch_one(connection)
     .await

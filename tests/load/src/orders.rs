@@ -13,6 +13,7 @@ mod rush;
 mod steady;
 mod slow;
 mod books;
+mod writes;
 mod yardstick;
 mod bench;
 mod report;
@@ -73,14 +74,15 @@ fn verb(what: &Measured) -> Result<bool> {
     let right = match what.clone() {
         Measured::Orders(options) => {
             let asked = options.clone();
-            let measured = move |layout: &Layout| measure(&asked, layout);
+            let measured =
+                move |layout: &Layout, server: &str| measure(&asked, layout, Some(server));
             let report = runtime.block_on(in_a_shop_of_its_own(measured, &folder));
             report.and_then(|report| {
                 write(&options, &home, &report).map(|()| report.audit.is_clean())
             })
         }
         Measured::Provider(options) => {
-            let measured = move |layout: &Layout| measure_slow(&options, layout);
+            let measured = move |layout: &Layout, _: &str| measure_slow(&options, layout);
             let slow = runtime.block_on(in_a_shop_of_its_own(measured, &folder));
             slow.map(|slow| slow.is_right())
         }
@@ -91,14 +93,15 @@ fn verb(what: &Measured) -> Result<bool> {
 
 /// Opens a shop in a folder, measures it, and leaves nothing there.
 async fn in_a_shop_of_its_own<R: Send + 'static>(
-    measure: impl FnOnce(&Layout) -> Result<R> + Send + 'static,
+    measure: impl FnOnce(&Layout, &str) -> Result<R> + Send + 'static,
     folder: &Path,
 ) -> Result<R> {
     let mut signals = Signals::catch()?;
     let shop = open(folder).await.context("starting the shop")?;
     let layout = Layout::at(&folder.join("run"));
+    let server = shop.endpoints().postgres_url.clone();
     let measured = tokio::select! {
-        measured = spawn_blocking(move || measure(&layout)) => measured?,
+        measured = spawn_blocking(move || measure(&layout, &server)) => measured?,
         name = signals.next() => Err(anyhow!("stopped by {name}")),
     };
     let stopped = shop.stop().await;
@@ -117,6 +120,7 @@ async fn open(folder: &Path) -> Result<Shop> {
     std::fs::create_dir_all(folder)?;
     let mut options = Options::in_folder(folder, tools)?;
     options.restart = false;
+    options.stores.statements = true;
     let sampled = SERVICES.map(|service| {
         (service.to_owned(), "SOUK_TRACE_RATIO".to_owned(), report::TRACE_RATIO.to_string())
     });

@@ -36,7 +36,7 @@ const OPEN: [&str; 8] = [
 ];
 
 /// What one context has and no other, each with its reason.
-const OWN: [(&str, &str, &str); 11] = [
+const OWN: [(&str, &str, &str); 12] = [
     ("order", "src/watch.rs", "live orders: only orders are watched"),
     ("user", "src/passwords.rs", "argon2id on threads of its own: only users have passwords"),
     ("user", "src/hashing.rs", "argon2id in memory of its own, which glibc would not give back"),
@@ -46,6 +46,7 @@ const OWN: [(&str, &str, &str); 11] = [
     ("payment", "src/worker/calls.rs", "what one task asks of the provider"),
     ("payment", "src/worker/permits.rs", "how many calls to the provider may be in flight"),
     ("payment", "src/peers/exchange.rs", "spans and durations of what is asked of the provider"),
+    ("payment", "src/app/notices.rs", "the provider's notices, many at once"),
     ("payment", "src/app/staff.rs", "what staff decide about refunds that were refused"),
     ("payment", "src/webhook.rs", "the provider's notices: only payment gets any"),
 ];

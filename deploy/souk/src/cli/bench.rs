@@ -56,6 +56,10 @@ pub struct Orders {
     /// How many orders are under way at full load: sent, and not settled
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub under_way: u32,
+    /// How many of these wait for the answer to their checkout at most: what is beyond the shop's places for them would be
+    /// turned away, and paid for by those that are not
+    #[arg(long, value_name = "N", default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub unanswered: u32,
     /// Customers with a filled cart, each of whom buys once: two thirds of them at full load
     #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(30..=500_000))]
     pub carts: u32,

@@ -22,6 +22,7 @@ use super::rush::rush;
 use super::say;
 use super::sender::Sent;
 use super::steady::steady;
+use super::writes::{Mark, Server};
 use super::yardstick::Yardstick;
 use crate::machine::{self, Environment, Group, Snapshot};
 use crate::seed;
@@ -38,11 +39,23 @@ pub(super) struct Look {
     pub(super) at: OffsetDateTime,
     /// None where the kernel does not tell.
     pub(super) spent: Option<Snapshot>,
+    /// None where PostgreSQL is not ours to ask.
+    pub(super) done: Option<Mark>,
 }
 
-impl Look {
-    pub(super) fn now(groups: &[Group]) -> Self {
-        Self { at: clock::now(), spent: machine::snapshot(groups) }
+/// What is looked at.
+pub(super) struct Sights {
+    pub(super) groups: Vec<Group>,
+    pub(super) server: Option<Server>,
+}
+
+impl Sights {
+    pub(super) async fn look(&mut self) -> Result<Look> {
+        let done = match &mut self.server {
+            Some(server) => Some(server.mark().await?),
+            None => None,
+        };
+        Ok(Look { at: clock::now(), spent: machine::snapshot(&self.groups), done })
     }
 }
 
@@ -56,13 +69,13 @@ pub(super) struct Phase {
     pub(super) sent: Sent,
 }
 
-/// Measures the shop of a folder, on this thread.
+/// Measures the shop of a folder, on this thread. What its PostgreSQL did is told with the URL of a superuser.
 ///
 /// # Errors
 /// When it is not up, is lacking something that the measurement needs, or settles nothing.
-pub fn measure(options: &Orders, layout: &Layout) -> Result<Report> {
+pub fn measure(options: &Orders, layout: &Layout, server: Option<&str>) -> Result<Report> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, layout)))
+    runtime.block_on(LocalSet::new().run_until(measured(options, layout, server)))
 }
 
 /// A shop that is ready to be measured.
@@ -70,18 +83,21 @@ struct Stage {
     wire: Rc<Wire>,
     places: Places,
     books: Books,
-    groups: Vec<Group>,
+    sights: Sights,
     yardstick: Yardstick,
 }
 
-async fn measured(options: &Orders, layout: &Layout) -> Result<Report> {
+async fn measured(options: &Orders, layout: &Layout, server: Option<&str>) -> Result<Report> {
     let (started_unix_ms, environment) = (now_unix_ms(), Environment::now());
     let target = Target::of(layout, running::at(layout)?)?;
     let Local { state, places } = target.local.clone().context("the shop is somewhere else")?;
     let mut stage = Stage {
         wire: Rc::new(Wire::to(&target.gateways)?),
         books: Books::open(&places).await?,
-        groups: machine::groups(&state, "bench"),
+        sights: Sights {
+            groups: machine::groups(&state, "bench"),
+            server: Server::open(server).await?,
+        },
         yardstick: Yardstick::find(&places, options.yardstick)?,
         places,
     };
@@ -104,8 +120,13 @@ async fn measured(options: &Orders, layout: &Layout) -> Result<Report> {
         under_way,
         products: PRODUCTS,
     };
-    let report =
-        report::report(setting, [before, after], [full, half], &stage.groups, audit.verdict)?;
+    let report = report::report(
+        setting,
+        [before, after],
+        [full, half],
+        &stage.sights.groups,
+        audit.verdict,
+    )?;
     say(&report.to_string());
     Ok(report)
 }
@@ -139,17 +160,18 @@ impl Stage {
         mut customers: VecDeque<Customer>,
     ) -> Result<[Told; 2]> {
         let rushing = customers.split_off(customers.len() / 3);
-        let load = (usize::try_from(options.under_way)?, options.duration);
-        let phase = rush(&self.wire, &mut self.books, &self.groups, rushing, load).await?;
+        let most = |count| usize::try_from(count);
+        let load = (most(options.under_way)?, most(options.unanswered)?, options.duration);
+        let phase = rush(&self.wire, &mut self.books, &mut self.sights, rushing, load).await?;
         let quiet = audit::until_quiet(&self.places, SETTLED_MAX).await?;
         ensure!(quiet, "the shop does not come to rest within {SETTLED_MAX:?}");
-        let full = Told::of(phase, &mut self.books).await?;
+        let full = Told::of(phase, &mut self.books, &mut self.sights).await?;
         let rate = full.settled.len() as f64 / full.seconds();
         say(&format!("full load  {rate:.0} settled orders/s"));
         ensure!(!full.settled.is_empty(), "no order was settled: {:?}", full.phase.sent.refused);
         let load = ((rate / 2.0).round().max(1.0) as u32, options.duration);
-        let phase = steady(&self.wire, &self.places, &self.groups, customers, load).await?;
-        let half = Told::of(phase, &mut self.books).await?;
+        let phase = steady(&self.wire, &self.places, &mut self.sights, customers, load).await?;
+        let half = Told::of(phase, &mut self.books, &mut self.sights).await?;
         say(&format!("half load  {} settled orders", half.settled.len()));
         Ok([full, half])
     }

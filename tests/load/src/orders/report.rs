@@ -9,9 +9,10 @@ use audit::Verdict;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::bench;
+use super::bench::{self, Sights};
 use super::books::{Books, Durability, Settled};
 use super::sender::{micros, times};
+use super::writes::Writes;
 use crate::machine::{self, Environment, Group, Part, Spent};
 use crate::report::{Latency, Layout};
 
@@ -86,6 +87,8 @@ pub struct Phase {
     pub late_ms: Latency,
     /// Processor time and memory.
     pub cost: Option<Cost>,
+    /// What PostgreSQL did, in all.
+    pub writes: Option<Writes>,
 }
 
 /// Processor time and memory.
@@ -149,14 +152,25 @@ pub(super) struct Told {
     pub(super) phase: bench::Phase,
     pub(super) settled: Vec<Settled>,
     lag: Histogram<u64>,
+    writes: Option<Writes>,
 }
 
 impl Told {
     /// Looks it up, once everything is settled.
-    pub(super) async fn of(phase: bench::Phase, books: &mut Books) -> Result<Self> {
+    pub(super) async fn of(
+        phase: bench::Phase,
+        books: &mut Books,
+        sights: &mut Sights,
+    ) -> Result<Self> {
         let (from, to) = (phase.from.at, phase.to.at);
         let settled = books.settled(from, to).await?;
-        Ok(Self { phase, settled, lag: books.publish_lag(from, to).await? })
+        let lag = books.publish_lag(from, to).await?;
+        let marks = phase.from.done.as_ref().zip(phase.to.done.as_ref());
+        let writes = match sights.server.as_mut().zip(marks) {
+            Some((server, (from, to))) => Some(server.between(from, to).await?),
+            None => None,
+        };
+        Ok(Self { phase, settled, lag, writes })
     }
 
     /// How long the phase was.
@@ -191,6 +205,7 @@ impl Told {
             publish_lag_ms: Latency::of(&self.lag),
             late_ms: Latency::of(&self.phase.sent.late),
             cost: spent.map(|(from, to)| cost(&to.since(from, groups), groups, settled)),
+            writes: self.writes.clone(),
         })
     }
 }

@@ -11,43 +11,40 @@ use anyhow::{Result, ensure};
 use kernel::clock;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::bench::{Look, Phase};
+use super::bench::{Phase, Sights};
 use super::books::Books;
 use super::customers::Customer;
 use super::sender::Sender;
-use crate::machine::Group;
 use crate::wire::Wire;
 
 /// Batches fill and connections are opened before anything counts.
 const WARM_UP: Duration = Duration::from_secs(3);
 /// So often the records are asked how many orders are open.
 const LOOK: Duration = Duration::from_millis(10);
-/// So many checkouts at most wait for their answers: several for each connection to the database.
-const UNANSWERED_MAX: usize = 48;
 
 /// Sends until the time is over, or nobody has a cart any more.
 pub(super) async fn rush(
     wire: &Rc<Wire>,
     books: &mut Books,
-    groups: &[Group],
+    sights: &mut Sights,
     mut customers: VecDeque<Customer>,
-    (most, duration): (usize, Duration),
+    (most, unanswered_max, duration): (usize, usize, Duration),
 ) -> Result<Phase> {
     let sender = Sender::new(wire)?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (began, mut from, mut warm) = (Instant::now(), Look::now(groups), false);
+    let (began, mut from, mut warm) = (Instant::now(), sights.look().await?, false);
     while began.elapsed() < WARM_UP + duration && !customers.is_empty() {
         look.tick().await;
         if !warm && began.elapsed() >= WARM_UP {
-            (from, warm) = (Look::now(groups), true);
+            (from, warm) = (sights.look().await?, true);
         }
         let unanswered = sender.under_way();
         let free = most.saturating_sub(books.open_orders().await? + unanswered);
-        let free = free.min(UNANSWERED_MAX.saturating_sub(unanswered)).min(customers.len());
+        let free = free.min(unanswered_max.saturating_sub(unanswered)).min(customers.len());
         customers.drain(..free).for_each(|customer| sender.buy(&customer, clock::now()));
     }
     ensure!(warm, "nobody had a cart any more before anything counted: more carts are needed");
-    let to = Look::now(groups);
+    let to = sights.look().await?;
     Ok(Phase { offered: None, from, to, sent: sender.finish().await? })
 }

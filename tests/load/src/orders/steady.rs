@@ -9,10 +9,9 @@ use anyhow::{Result, ensure};
 use audit::Places;
 use kernel::clock;
 
-use super::bench::{Look, Phase, SETTLED_MAX};
+use super::bench::{Phase, SETTLED_MAX, Sights};
 use super::customers::Customer;
 use super::sender::Sender;
-use crate::machine::Group;
 use crate::pace::Pace;
 use crate::schedule;
 use crate::wire::Wire;
@@ -22,7 +21,7 @@ use crate::wire::Wire;
 pub(super) async fn steady(
     wire: &Rc<Wire>,
     places: &Places,
-    groups: &[Group],
+    sights: &mut Sights,
     mut customers: VecDeque<Customer>,
     (rate, duration): (u32, Duration),
 ) -> Result<Phase> {
@@ -30,7 +29,7 @@ pub(super) async fn steady(
     let name = "half load".to_owned();
     let mut pace = Pace::start(&[schedule::Phase { name, rate, duration, measured: true }])?;
     let begin = clock::now() + pace.begin.saturating_duration_since(Instant::now());
-    let from = Look::now(groups);
+    let from = sights.look().await?;
     while let Some(arrival) = pace.due.recv().await {
         let Some(customer) = customers.pop_front() else { break };
         sender.buy(&customer, begin + arrival.due);
@@ -40,5 +39,5 @@ pub(super) async fn steady(
     let offered = sent.late.len() as f64 / seconds;
     let quiet = audit::until_quiet(places, SETTLED_MAX).await?;
     ensure!(quiet, "the shop does not come to rest within {SETTLED_MAX:?}");
-    Ok(Phase { offered: Some(offered), from, to: Look::now(groups), sent })
+    Ok(Phase { offered: Some(offered), from, to: sights.look().await?, sent })
 }

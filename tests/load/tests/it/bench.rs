@@ -23,7 +23,7 @@ fn run() -> Report {
     let small = "bench orders --carts 900 --under-way 2 --duration 1s --yardstick 1s";
     let Measured::Orders(options) = parsed(small) else { panic!("{small}") };
     let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
-    measure(&options, &Layout::at(&folder)).unwrap()
+    measure(&options, &Layout::at(&folder), None).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,7 +100,7 @@ const SPANS: [Row; 31] = [
     ("cart", Kind::Server, BEGIN, Some(("order", BEGIN)), RPC),
     ("cart", Kind::Client, "write souk_cart_", Some(("cart", BEGIN)), DATABASE),
     ("order", Kind::Client, "transaction souk_order_", Some(("order", PLACE)), DATABASE),
-    ("order", Kind::Producer, PLACED, Some(("order", "transaction souk_order_")), PUBLISH),
+    ("order", Kind::Producer, PLACED, Some(("order", PLACE)), PUBLISH),
     ("product", Kind::Consumer, ON_PLACED, Some(("order", PLACED)), PROCESS),
     ("product", Kind::Producer, RESERVED, Some(("product", ON_PLACED)), PUBLISH),
     ("order", Kind::Consumer, ON_RESERVED, Some(("product", RESERVED)), PROCESS),

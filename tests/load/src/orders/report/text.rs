@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::super::writes::{Statement, Writes};
 use super::super::yardstick::CLIENTS;
 use super::{Cost, Phase, Process, Report, TRACE_RATIO, Target};
 use crate::report::Latency;
@@ -32,6 +33,9 @@ impl fmt::Display for Report {
         refusals("half load", half, f)?;
         if let (Some(full), Some(half)) = (&full.cost, &half.cost) {
             costs(full, half, f)?;
+        }
+        if let (Some(full_writes), Some(half_writes)) = (&full.writes, &half.writes) {
+            writes((full_writes, full.settled), (half_writes, half.settled), f)?;
         }
         writeln!(f, "\ntargets")?;
         self.targets.iter().try_for_each(|target| reached(target, f))?;
@@ -125,6 +129,31 @@ fn costs(full: &Cost, half: &Cost, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         "  others did {:.0} % of the machine's work at full load, {:.0} % at half",
         full.others_percent, half.others_percent
     )
+}
+
+type Counted<'a> = (&'a Writes, u64);
+
+fn writes(full: Counted<'_>, half: Counted<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let heading = "PostgreSQL, per settled order";
+    writeln!(f, "\n{heading:<32}{:>10}{:>11}", "full load", "half load")?;
+    let row = |f: &mut fmt::Formatter<'_>, name: &str, count: fn(&Writes) -> u64| {
+        let each = |(writes, settled): Counted<'_>| count(writes) as f64 / settled.max(1) as f64;
+        writeln!(f, "  {name:<30}{:>10.2}{:>11.2}", each(full), each(half))
+    };
+    row(f, "statements", |it| it.exchanges)?;
+    row(f, "commits", |it| it.commits)?;
+    row(f, "rows inserted", |it| it.inserted)?;
+    row(f, "rows updated in place", |it| it.updated_in_place)?;
+    row(f, "rows updated", |it| it.updated)?;
+    row(f, "rows deleted", |it| it.deleted)?;
+    row(f, "index entries", |it| it.index_entries)?;
+    row(f, "bytes of its log", |it| it.log_bytes)?;
+    let (dearest, settled) = (&full.0.dearest, full.1.max(1) as f64);
+    writeln!(f, "\n{:<12}{:>10}  statement, at full load", "ms per order", "calls")?;
+    for Statement { text, calls, ms } in dearest {
+        writeln!(f, "  {:<10.4}{:>10.3}  {text}", ms / settled, *calls as f64 / settled)?;
+    }
+    Ok(())
 }
 
 fn reached(target: &Target, f: &mut fmt::Formatter<'_>) -> fmt::Result {
