@@ -4,6 +4,7 @@
 pub mod batch;
 mod crypto;
 mod caller;
+mod memory;
 mod verifier;
 pub mod signer;
 

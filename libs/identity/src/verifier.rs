@@ -1,9 +1,8 @@
 //! Checking a token: algorithm and key id are pinned; issuer, audience and expiry required
 //! (RFC 8725). The signing key is read once, at the start; key rotation (JWKS) is not built.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -11,11 +10,10 @@ use thiserror::Error;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
+use crate::memory::{self, Memory, Subject};
 use crate::signer::key_id;
 use crate::{AUDIENCE, Caller, Claims, ISSUER, Role, crypto};
 
-/// Verified tokens are remembered: a check costs more than the rest of a small request.
-const REMEMBERED_MAX: usize = 10_000;
 /// Leeway: a token is accepted for this time after its `exp`, because of clock skew.
 const LEEWAY_SECONDS: u64 = 5;
 
@@ -47,7 +45,7 @@ struct Inner {
     key: DecodingKey,
     key_id: String,
     validation: Validation,
-    remembered: Mutex<HashMap<Arc<str>, Caller>>,
+    remembered: Mutex<Memory>,
 }
 
 impl Verifier {
@@ -73,17 +71,13 @@ impl Verifier {
 
     /// Who the token speaks for.
     pub fn verify(&self, token: &str) -> Result<Caller, Refused> {
-        if let Some(caller) = self.remembered().get(token)
-            && !caller.expires_in().is_zero()
-        {
-            return Ok(caller.clone());
+        let digest = memory::digest(token);
+        let known = self.remembered().get(&digest).map(|subject| subject.caller(token));
+        if let Some(caller) = known.filter(|caller| !caller.expires_in().is_zero()) {
+            return Ok(caller);
         }
         let caller = self.check(token)?;
-        let mut remembered = self.remembered();
-        if remembered.len() >= REMEMBERED_MAX {
-            remembered.clear();
-        }
-        remembered.insert(Arc::clone(&caller.token), caller.clone());
+        self.remembered().insert(digest, Subject::of(&caller));
         Ok(caller)
     }
 
@@ -113,7 +107,7 @@ impl Verifier {
         }
     }
 
-    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Caller>> {
+    fn remembered(&self) -> MutexGuard<'_, Memory> {
         self.0.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -217,6 +211,6 @@ mod tests {
         assert_eq!(verifier.verify(&issue(60)).unwrap_err(), Refused);
         let leeway = issue(118); // expired two seconds ago: within the leeway of a first check
         assert!(verifier.verify(&leeway).is_ok());
-        assert!(verifier.remembered().contains_key(&*leeway));
+        assert!(verifier.remembered().get(&memory::digest(&leeway)).is_some());
     }
 }

@@ -19,8 +19,8 @@ use crate::wire::Wire;
 
 /// Batches fill and connections are opened before anything counts.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// So often the records are asked how many orders are open.
-const LOOK: Duration = Duration::from_millis(10);
+/// So often the records are asked how many orders are open: that is work for the servers that are measured.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// Sends until the time is over, or nobody has a cart any more.
 pub(super) async fn rush(
