@@ -23,7 +23,7 @@ use tracing::{Instrument as _, Span};
 /// Gathers what is asked at one moment. Cheap to clone; all clones share their batches.
 pub struct Batcher<In, Out>(Arc<Shared<In, Out>>);
 
-/// The batch has ended without an answer for this member: a bug in what it runs, which has been logged.
+/// The batch has ended without an answer for this member: it panicked, or forgot a member. Either is a bug, and is logged.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the batch ended without an answer")]
 pub struct Unanswered;
@@ -76,7 +76,7 @@ impl<In: Send + 'static, Out: Send + 'static> Batcher<In, Out> {
     /// asked any more.
     ///
     /// # Errors
-    /// When the batch panicked.
+    /// When the batch panicked, or has no answer for this member.
     pub async fn ask(&self, input: In) -> Result<Out, Unanswered> {
         let (answer, answered) = oneshot::channel();
         let member = Member { input, answer, call: Current::capture(), span: Span::current() };
@@ -106,6 +106,7 @@ impl<In: Send + 'static, Out: Send + 'static> Shared<In, Out> {
 
     /// One batch after the other, until nobody waits.
     async fn work(self: Arc<Self>) {
+        let _turn = Turn(&self);
         while let Some(members) = self.next() {
             self.sizes.observe(members.len() as f64);
             let (call, span) = (call_of(&members), self.span_of(&members));
@@ -113,13 +114,15 @@ impl<In: Send + 'static, Out: Send + 'static> Shared<In, Out> {
             let mut waiting = Vec::with_capacity(members.len());
             for Member { input, answer, call, .. } in members {
                 inputs.push(input);
-                waiting.push((answer, call)); // a call that was given up keeps its place until its work is over
+                waiting.push((answer, call)); // a call that was given up keeps its permit until its work is over
             }
             let batch = async { (self.run)(inputs).await };
             let batch = AssertUnwindSafe(call.scope(batch.instrument(span))).catch_unwind();
             match batch.await {
                 Ok(answers) => {
-                    debug_assert_eq!(answers.len(), waiting.len(), "{}: an answer each", self.name);
+                    if answers.len() != waiting.len() {
+                        tracing::error!(batch = self.name, "a batch has not answered each member");
+                    }
                     for ((member, _), answer) in waiting.into_iter().zip(answers) {
                         let _ = member.send(answer); // whoever has left needs none
                     }
@@ -156,7 +159,9 @@ impl<In: Send + 'static, Out: Send + 'static> Shared<In, Out> {
         }
         let mut recorded =
             members.iter().map(|it| &it.span).filter(|it| telemetry::context::is_recorded(it));
-        let Some(first) = recorded.next() else { return Span::none() };
+        let Some(first) = recorded.next() else {
+            return members.first().map_or_else(Span::none, |it| it.span.clone());
+        };
         let span = tracing::info_span!(parent: first, "batch");
         recorded
             .filter_map(telemetry::context::of)
@@ -170,6 +175,18 @@ impl<In: Send + 'static, Out: Send + 'static> Shared<In, Out> {
 
     fn queue(&self) -> MutexGuard<'_, Queue<In, Out>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to have a batch under way. A panic ends it; else it ends when nobody waits ([`Shared::next`]).
+struct Turn<'a, In, Out>(&'a Shared<In, Out>);
+
+impl<In, Out> Drop for Turn<'_, In, Out> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let queue = self.0.queue.lock();
+            queue.unwrap_or_else(PoisonError::into_inner).under_way -= 1;
+        }
     }
 }
 

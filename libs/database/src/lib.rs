@@ -7,6 +7,7 @@ mod config;
 mod database;
 mod error;
 mod freshness;
+mod gathered;
 mod metrics;
 mod migrate;
 mod pool;
@@ -15,8 +16,9 @@ mod tx;
 
 pub use config::Options;
 pub use database::{ConnectError, Database, ONLY_SHARD};
-pub use error::{constraint, is_misdeployed, is_transient};
+pub use error::{constraint, is_contended, is_misdeployed, is_transient, shared};
 pub use freshness::{Freshness, Position};
+pub use gathered::{Gathered, ReadAll};
 pub use migrate::{Migrations, migrate};
 pub use retention::RetentionRule;
 pub use tx::Tx;

@@ -1,7 +1,7 @@
 //! Tokens that were verified: to check a signature costs more than the rest of a small request.
 //!
 //! What a token says is kept under its digest (SHA-256), so an entry is a third of its token. Two generations: when the young
-//! one is full it becomes the old one, which is forgotten. So what is used is verified again now and then, and never all at once.
+//! one is full it becomes the old one, and what is left of that is forgotten: what is used again comes back into the young one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,8 +52,13 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn get(&self, digest: &Digest) -> Option<Subject> {
-        self.young.get(digest).or_else(|| self.old.get(digest)).copied()
+    pub(crate) fn get(&mut self, digest: &Digest) -> Option<Subject> {
+        if let Some(subject) = self.young.get(digest) {
+            return Some(*subject);
+        }
+        let subject = self.old.remove(digest)?;
+        self.insert(*digest, subject);
+        Some(subject)
     }
 
     pub(crate) fn insert(&mut self, digest: Digest, subject: Subject) {
@@ -84,5 +89,9 @@ mod tests {
         let latest = count - SUBJECTS_MAX..count;
         assert!(latest.clone().all(|number| memory.get(&name(number)).is_some()));
         assert!(memory.get(&name(0)).is_none(), "the first is forgotten");
+        for number in count..2 * count {
+            memory.insert(name(number), subject);
+            assert!(memory.get(&name(count - 1)).is_some(), "what is used is not forgotten");
+        }
     }
 }

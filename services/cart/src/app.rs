@@ -1,11 +1,11 @@
 //! What can be done with carts. Optimistic locking (optimistic concurrency control): a change is decided on the version
 //! that was read, and written if the cart still has it. That is two round trips, and no lock is held between them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crash::Point;
-use database::{Database, Freshness, Tx};
+use database::{Database, Freshness, Gathered, Tx};
 use futures_util::FutureExt as _;
 use kernel::{CartId, OrderId, Shard, UserId};
 use thiserror::Error;
@@ -27,7 +27,12 @@ const UNFINISHED_MAX: i64 = 100;
 #[derive(Clone)]
 pub(crate) struct App {
     database: Database,
+    /// Single carts: those that are asked for at one moment, with one statement on each database.
+    single: Gathered<Key, Cart>,
 }
+
+/// Maximum number of carts of one statement.
+const GATHERED_MAX: usize = 64;
 
 /// Why a call did not succeed.
 #[derive(Debug, Error)]
@@ -44,7 +49,10 @@ type Result<T> = std::result::Result<T, Error>;
 
 impl App {
     pub(crate) fn new(database: &Database) -> Self {
-        Self { database: database.clone() }
+        let single = database.gather("cart.load", GATHERED_MAX, |db, keys| {
+            async move { store::load_all(db, &keys).await }.boxed()
+        });
+        Self { database: database.clone(), single }
     }
 
     /// The cart as it is. Lines on their way to a user's cart are no longer the guest's.
@@ -124,29 +132,20 @@ impl App {
         begun.ok_or(Error::Rejected(Rejection::CartChanged))
     }
 
-    /// [`Self::begin_checkout`] for many users, in their order. All are in the database of `home`. None: the cart has
-    /// changed.
+    /// [`Self::begin_checkout`] for many users, each named once, in their order. All are in the database of `home`. None: the
+    /// cart has changed.
     pub(crate) async fn begin_checkouts(
         &self,
         home: Shard,
         wanted: Vec<Wanted>,
     ) -> Result<Vec<Option<Checkout>>> {
-        let mut begun = HashMap::new();
-        let mut rest = wanted.clone();
-        while !rest.is_empty() {
-            // Who wants the lines of a cart after somebody else comes after him, and finds another version.
-            rest.sort_by_key(|(key, ..)| key.id);
-            let (mut once, again): (Vec<_>, _) = (Vec::new(), std::mem::take(&mut rest));
-            for wanted in again {
-                let named = once.last().is_some_and(|(key, ..): &Wanted| *key == wanted.0);
-                if named { &mut rest } else { &mut once }.push(wanted);
-            }
-            let begin = self.database.write(home, move |db| {
-                async move { store::checkouts::begin(db, &once).await }.boxed()
-            });
-            begun.extend(begin.await?);
-            crash::point(Point::CheckoutBegun);
-        }
+        let mut sorted = wanted.clone();
+        sorted.sort_unstable_by_key(|(key, ..)| key.id);
+        let begin = self.database.write(home, move |db| {
+            async move { store::checkouts::begin(db, &sorted).await }.boxed()
+        });
+        let begun = begin.await?;
+        crash::point(Point::CheckoutBegun);
         Ok(wanted.iter().map(|(key, order, _)| begun.get(&(*key, *order)).cloned()).collect())
     }
 
@@ -201,10 +200,7 @@ impl App {
     }
 
     async fn load(&self, key: Key) -> Result<Cart> {
-        let load = self
-            .database
-            .read(key.shard(), Freshness::Primary, move |db| store::load(db, key).boxed());
-        Ok(load.await?)
+        Ok(self.single.read(key.shard(), key).await?)
     }
 
     async fn finish_merges_on(&self, home: Shard) -> Result<()> {

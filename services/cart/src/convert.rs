@@ -31,18 +31,19 @@ pub(crate) fn begun(checkout: &Checkout) -> pb::BeginCheckoutResponse {
 
 /// The answer to one member of a batch.
 pub(crate) fn cart_result(cart: Result<pb::Cart, Status>) -> pb::batch_get_carts_response::Result {
-    use pb::batch_get_carts_response::{Result as Answer, result::Result as Said};
-    let said = cart.map_or_else(|it| Said::Refusal(identity::batch::refusal(&it)), Said::Cart);
-    Answer { result: Some(said) }
+    use pb::batch_get_carts_response::{Result as Answer, result::Result as Entry};
+    let result = cart.map_or_else(|it| Entry::Refusal(identity::batch::refusal(&it)), Entry::Cart);
+    Answer { result: Some(result) }
 }
 
 /// The answer to one member of a batch.
 pub(crate) fn begun_result(
     begun: Result<pb::BeginCheckoutResponse, Status>,
 ) -> pb::batch_begin_checkouts_response::Result {
-    use pb::batch_begin_checkouts_response::{Result as Answer, result::Result as Said};
-    let said = begun.map_or_else(|it| Said::Refusal(identity::batch::refusal(&it)), Said::Checkout);
-    Answer { result: Some(said) }
+    use pb::batch_begin_checkouts_response::{Result as Answer, result::Result as Entry};
+    let result =
+        begun.map_or_else(|it| Entry::Refusal(identity::batch::refusal(&it)), Entry::Checkout);
+    Answer { result: Some(result) }
 }
 
 /// Checkouts that nobody has heard of for a while.

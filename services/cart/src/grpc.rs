@@ -1,5 +1,7 @@
 //! The RPCs: parse, one call, render.
 
+use std::collections::HashSet;
+
 use identity::{Caller, Verifier};
 use proto::cart::v1::cart_service_server::CartService;
 use proto::cart::v1::{
@@ -15,7 +17,8 @@ use tonic::{Request, Response, Status};
 
 use crate::app::App;
 use crate::convert;
-use crate::domain::{Command, Key, Rejection};
+use crate::domain::{Checkout, Command, Key, Rejection};
+use crate::store::checkouts::Wanted;
 
 /// The service as tonic calls it.
 pub(crate) struct Grpc {
@@ -33,15 +36,31 @@ impl Grpc {
         &self,
         asked: Vec<(Caller, BeginCheckoutRequest)>,
     ) -> Vec<Result<BeginCheckoutResponse, Status>> {
-        let mut wanted = Vec::with_capacity(asked.len());
-        let parsed: Vec<Result<(), Status>> = asked
-            .into_iter()
-            .map(|(caller, asked)| {
-                let order = convert::id("order_id", &asked.order_id)?;
-                wanted.push((Key::user(caller.user), order, asked.cart_version));
-                Ok(())
-            })
-            .collect();
+        let mut answers: Vec<_> = asked.iter().map(|_| None).collect();
+        let mut rest = Vec::with_capacity(asked.len());
+        for (at, (caller, asked)) in asked.into_iter().enumerate() {
+            match convert::id("order_id", &asked.order_id) {
+                Ok(order) => rest.push((at, (Key::user(caller.user), order, asked.cart_version))),
+                Err(refusal) => answers[at] = Some(Err(refusal)),
+            }
+        }
+        while !rest.is_empty() {
+            // Who wants the lines of a cart after somebody else comes after him, and finds another version.
+            let mut named = HashSet::new();
+            let (once, again): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|(_, (key, ..))| named.insert(*key));
+            let (places, wanted): (Vec<usize>, Vec<Wanted>) = once.into_iter().unzip();
+            for (at, begun) in places.into_iter().zip(self.begin_once(wanted).await) {
+                answers[at] = Some(begun);
+            }
+            rest = again;
+        }
+        let lost = || Err(rpc::status::internal("an entry that has no answer"));
+        answers.into_iter().map(|answer| answer.unwrap_or_else(lost)).collect()
+    }
+
+    /// No cart is named twice.
+    async fn begin_once(&self, wanted: Vec<Wanted>) -> Vec<Result<BeginCheckoutResponse, Status>> {
         let database = self.app.database();
         let begun = database.each(
             wanted,
@@ -51,13 +70,10 @@ impl Grpc {
                 async move { Ok::<_, Status>(app.begin_checkouts(home, wanted).await?) }
             },
         );
-        let mut begun = begun.await.into_iter();
-        let answer = |parsed: Result<(), Status>| {
-            parsed?;
-            let begun = begun.next().transpose()?.flatten();
-            Ok(convert::begun(&begun.ok_or(Rejection::CartChanged)?))
+        let answer = |begun: Result<Option<Checkout>, Status>| {
+            Ok(convert::begun(&begun?.ok_or(Rejection::CartChanged)?))
         };
-        parsed.into_iter().map(answer).collect()
+        begun.await.into_iter().map(answer).collect()
     }
 
     /// The cart that a request means and may use.

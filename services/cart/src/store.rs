@@ -25,11 +25,15 @@ pub(crate) async fn load_all(connection: &mut PgConnection, keys: &[Key]) -> Res
     let rows = sqlx::query!(
         r#"select k.at as "at!", c.version, c.state, c.merging_into,
                l.product_id as "product_id?", l.quantity as "quantity?", l.position as "position?",
-               array(select o.order_id from checkouts o
+               k.checkouts as "checkouts!"
+           from (
+               select k.*, array(select o.order_id from checkouts o
                    where k.owner = 'user' and o.shard = k.shard and o.cart_id = k.cart_id)
-                   as "checkouts!"
-           from unnest($1::smallint[], $2::text[], $3::uuid[])
-               with ordinality k(shard, owner, cart_id, at)
+                   as checkouts
+               from unnest($1::smallint[], $2::text[], $3::uuid[])
+                   with ordinality k(shard, owner, cart_id, at)
+               offset 0 -- once for each cart, not for each of its lines
+           ) k
            join carts c on c.shard = k.shard and c.owner = k.owner and c.cart_id = k.cart_id
            left join cart_lines l
                on l.shard = k.shard and l.owner = k.owner and l.cart_id = k.cart_id

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use batching::Batcher;
-use database::{Database, Freshness, Tx};
+use database::{Database, Freshness, Gathered, Tx};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use kernel::{OrderId, UserId};
@@ -23,10 +23,13 @@ pub(crate) use carried::Checkout;
 use crate::domain::checkout::{self, Signal};
 use crate::domain::{Order, Rejection};
 use crate::peers::{PeerError, Peers};
+use crate::store::placing::{self, KeptReply};
 use crate::watch::Watch;
 use crate::{events, store};
 
 const DUE_MAX: i64 = 200;
+/// Maximum number of checkouts that share a statement or a transaction.
+const GROUP_MAX: usize = 64;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
@@ -37,21 +40,15 @@ pub(crate) enum Error {
     /// The token has expired meanwhile.
     #[error(transparent)]
     Unauthenticated(#[from] identity::Refused),
-    /// The database did, perhaps for many at once.
+    /// The database did.
     #[error("database: {0}")]
-    Database(Arc<sqlx::Error>),
+    Database(#[from] sqlx::Error),
     /// The batch that it was part of broke down.
     #[error(transparent)]
     Unanswered(#[from] batching::Unanswered),
     /// A call to a peer failed.
     #[error("peer: {0}")]
     Peer(PeerError),
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(Arc::new(error))
-    }
 }
 
 impl From<PeerError> for Error {
@@ -71,8 +68,8 @@ pub(crate) struct App {
     pub(crate) outbox: Outbox,
     peers: Peers,
     pub(crate) watch: Watch,
-    /// For each database: what looks for kept replies, and what writes new orders.
-    kept: Arc<[Batcher<write::Key, write::Kept>]>,
+    kept: Gathered<(UserId, String), Option<KeptReply>>,
+    /// For each database, what writes new orders there.
     writers: Arc<[Batcher<write::Unwritten, write::Answer>]>,
 }
 
@@ -84,8 +81,10 @@ impl App {
         watch: &Watch,
         deadline: Duration,
     ) -> Self {
-        let (kept, writers) =
-            (write::readers(database), write::writers(database, outbox, deadline));
+        let kept = database.gather("order.kept", GROUP_MAX, |db, keys| {
+            async move { placing::kept_replies(db, &keys).await }.boxed()
+        });
+        let writers = write::writers(database, outbox, deadline);
         let (database, outbox, watch) = (database.clone(), outbox.clone(), watch.clone());
         Self { database, outbox, peers, watch, kept, writers }
     }

@@ -52,7 +52,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.messaging, "order").await?;
 
     let outbox = Outbox::new(&database);
-    let peers = Peers::connect(&config, &identity);
+    let peers = Peers::connect(&config, &identity, &database);
     let watch = Watch::new(&bus);
     let app = App::new(&database, &outbox, peers, &watch, config.checkout_deadline);
 

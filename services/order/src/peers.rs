@@ -3,8 +3,10 @@
 mod ask;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use batching::Batcher;
+use database::Database;
 use identity::Caller;
 use identity::batch::Waiting;
 use kernel::{AddressId, CartId, Currency, Money, OrderId, ProductId};
@@ -65,20 +67,29 @@ type Offers = HashMap<ProductId, Offer>;
 #[derive(Clone)]
 pub(crate) struct Peers {
     cart: CartServiceClient<Channel>,
-    carts: Batcher<Waiting, Result<CartContents, PeerError>>,
-    checkouts: Batcher<Wanted, Result<CartContents, PeerError>>,
+    /// For each of our databases, as far as the carts of its users are in one: a database of cart that is slow delays no others.
+    carts: Arc<[Batcher<Waiting, Result<CartContents, PeerError>>]>,
+    checkouts: Arc<[Batcher<Wanted, Result<CartContents, PeerError>>]>,
+    database: Database,
     addresses: Batcher<Addressed, Result<Address, PeerError>>,
     offers: Batcher<Vec<ProductId>, Result<Offers, PeerError>>,
 }
 
 impl Peers {
-    pub(crate) fn connect(config: &Config, identity: &Identity) -> Self {
+    pub(crate) fn connect(config: &Config, identity: &Identity, database: &Database) -> Self {
         let cart = CartServiceClient::new(rpc::connect("cart", &config.cart_urls, identity));
         let product = rpc::connect("product", &config.product_urls, identity);
         let user = rpc::connect("user", &config.user_urls, identity);
         Self {
-            carts: gather("cart.get", Carts(cart.clone())),
-            checkouts: gather("cart.begin_checkout", Checkouts(cart.clone())),
+            carts: database
+                .one_shard_per_database()
+                .map(|_| gather("cart.get", Carts(cart.clone())))
+                .collect(),
+            checkouts: database
+                .one_shard_per_database()
+                .map(|_| gather("cart.begin_checkout", Checkouts(cart.clone())))
+                .collect(),
+            database: database.clone(),
             addresses: gather("user.address", Addresses(UserServiceClient::new(user))),
             offers: gather("product.offers", Products(ProductServiceClient::new(product))),
             cart,
@@ -87,7 +98,8 @@ impl Peers {
 
     /// The caller's cart.
     pub(crate) async fn cart(&self, caller: &Caller) -> Result<CartContents, PeerError> {
-        self.carts.ask(Waiting::now(caller)).await?
+        let carts = &self.carts[self.database.index_of(caller.user.shard())];
+        carts.ask(Waiting::now(caller)).await?
     }
 
     /// Takes every line out of the caller's cart for this order, if the cart has this version. Returns
@@ -99,7 +111,8 @@ impl Peers {
         cart_version: i64,
     ) -> Result<CartContents, PeerError> {
         let wanted = Wanted { caller: Waiting::now(caller), order, cart_version };
-        self.checkouts.ask(wanted).await?
+        let checkouts = &self.checkouts[self.database.index_of(caller.user.shard())];
+        checkouts.ask(wanted).await?
     }
 
     /// Tells cart what became of an order that it gave lines to.

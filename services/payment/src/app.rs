@@ -43,18 +43,12 @@ pub(crate) enum Error {
     /// The rules refuse it.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// The database did, perhaps for many at once.
+    /// The database did.
     #[error("database: {0}")]
-    Database(Arc<sqlx::Error>),
+    Database(#[from] sqlx::Error),
     /// The batch that it was part of broke down.
     #[error(transparent)]
     Unanswered(#[from] Unanswered),
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Database(Arc::new(error))
-    }
 }
 
 /// The use cases. Cheap to clone.

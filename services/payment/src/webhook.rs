@@ -59,7 +59,8 @@ impl Notice {
     pub(crate) fn read(body: &[u8]) -> Option<Self> {
         let body: Body = serde_json::from_slice(body).ok()?;
         let order = body.data.reference.parse().ok()?;
-        (1..=ID_MAX).contains(&body.id.len()).then_some(Self { id: body.id, order })
+        let legible = body.id.bytes().all(|byte| byte.is_ascii_graphic());
+        (legible && (1..=ID_MAX).contains(&body.id.len())).then_some(Self { id: body.id, order })
     }
 }
 

@@ -4,7 +4,7 @@ mod import;
 
 use std::collections::BTreeSet;
 
-use database::{Database, Freshness, ONLY_SHARD, Tx, constraint};
+use database::{Database, Freshness, Gathered, ONLY_SHARD, Tx, constraint};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{Money, ProductId};
@@ -47,11 +47,19 @@ pub(crate) enum Filter {
 pub(crate) struct App {
     database: Database,
     outbox: Outbox,
+    /// Single products: those that are asked for at one moment, with one statement.
+    single: Gathered<ProductId, Option<Offered>>,
 }
+
+/// Maximum number of products of one statement.
+const GATHERED_MAX: usize = 64;
 
 impl App {
     pub(crate) fn new(database: &Database, outbox: &Outbox) -> Self {
-        Self { database: database.clone(), outbox: outbox.clone() }
+        let single = database.gather("product.get", GATHERED_MAX, |db, ids| {
+            async move { store::each_product(db, &ids).await }.boxed()
+        });
+        Self { database: database.clone(), outbox: outbox.clone(), single }
     }
 
     /// One page of the products on sale.
@@ -81,7 +89,7 @@ impl App {
 
     /// One product, retired or not.
     pub(crate) async fn product(&self, id: ProductId) -> Result<Offered, Error> {
-        let product = self.read(move |db| store::product(db, id).boxed()).await?;
+        let product = self.single.read(ONLY_SHARD, id).await?;
         product.ok_or(Error::Rejected(Rejection::ProductNotFound))
     }
 

@@ -6,6 +6,8 @@
 pub(crate) mod stock;
 mod retention;
 
+use std::collections::HashMap;
+
 use kernel::{Currency, Money, ProductId};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -20,7 +22,7 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 pub(crate) const ONE_PRODUCT_PER_SKU: &str = "products_sku_unique";
 
 /// A product with what can be bought of it at the moment of reading.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Offered {
     pub product: Product,
     pub available: i64,
@@ -90,13 +92,14 @@ pub(crate) async fn products(
     all(products!("where p.product_id = any($1)", &ids).fetch_all(connection).await?)
 }
 
-/// One product.
-pub(crate) async fn product(
+/// Each of these products, if it exists, in their order.
+pub(crate) async fn each_product(
     connection: &mut PgConnection,
-    id: ProductId,
-) -> Result<Option<Offered>> {
-    let row = products!("where p.product_id = $1", id.uuid()).fetch_optional(connection).await?;
-    row.map(Row::offered).transpose()
+    ids: &[ProductId],
+) -> Result<Vec<Option<Offered>>> {
+    let found = products(connection, ids).await?.into_iter();
+    let found: HashMap<ProductId, Offered> = found.map(|it| (it.product.id, it)).collect();
+    Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
 }
 
 /// The same, for changing it in this transaction.

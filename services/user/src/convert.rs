@@ -61,9 +61,9 @@ pub(crate) fn user(user: User) -> pb::User {
 pub(crate) fn address_result(
     address: Result<pb::Address, Status>,
 ) -> pb::batch_get_addresses_response::Result {
-    use pb::batch_get_addresses_response::{Result as Answer, result::Result as Said};
-    let refused = |it: Status| Said::Refusal(identity::batch::refusal(&it));
-    Answer { result: Some(address.map_or_else(refused, Said::Address)) }
+    use pb::batch_get_addresses_response::{Result as Answer, result::Result as Entry};
+    let refused = |it: Status| Entry::Refusal(identity::batch::refusal(&it));
+    Answer { result: Some(address.map_or_else(refused, Entry::Address)) }
 }
 
 fn role(role: Role) -> pb::Role {

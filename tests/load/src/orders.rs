@@ -16,6 +16,7 @@ mod books;
 mod writes;
 mod yardstick;
 mod bench;
+mod compare;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -78,7 +79,11 @@ fn verb(what: &Measured) -> Result<bool> {
                 move |layout: &Layout, server: &str| measure(&asked, layout, Some(server));
             let report = runtime.block_on(in_a_shop_of_its_own(measured, &folder));
             report.and_then(|report| {
-                write(&options, &home, &report).map(|()| report.audit.is_clean())
+                write(&options, &home, &report)?;
+                if let Some(file) = &options.compare {
+                    say(&compare::compare(file, &report)?);
+                }
+                Ok(report.audit.is_clean())
             })
         }
         Measured::Provider(options) => {

@@ -54,14 +54,14 @@ pub struct Orders {
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
     pub duration: Duration,
     /// How many orders are under way at full load: sent, and not settled
-    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub under_way: u32,
     /// How many of these wait for the answer to their checkout at most: what is beyond the shop's places for them would be
     /// turned away, and paid for by those that are not
-    #[arg(long, value_name = "N", default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub unanswered: u32,
     /// Customers with a filled cart, each of whom buys once: two thirds of them at full load
-    #[arg(long, value_name = "N", default_value_t = 15_000, value_parser = clap::value_parser!(u32).range(30..=500_000))]
+    #[arg(long, value_name = "N", default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(30..=500_000))]
     pub carts: u32,
     /// How long pgbench runs, before and after
     #[arg(long, value_name = "D", default_value = "5s", value_parser = duration)]
@@ -69,6 +69,9 @@ pub struct Orders {
     /// Folder for report.txt and report.json [default: a new one in .souk/bench]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// The report.json of an earlier run, to be printed beside this one
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
 }
 
 /// A provider that never answers in time leaves every payment open for ever.

@@ -38,7 +38,8 @@ pub(crate) type Wanted = (Key, OrderId, i64);
 /// Moves every line of each user's cart into a checkout, if the cart has this version. Returns the checkouts, also those
 /// that were begun before. One that is missing: its cart has another version, or no line.
 ///
-/// No cart is named twice. They come in the order of their ids, so that two batches never wait for each other.
+/// No cart is named twice. They come in the order of their ids: two batches that meet wait one way, and where PostgreSQL
+/// chooses another order, one of them fails with a deadlock, which is transient.
 #[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn begin(
     connection: &mut PgConnection,

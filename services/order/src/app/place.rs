@@ -176,8 +176,7 @@ impl App {
     }
 
     async fn kept(&self, user: UserId, checkout: &Checkout) -> Result<Option<Vec<u8>>, Error> {
-        let database = self.database.index_of(store::home(user));
-        let kept = self.kept[database].ask((user, checkout.key.clone())).await??;
+        let kept = self.kept.read(store::home(user), (user, checkout.key.clone())).await?;
         Ok(kept.map(|kept| checkout.same_request(kept)).transpose()?)
     }
 

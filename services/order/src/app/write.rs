@@ -2,27 +2,27 @@
 //! commit. A member's bad luck is its own: who cannot be written is answered for itself, and when the transaction fails
 //! because of one of them, each is tried alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use batching::{Batcher, Limits, Unanswered};
-use database::{Database, Freshness, Tx, constraint, is_transient};
+use database::{Database, Tx, constraint, is_contended, is_transient, shared};
 use futures_util::FutureExt as _;
 use kernel::{Money, OrderId, Shard, UserId};
 use messaging::{Outbox, Outgoing};
 use time::OffsetDateTime;
 
-use super::Error;
 use super::carried::{Checkout, Priced};
+use super::{Error, GROUP_MAX};
 use crate::domain::checkout::State;
 use crate::domain::placing::LINES_MAX;
 use crate::domain::{Order, Rejection};
-use crate::store::placing::{self, KeptReply, Locked, NewOrder};
+use crate::store::placing::{self, Inserted, Locked, NewOrder};
 use crate::{convert, events};
 
-/// Two groups at once: one is on its way to the disk while the next is written. Reads of kept replies likewise.
-const LIMITS: Limits = Limits { size: 64, under_way: 2 };
+/// Two groups at once: one is on its way to the disk while the next is written.
+const LIMITS: Limits = Limits { size: GROUP_MAX, under_way: 2 };
 
 /// An order that can be written: its lines have left the cart.
 pub(super) struct Unwritten {
@@ -81,34 +81,6 @@ pub(super) fn writers(
     database.one_shard_per_database().map(writer).collect()
 }
 
-pub(super) type Key = (UserId, String);
-pub(super) type Kept = Result<Option<KeptReply>, Error>;
-
-/// For each database, what looks for kept replies there.
-pub(super) fn readers(database: &Database) -> Arc<[Batcher<Key, Kept>]> {
-    let reader = |home| {
-        let database = database.clone();
-        Batcher::new("order.kept", LIMITS, move |keys| kept(database.clone(), home, keys).boxed())
-    };
-    database.one_shard_per_database().map(reader).collect()
-}
-
-async fn kept(database: Database, home: Shard, keys: Vec<Key>) -> Vec<Kept> {
-    let count = keys.len();
-    let kept = database.read(home, Freshness::Primary, move |db| {
-        async move { placing::kept_replies(db, &keys).await }.boxed()
-    });
-    match kept.await {
-        Ok(kept) => kept.into_iter().map(Ok).collect(),
-        Err(error) => for_all(count, Arc::new(error)),
-    }
-}
-
-/// The same failure for each of so many.
-fn for_all<T>(count: usize, error: Arc<sqlx::Error>) -> Vec<Result<T, Error>> {
-    (0..count).map(|_| Err(Error::Database(Arc::clone(&error)))).collect()
-}
-
 /// Writes groups of orders to one database.
 #[derive(Clone)]
 struct Writer {
@@ -134,18 +106,29 @@ impl Writer {
     async fn commit(&self, group: Vec<Arc<Unwritten>>) -> Vec<Answer> {
         match self.transaction(group.clone()).await {
             Ok(answers) => answers,
-            Err(Error::Database(error)) if is_transient(&error) => for_all(group.len(), error),
             Err(error) if group.len() == 1 => vec![Err(error)],
-            Err(_) => {
-                let mut answers = Vec::with_capacity(group.len());
-                for alone in group {
-                    let answer = self.transaction(vec![alone]).await;
-                    let own = |mut all: Vec<Answer>| all.pop().unwrap_or(Err(Unanswered.into()));
-                    answers.push(answer.and_then(own));
+            Err(error) => match outage(error) {
+                Ok(error) => group.iter().map(|_| Err(error().into())).collect(),
+                Err(_) => self.commit_one_by_one(group).await,
+            },
+        }
+    }
+
+    /// Until all are, or the database is away.
+    async fn commit_one_by_one(&self, group: Vec<Arc<Unwritten>>) -> Vec<Answer> {
+        let count = group.len();
+        let mut answers: Vec<Answer> = Vec::with_capacity(count);
+        for alone in group {
+            match self.transaction(vec![alone]).await.map_err(outage) {
+                Ok(mut all) => answers.push(all.pop().unwrap_or(Err(Unanswered.into()))),
+                Err(Err(own)) => answers.push(Err(own)),
+                Err(Ok(outage)) => {
+                    answers.resize_with(count, || Err(outage().into()));
+                    break;
                 }
-                answers
             }
         }
+        answers
     }
 
     async fn transaction(&self, group: Vec<Arc<Unwritten>>) -> Result<Vec<Answer>, Error> {
@@ -165,26 +148,35 @@ impl Writer {
         let locked = placing::try_lock_keys_and_orders(tx, &keys).await?;
         let decided: Vec<Decided> = group.iter().zip(locked).map(decide).collect();
         let new: Vec<&New> = decided.iter().filter_map(Decided::to_write).collect();
-        let written = if new.is_empty() { Vec::new() } else { self.insert(tx, &new).await? };
-        let written: HashSet<OrderId> = written.into_iter().collect();
-        Ok(decided.into_iter().map(|decided| decided.answer(&written)).collect())
+        let inserted = if new.is_empty() { HashMap::new() } else { self.insert(tx, &new).await? };
+        Ok(decided.into_iter().map(|decided| decided.answer(&inserted)).collect())
     }
 
-    /// Writes and publishes orders. Returns those that were not abandoned before.
-    async fn insert(&self, tx: &mut Tx, new: &[&New]) -> Result<Vec<OrderId>, Error> {
+    /// Writes and publishes orders. Returns what became of them; one that was abandoned before is missing.
+    async fn insert(&self, tx: &mut Tx, new: &[&New]) -> Result<HashMap<OrderId, Inserted>, Error> {
         let rows: Vec<NewOrder<'_>> = new.iter().map(|new| new.row()).collect();
-        let written = placing::insert(tx, &rows, self.deadline).await;
-        let written = written.map_err(|error| match constraint(&error) {
+        let inserted = placing::insert(tx, &rows, self.deadline).await;
+        let inserted = inserted.map_err(|error| match constraint(&error) {
             Some(name) if placing::ORDERED_BEFORE.contains(&name) => {
                 Rejection::CartAlreadyOrdered.into()
             }
             Some(placing::KEY) => Rejection::KeyInFlight.into(),
             _ => Error::from(error),
         })?;
-        let placed = new.iter().filter(|new| written.contains(&new.order.id));
-        let placed: Vec<Outgoing> = placed.map(|new| new.placed()).collect();
+        let is_written = |new: &&&New| inserted.get(&new.order.id) == Some(&Inserted::Written);
+        let placed: Vec<Outgoing> = new.iter().filter(is_written).map(|new| new.placed()).collect();
         self.outbox.publish(tx, &placed).await?;
-        Ok(written)
+        Ok(inserted)
+    }
+}
+
+/// An error of the database that all of a group share; else the error, which may be one member's.
+fn outage(error: Error) -> Result<impl Fn() -> sqlx::Error, Error> {
+    match error {
+        Error::Database(error) if is_transient(&error) && !is_contended(&error) => {
+            Ok(shared(error))
+        }
+        other => Err(other),
     }
 }
 
@@ -224,11 +216,15 @@ impl Decided {
         }
     }
 
-    fn answer(self, written: &HashSet<OrderId>) -> Answer {
-        match self {
-            Self::Answered(answer) => answer,
-            Self::Write(new) if written.contains(&new.order.id) => Ok(Written::New(new.reply)),
-            Self::Write(_) => Err(Rejection::CartChanged.into()), // abandoned: it has its lines back
+    fn answer(self, inserted: &HashMap<OrderId, Inserted>) -> Answer {
+        let new = match self {
+            Self::Answered(answer) => return answer,
+            Self::Write(new) => new,
+        };
+        match inserted.get(&new.order.id) {
+            Some(Inserted::Written) => Ok(Written::New(new.reply)),
+            Some(Inserted::OrderedBefore) => Err(Rejection::CartAlreadyOrdered.into()),
+            None => Err(Rejection::CartChanged.into()), // abandoned: the cart has its lines back
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The calls of a checkout, each made for all who ask at one moment ([`batching`]). A caller who is alone is asked for as
-//! he would be without the others. So is each of a batch that its callee does not take: one of the release before, or one
-//! that a member breaks.
+//! he would be without the others. So is each of a batch that its callee does not take (one of the release before), that a
+//! member breaks, or that takes too long.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use batching::{Batcher, Limits};
 use futures_util::FutureExt as _;
@@ -29,8 +30,11 @@ use tonic::{Code, Request, Status};
 use super::{CartContents, Offers, PeerError, items, offer};
 use crate::domain::Rejection;
 
-/// One batch of a kind at a time: while it is under way, the next gathers.
-const LIMITS: Limits = Limits { size: MEMBERS_MAX, under_way: 1 };
+/// Two batches of a kind at a time: when a copy of the callee does not answer, the balancer sends the other one elsewhere.
+const LIMITS: Limits = Limits { size: MEMBERS_MAX, under_way: 2 };
+
+/// A batch waits so long at most; then each member is asked for alone, as long as its own deadline lets it.
+const BATCH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Maximum number of products of one call.
 const PRODUCTS_MAX: usize = 2_000;
@@ -69,29 +73,29 @@ async fn ask<C: Call>(call: &C, asked: &[C::Asked]) -> Vec<Answer<C::Answered>> 
     if let [alone] = asked {
         return vec![call.alone(alone).await];
     }
-    let failure = match call.together(asked).await {
-        Ok(answers) if answers.len() == asked.len() => return answers,
-        Ok(_) => PeerError::Malformed("batch"),
-        Err(failure) => failure,
+    let answers = match rpc::deadline::within(BATCH_WITHIN, call.together(asked)).await {
+        Ok(answers) if answers.len() == asked.len() => answers,
+        Ok(_) => asked.iter().map(|_| Err(PeerError::Malformed("batch"))).collect(),
+        Err(failure) => asked.iter().map(|_| Err(failure.clone())).collect(),
     };
-    if is_for_one(&failure) {
-        join_all(asked.iter().map(|it| call.alone(it))).await
-    } else {
-        asked.iter().map(|_| Err(failure.clone())).collect()
-    }
+    let settled = asked.iter().zip(answers).map(async |(asked, answer)| match answer {
+        Err(failure) if may_be_anothers(&failure) => call.alone(asked).await,
+        answer => answer,
+    });
+    join_all(settled).await
 }
 
-/// Whether the members of a batch that failed so may fare better alone: not when the callee is away or has too much to do.
-fn is_for_one(failure: &PeerError) -> bool {
+/// Whether a member of a batch may have got this because of another. Not when the callee is away or has too much to do: to ask
+/// it for each would make that worse.
+fn may_be_anothers(failure: &PeerError) -> bool {
     match failure {
-        PeerError::Status(status) => matches!(
-            status.code(),
-            Code::Unimplemented
-                | Code::InvalidArgument
-                | Code::OutOfRange
-                | Code::Internal
-                | Code::Unknown
-        ),
+        PeerError::Status(status) => match status.code() {
+            Code::Unimplemented | Code::InvalidArgument | Code::OutOfRange => true,
+            Code::Internal | Code::Unknown | Code::DeadlineExceeded => true,
+            // Together they may have been too large an answer.
+            Code::ResourceExhausted => rpc::status::reason(status).as_deref() != Some("overloaded"),
+            _ => false,
+        },
         PeerError::Malformed(_) => true,
         PeerError::Rejected(_) | PeerError::Unanswered(_) => false,
     }
@@ -125,6 +129,9 @@ impl Call for Carts {
 }
 
 fn contents(asked: &Waiting, cart: Cart) -> Answer<CartContents> {
+    if cart.cart_id.parse().ok() != Some(CartId::from(asked.caller.user)) {
+        return Err(PeerError::Malformed("cart")); // somebody else's
+    }
     let checkouts = cart.checkout_order_ids.iter().map(|id| id.parse().ok());
     Ok(CartContents {
         id: asked.caller.user.into(),

@@ -1,5 +1,6 @@
 //! New orders, many at once: the answers that their keys have already, the locks, and the rows.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use kernel::{OrderId, UserId};
@@ -116,14 +117,22 @@ pub(crate) struct NewOrder<'a> {
     pub reply: &'a [u8],
 }
 
-/// Writes orders, lines and keys in one statement. Returns the orders that are written: not those that were abandoned
-/// before.
+/// What became of a new order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inserted {
+    Written,
+    /// Its lines are in an order already.
+    OrderedBefore,
+}
+
+/// Writes orders, lines and keys in one statement, in the order of the orders' ids. One that is missing in what it returns
+/// was abandoned before.
 #[expect(clippy::too_many_lines, reason = "one statement, and its columns")]
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     new: &[NewOrder<'_>],
     deadline: Duration,
-) -> Result<Vec<OrderId>> {
+) -> Result<HashMap<OrderId, Inserted>> {
     let shards: Vec<i16> = new.iter().map(|it| it.order.id.shard().column()).collect();
     let ids: Vec<Uuid> = new.iter().map(|it| it.order.id.uuid()).collect();
     let users: Vec<Uuid> = new.iter().map(|it| it.order.user.uuid()).collect();
@@ -146,7 +155,7 @@ pub(crate) async fn insert(
     let names: Vec<&str> = lines().map(|(_, (line, _))| &*line.name).collect();
     let quantities: Vec<i64> = lines().map(|(_, (line, _))| line.quantity).collect();
     let prices: Vec<i64> = lines().map(|(_, (line, _))| line.unit_price.minor).collect();
-    let written = sqlx::query_scalar!(
+    let rows = sqlx::query!(
         r#"with new as (
              select * from unnest($1::smallint[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[],
                  $6::uuid[], $7::text[], $8::bigint[], $9::text[], $10::timestamptz[], $11::text[],
@@ -160,10 +169,11 @@ pub(crate) async fn insert(
                  payment_method_id, currency, total_minor, ship_to, placed_at, deadline_at)
              select shard, order_id, user_id, cart_id, cart_version, payment_method_id, currency,
                  total_minor, ship_to::jsonb, placed_at, placed_at + make_interval(secs => $14)
-             from new
+             from new order by order_id
+             on conflict do nothing returning order_id
          ), new_key as (
              insert into idempotency_keys (shard, user_id, key, fingerprint, reply)
-             select shard, user_id, key, fingerprint, reply from new
+             select shard, user_id, key, fingerprint, reply from new join new_order using (order_id)
          ), new_line as (
              insert into order_lines (shard, order_id, line_no, product_id, sku, name, quantity,
                  unit_price_minor)
@@ -172,9 +182,10 @@ pub(crate) async fn insert(
              from unnest($15::uuid[], $16::integer[], $17::uuid[], $18::text[], $19::text[],
                  $20::bigint[], $21::bigint[])
                  l(order_id, line_no, product_id, sku, name, quantity, unit_price_minor)
-             join new n using (order_id)
+             join new n using (order_id) join new_order using (order_id)
          )
-         select order_id as "order_id!" from new"#,
+         select n.order_id as "order_id!", o.order_id is not null as "written!"
+         from new n left join new_order o using (order_id)"#,
         &shards,
         &ids,
         &users,
@@ -199,5 +210,6 @@ pub(crate) async fn insert(
     )
     .fetch_all(tx)
     .await?;
-    Ok(written.into_iter().map(OrderId::from).collect())
+    let inserted = |written| if written { Inserted::Written } else { Inserted::OrderedBefore };
+    Ok(rows.into_iter().map(|row| (row.order_id.into(), inserted(row.written))).collect())
 }

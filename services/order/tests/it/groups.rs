@@ -13,6 +13,8 @@ use tonic::{Code, Status};
 
 use crate::shop::{Customer, SOON, Shop, reason};
 
+/// How many questions of a kind are under way at once.
+const UNDER_WAY: usize = 2;
 /// The largest group.
 const BOUND: usize = 64;
 /// How often a group is tried to be formed of exactly those who should be in it: who waits is counted for the process,
@@ -36,25 +38,29 @@ impl<'a> Member<'a> {
 }
 
 impl Shop {
-    /// Has these check out while the question of somebody else for his cart is under way, so that those who get so far
-    /// go together.
+    /// Has these check out while as many questions of others for their carts are under way as may be, so that those who get
+    /// so far go together.
     async fn place_together(
         &self,
         members: &[Member<'_>],
         so_far: usize,
     ) -> Vec<Result<Order, Status>> {
         let _forming = FORMING.lock().await;
-        let first = self.customer(9, 1);
+        let others: [Customer; UNDER_WAY] = std::array::from_fn(|_| self.customer(9, 1));
         let before = self.neighbours.asked("get_cart").len();
         self.neighbours.hold("get_cart");
-        let alone = async {
-            self.place(&first, "alone").await.expect("nobody is in the way of who is alone");
-        };
-        let group = async {
-            eventually("one is under way", SOON, async || {
-                (self.neighbours.asked("get_cart").len() > before).then_some(())
+        let asked = |count: usize| async move {
+            eventually("they are under way", SOON, async || {
+                (self.neighbours.asked("get_cart").len() >= before + count).then_some(())
             })
             .await;
+        };
+        let alone = others.iter().enumerate().map(|(nth, other)| async move {
+            asked(nth).await; // one after the other, so that they do not go together
+            self.place(other, "alone").await.expect("nobody is in the way of who is alone");
+        });
+        let group = async {
+            asked(UNDER_WAY).await;
             let release = async {
                 eventually("the others wait", SOON, async || {
                     let waiting = BATCH_WAITING.with_label_values(&["cart.get"]).get();
@@ -70,7 +76,7 @@ impl Shop {
             });
             join(join_all(all), release).await.0
         };
-        join(alone, group).await.1
+        join(join_all(alone), group).await.1
     }
 
     /// So many customers of one database, each of whom wants another number of pieces.
@@ -103,11 +109,11 @@ async fn groups_of_any_size_are_written_together_and_answered_one_by_one() {
                 assert_eq!(bought, [pieces], "an order of one's own");
             }
             let mut told = Vec::new();
-            for _ in 0..=size {
+            for _ in 0..size + UNDER_WAY {
                 told.push(published.expect::<OrderPlaced>().await.order_id);
             }
             assert!(orders.iter().all(|order| told.contains(&order.order_id)), "each is published");
-            if shop.neighbours.asked("get_cart")[before..] == [1, size] {
+            if shop.neighbours.asked("get_cart")[before..] == [1, 1, size] {
                 let transactions = shop.transactions(&orders);
                 println!("{size} orders at once: {transactions} transactions");
                 assert!(
@@ -208,7 +214,7 @@ async fn one_key_and_one_cart_in_a_group_are_one_order() {
         assert_eq!(bodies.iter().filter(|it| it.is_ok()).count(), 1, "{bodies:?}");
         let lost = bodies.into_iter().find(Result::is_err).unwrap();
         assert_eq!(reason(lost), "idempotency_key_reused");
-        assert_eq!(shop.rows("orders"), before + 4, "and of whoever was alone");
+        assert_eq!(shop.rows("orders"), before + 3 + UNDER_WAY, "and of those who were alone");
         for customer in [&mut twice, &mut tabs, &mut body] {
             assert!(shop.neighbours.cart(customer).items.is_empty());
         }

@@ -104,7 +104,8 @@ impl Neighbours {
 
     fn cart_of(&self, owner: &str) -> Result<Cart, Status> {
         self.answers(owner)?;
-        Ok(self.carts.lock().unwrap().get(owner).cloned().unwrap_or_default())
+        let cart = self.carts.lock().unwrap().get(owner).cloned().unwrap_or_default();
+        Ok(Cart { cart_id: owner.to_owned(), ..cart })
     }
 
     fn address_of(&self, owner: &str) -> Result<Address, Status> {

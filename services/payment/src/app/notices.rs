@@ -1,9 +1,7 @@
 //! The provider's notices: those of one moment are taken in with one statement.
 
-use std::sync::Arc;
-
 use batching::{Batcher, Limits};
-use database::{Database, ONLY_SHARD};
+use database::{Database, ONLY_SHARD, shared};
 use futures_util::FutureExt as _;
 
 use super::Error;
@@ -22,7 +20,7 @@ pub(super) fn batcher(database: &Database, work: &Work) -> Batcher<Notice, Resul
     })
 }
 
-/// In the order of the orders' ids, so that two statements never wait for each other.
+/// In the order of the orders' ids, so that two statements that meet wait one way.
 async fn take_in(
     database: Database,
     work: Work,
@@ -33,14 +31,16 @@ async fn take_in(
     let hint = database.write(ONLY_SHARD, move |db| {
         async move { store::make_due_by_webhooks(db, &notices).await }.boxed()
     });
-    let answer = match hint.await.map_err(Arc::new) {
+    match hint.await {
         Ok(hinted) => {
             if hinted {
                 work.wake();
             }
-            Ok(())
+            (0..count).map(|_| Ok(())).collect()
         }
-        Err(error) => Err(error),
-    };
-    (0..count).map(|_| answer.clone().map_err(Error::Database)).collect()
+        Err(error) => {
+            let error = shared(error);
+            (0..count).map(|_| Err(error().into())).collect()
+        }
+    }
 }
