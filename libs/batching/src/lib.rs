@@ -119,10 +119,11 @@ impl<In: Send + 'static, Out: Send + 'static> Shared<In, Out> {
             let batch = async { (self.run)(inputs).await };
             let batch = AssertUnwindSafe(call.scope(batch.instrument(span))).catch_unwind();
             match batch.await {
+                // Else somebody might get the answer of somebody else.
+                Ok(answers) if answers.len() != waiting.len() => {
+                    tracing::error!(batch = self.name, "a batch has not answered each member");
+                }
                 Ok(answers) => {
-                    if answers.len() != waiting.len() {
-                        tracing::error!(batch = self.name, "a batch has not answered each member");
-                    }
                     for ((member, _), answer) in waiting.into_iter().zip(answers) {
                         let _ = member.send(answer); // whoever has left needs none
                     }

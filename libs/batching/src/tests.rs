@@ -106,6 +106,21 @@ async fn a_panic_costs_its_own_batch_and_none_after_it() {
 }
 
 #[tokio::test]
+async fn a_batch_that_forgets_a_member_answers_nobody() {
+    let forgetful = Batcher::new("test", Limits { size: 8, under_way: 1 }, |inputs: Vec<u32>| {
+        Box::pin(async move { inputs.into_iter().filter(|number| *number != 2).collect() })
+    });
+    let together = [1, 2, 3].map(|number| {
+        let forgetful: Batcher<u32, u32> = forgetful.clone();
+        tokio::spawn(async move { forgetful.ask(number).await })
+    });
+    for member in together {
+        assert_eq!(member.await.unwrap(), Err(Unanswered), "nobody gets the answer of another");
+    }
+    assert_eq!(forgetful.ask(3).await, Ok(3));
+}
+
+#[tokio::test]
 async fn a_batch_waits_as_long_as_its_most_patient_member() {
     let seen = Batcher::new("test", Limits { size: 8, under_way: 1 }, |inputs: Vec<u32>| {
         Box::pin(async move {
