@@ -255,5 +255,6 @@ async fn neighbours_of_the_release_before_are_asked_one_by_one() {
     for placed in shop.place_together(&members, members.len()).await {
         placed.unwrap();
     }
-    assert!(shop.neighbours.asked("get_cart").contains(&8), "they were asked together first");
+    let asked = shop.neighbours.asked("get_cart");
+    assert!(asked.iter().any(|size| *size > 1), "they were asked together first: {asked:?}");
 }
