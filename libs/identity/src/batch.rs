@@ -55,23 +55,24 @@ impl Batch {
 }
 
 impl Verifier {
-    /// Looks at the entries of a batch. Returns those whose token is good and whose caller still waits; each of the others
-    /// gets a refusal of its own.
+    /// Reads the entries of a batch: those whose token is good, whose caller still waits, and that `read` takes. Each of the
+    /// others gets a refusal of its own.
     ///
     /// # Errors
     /// INVALID_ARGUMENT with the bound, when there are more than [`MEMBERS_MAX`].
-    pub fn batch<E>(
+    pub fn batch<E, R>(
         &self,
         entries: Vec<(Option<Member>, E)>,
-    ) -> Result<(Batch, Vec<(Caller, E)>), Status> {
+        read: impl Fn(Caller, E) -> Result<R, Status>,
+    ) -> Result<(Batch, Vec<R>), Status> {
         if entries.len() > MEMBERS_MAX {
             let fault = format!("has {} entries, at most {MEMBERS_MAX}", entries.len());
             return Err(rpc::status::invalid([("entries", fault)]));
         }
         let mut good = Vec::with_capacity(entries.len());
         let admit = |(member, entry): (Option<Member>, E)| {
-            let verified = self.member(&member.unwrap_or_default());
-            verified.map(|caller| good.push((caller, entry)))
+            let caller = self.member(&member.unwrap_or_default())?;
+            read(caller, entry).map(|entry| good.push(entry))
         };
         let batch = Batch(entries.into_iter().map(admit).collect());
         Ok((batch, good))
@@ -114,14 +115,8 @@ mod tests {
     use kernel::{FamilyId, UserId};
 
     use super::*;
-    use crate::signer::generate;
+    use crate::signer::pair;
     use crate::{Role, Signer};
-
-    fn pair() -> (Signer, Verifier) {
-        let keys = generate().unwrap();
-        let signer = Signer::from_pem(keys.private_pem.as_bytes()).unwrap();
-        (signer, Verifier::from_pem(keys.public_pem.as_bytes()).unwrap())
-    }
 
     fn member(signer: &Signer, user: UserId, valid: Duration) -> Member {
         let now = kernel::clock::now() - Duration::from_secs(60);
@@ -139,11 +134,12 @@ mod tests {
         members[2] = member(&signer, users[2], Duration::from_secs(1));
         members[3].timeout_ms = 0;
         let entries = members.into_iter().map(Some).chain([None]).zip(0..).collect();
-        let (batch, good) = verifier.batch(entries).unwrap();
-        let answers = good.into_iter().map(|(caller, entry)| match entry {
-            4 => Err(Status::aborted("late")),
+        let read = |caller: Caller, entry| match entry {
+            4 => Err(Status::aborted("malformed")),
             entry => Ok((caller.user, entry)),
-        });
+        };
+        let (batch, good) = verifier.batch(entries, read).unwrap();
+        let answers = good.into_iter().map(Ok);
         let answered: Vec<_> = batch.answered(answers).collect();
         let codes = answered.iter().map(|it| it.as_ref().map_or_else(Status::code, |_| Code::Ok));
         let expected = [
@@ -162,7 +158,7 @@ mod tests {
     fn a_batch_above_the_bound_is_refused_with_it() {
         let (_, verifier) = pair();
         let entries = vec![(None, ()); MEMBERS_MAX + 1];
-        let refused = verifier.batch(entries).unwrap_err();
+        let refused = verifier.batch(entries, |_, ()| Ok(())).unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument);
         assert!(refused.message().contains("at most 64"), "{refused:?}");
     }

@@ -90,3 +90,11 @@ const SPKI_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x2
 pub(crate) fn key_id(public_key: &[u8]) -> String {
     digest(&SHA256, public_key).as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// A signer, and who verifies its tokens.
+#[cfg(test)]
+pub(crate) fn pair() -> (Signer, crate::Verifier) {
+    let keys = generate().unwrap();
+    let signer = Signer::from_pem(keys.private_pem.as_bytes()).unwrap();
+    (signer, crate::Verifier::from_pem(keys.public_pem.as_bytes()).unwrap())
+}

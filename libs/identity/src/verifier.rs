@@ -142,13 +142,7 @@ mod tests {
 
     use super::*;
     use crate::Signer;
-    use crate::signer::generate;
-
-    fn pair() -> (Signer, Verifier) {
-        let keys = generate().unwrap();
-        let signer = Signer::from_pem(keys.private_pem.as_bytes()).unwrap();
-        (signer, Verifier::from_pem(keys.public_pem.as_bytes()).unwrap())
-    }
+    use crate::signer::pair;
 
     fn token(signer: &Signer, valid: Duration) -> (UserId, String) {
         let user = UserId::mint();

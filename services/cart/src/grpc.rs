@@ -31,21 +31,14 @@ impl Grpc {
         Self { app, verifier }
     }
 
-    /// Entries that are malformed are refused, and the others go on.
+    /// Who wants the lines of a cart after somebody else comes after him, and finds another version.
     async fn begin_checkouts(
         &self,
-        asked: Vec<(Caller, BeginCheckoutRequest)>,
+        wanted: Vec<Wanted>,
     ) -> Vec<Result<BeginCheckoutResponse, Status>> {
-        let mut answers: Vec<_> = asked.iter().map(|_| None).collect();
-        let mut rest = Vec::with_capacity(asked.len());
-        for (at, (caller, asked)) in asked.into_iter().enumerate() {
-            match convert::id("order_id", &asked.order_id) {
-                Ok(order) => rest.push((at, (Key::user(caller.user), order, asked.cart_version))),
-                Err(refusal) => answers[at] = Some(Err(refusal)),
-            }
-        }
+        let mut answers: Vec<_> = wanted.iter().map(|_| None).collect();
+        let mut rest: Vec<_> = wanted.into_iter().enumerate().collect();
         while !rest.is_empty() {
-            // Who wants the lines of a cart after somebody else comes after him, and finds another version.
             let mut named = HashSet::new();
             let (once, again): (Vec<_>, Vec<_>) =
                 rest.into_iter().partition(|(_, (key, ..))| named.insert(*key));
@@ -150,8 +143,8 @@ impl CartService for Grpc {
         request: Request<BatchGetCartsRequest>,
     ) -> Result<Response<BatchGetCartsResponse>, Status> {
         let members = request.into_inner().members.into_iter().map(|it| (Some(it), ()));
-        let (batch, callers) = self.verifier.batch(members.collect())?;
-        let keys: Vec<Key> = callers.iter().map(|(it, ())| Key::user(it.user)).collect();
+        let key = |caller: Caller, ()| Ok(Key::user(caller.user));
+        let (batch, keys) = self.verifier.batch(members.collect(), key)?;
         let carts = self.app.database().each(
             keys.clone(),
             |key| key.shard(),
@@ -172,8 +165,12 @@ impl CartService for Grpc {
     ) -> Result<Response<BatchBeginCheckoutsResponse>, Status> {
         let entries = request.into_inner().entries.into_iter();
         let entries = entries.map(|it| (it.member, it.checkout.unwrap_or_default()));
-        let (batch, asked) = self.verifier.batch(entries.collect())?;
-        let checkouts = self.begin_checkouts(asked).await.into_iter();
+        let wanted = |caller: Caller, asked: BeginCheckoutRequest| {
+            let order = convert::id("order_id", &asked.order_id)?;
+            Ok((Key::user(caller.user), order, asked.cart_version))
+        };
+        let (batch, wanted) = self.verifier.batch(entries.collect(), wanted)?;
+        let checkouts = self.begin_checkouts(wanted).await;
         let results = batch.answered(checkouts).map(convert::begun_result).collect();
         Ok(Response::new(BatchBeginCheckoutsResponse { results }))
     }

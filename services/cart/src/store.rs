@@ -46,8 +46,7 @@ pub(crate) async fn load_all(connection: &mut PgConnection, keys: &[Key]) -> Res
     .await?;
     let mut carts = vec![Cart::default(); keys.len()];
     for row in rows {
-        let cart = usize::try_from(row.at - 1).ok().and_then(|at| carts.get_mut(at));
-        let cart = cart.ok_or_else(|| sqlx::Error::Decode("ordinality".into()))?;
+        let cart = database::nth(&mut carts, row.at)?;
         (cart.version, cart.state) = (row.version, state(&row.state, row.merging_into)?);
         cart.checkouts = row.checkouts.into_iter().map(OrderId::from).collect();
         let line = row.product_id.zip(row.quantity).zip(row.position);

@@ -55,7 +55,6 @@ impl From<PeerError> for Error {
     fn from(error: PeerError) -> Self {
         match error {
             PeerError::Rejected(rejection) => Self::Rejected(rejection),
-            PeerError::Unanswered(unanswered) => Self::Unanswered(unanswered),
             other => Self::Peer(other),
         }
     }

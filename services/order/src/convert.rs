@@ -31,9 +31,7 @@ impl From<Error> for Status {
             Error::Unauthenticated(refused) => refused.into(),
             Error::Database(error) if database::is_transient(&error) => unavailable(error),
             Error::Database(error) => internal(error),
-            Error::Unanswered(unanswered) | Error::Peer(PeerError::Unanswered(unanswered)) => {
-                internal(unanswered)
-            }
+            Error::Unanswered(unanswered) => internal(unanswered),
             Error::Peer(PeerError::Rejected(rejection)) => rejection.into(),
             Error::Peer(PeerError::Status(status)) => status,
             Error::Peer(PeerError::Malformed(peer)) => internal(format!("malformed: {peer}")),

@@ -5,7 +5,7 @@ mod ask;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use batching::Batcher;
+use batching::{Batcher, Unanswered};
 use database::Database;
 use identity::Caller;
 use identity::batch::Waiting;
@@ -39,9 +39,12 @@ pub(crate) enum PeerError {
     /// It answered something that is not in the contract.
     #[error("malformed answer of {0}")]
     Malformed(&'static str),
-    /// The call broke down here, with whatever shared it.
-    #[error(transparent)]
-    Unanswered(#[from] batching::Unanswered),
+}
+
+impl From<Unanswered> for PeerError {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Status(rpc::status::internal(unanswered))
+    }
 }
 
 impl From<Status> for PeerError {

@@ -3,16 +3,15 @@
 use identity::{Caller, Verifier};
 use proto::user::v1::user_service_server::UserService;
 use proto::user::v1::{
-    AddAddressRequest, AddAddressResponse, Address, BatchGetAddressesRequest,
-    BatchGetAddressesResponse, EraseUserRequest, EraseUserResponse, GetAddressRequest,
-    GetAddressResponse, GetUserRequest, GetUserResponse, RefreshSessionRequest,
-    RefreshSessionResponse, RegisterRequest, RegisterResponse, SignInRequest, SignInResponse,
-    SignOutRequest, SignOutResponse, UpdateUserRequest, UpdateUserResponse,
+    AddAddressRequest, AddAddressResponse, BatchGetAddressesRequest, BatchGetAddressesResponse,
+    EraseUserRequest, EraseUserResponse, GetAddressRequest, GetAddressResponse, GetUserRequest,
+    GetUserResponse, RefreshSessionRequest, RefreshSessionResponse, RegisterRequest,
+    RegisterResponse, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse,
+    UpdateUserRequest, UpdateUserResponse,
 };
 use tonic::{Request, Response, Status};
 
 use crate::app::App;
-use crate::domain::Rejection;
 use crate::tokens::RefreshToken;
 use crate::{convert, domain};
 
@@ -25,29 +24,6 @@ pub(crate) struct Grpc {
 impl Grpc {
     pub(crate) fn new(app: App, verifier: Verifier) -> Self {
         Self { app, verifier }
-    }
-
-    /// Entries that are malformed are refused, and the others go on.
-    async fn addresses(&self, asked: Vec<(Caller, String)>) -> Vec<Result<Address, Status>> {
-        let mut wanted = Vec::with_capacity(asked.len());
-        let parsed = asked.into_iter().map(|(caller, id)| {
-            wanted.push((caller.user, convert::address_id(&id)?));
-            Ok(())
-        });
-        let parsed: Vec<Result<(), Status>> = parsed.collect();
-        let mut found = match self.app.addresses(wanted).await {
-            Ok(found) => found.into_iter().map(|it| it.map_err(Status::from)),
-            Err(error) => {
-                let status = Status::from(error);
-                return parsed.into_iter().map(|it| it.and(Err(status.clone()))).collect();
-            }
-        };
-        let answer = |parsed: Result<(), Status>| {
-            parsed?;
-            let found = found.next().unwrap_or_else(|| Err(Rejection::AddressMissing.into()));
-            Ok(convert::address(found?))
-        };
-        parsed.into_iter().map(answer).collect()
     }
 }
 
@@ -134,8 +110,11 @@ impl UserService for Grpc {
     ) -> Result<Response<BatchGetAddressesResponse>, Status> {
         let entries = request.into_inner().entries.into_iter();
         let entries = entries.map(|it| (it.member, it.address_id)).collect();
-        let (batch, asked) = self.verifier.batch(entries)?;
-        let addresses = self.addresses(asked).await.into_iter();
+        let wanted = |caller: Caller, id: String| Ok((caller.user, convert::address_id(&id)?));
+        let (batch, wanted) = self.verifier.batch(entries, wanted)?;
+        // They are all in one database: when it fails, the call does.
+        let addresses = self.app.addresses(wanted).await?.into_iter();
+        let addresses = addresses.map(|it| it.map(convert::address).map_err(Status::from));
         let results = batch.answered(addresses).map(convert::address_result).collect();
         Ok(Response::new(BatchGetAddressesResponse { results }))
     }

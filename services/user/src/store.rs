@@ -96,6 +96,8 @@ pub(crate) async fn rename(connection: &mut PgConnection, id: UserId, name: &str
 }
 
 struct AddressRow {
+    /// Which of the rows that were asked for.
+    place: i64,
     address_id: uuid::Uuid,
     recipient: String,
     line1: String,
@@ -122,8 +124,8 @@ impl From<AddressRow> for Address {
 async fn addresses(connection: &mut PgConnection, user: UserId) -> Result<Vec<Address>> {
     let rows = sqlx::query_as!(
         AddressRow,
-        "select address_id, recipient, line1, line2, city, postcode, country from addresses
-         where user_id = $1 order by position",
+        r#"select position as "place!", address_id, recipient, line1, line2, city, postcode, country
+           from addresses where user_id = $1 order by position"#,
         user.uuid()
     )
     .fetch_all(connection)
@@ -142,8 +144,9 @@ pub(crate) async fn wanted_addresses(
     let users: Vec<uuid::Uuid> = wanted.iter().map(|(user, _)| user.uuid()).collect();
     let ids: Vec<Option<uuid::Uuid>> =
         wanted.iter().map(|(_, id)| id.map(AddressId::uuid)).collect();
-    let rows = sqlx::query!(
-        r#"select w.at as "at!", a.*
+    let rows = sqlx::query_as!(
+        AddressRow,
+        r#"select w.at as "place!", a.*
            from unnest($1::uuid[], $2::uuid[]) with ordinality w(user_id, address_id, at)
            cross join lateral (
                select address_id, recipient, line1, line2, city, postcode, country
@@ -158,16 +161,8 @@ pub(crate) async fn wanted_addresses(
     .await?;
     let mut addresses = vec![None; wanted.len()];
     for row in rows {
-        let place = usize::try_from(row.at - 1).ok().and_then(|at| addresses.get_mut(at));
-        *place.ok_or_else(|| sqlx::Error::Decode("ordinality".into()))? = Some(Address {
-            id: row.address_id.into(),
-            recipient: row.recipient,
-            line1: row.line1,
-            line2: row.line2,
-            city: row.city,
-            postcode: row.postcode,
-            country: row.country,
-        });
+        let place = database::nth(&mut addresses, row.place)?;
+        *place = Some(row.into());
     }
     Ok(addresses)
 }

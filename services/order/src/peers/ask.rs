@@ -97,7 +97,7 @@ fn may_be_anothers(failure: &PeerError) -> bool {
             _ => false,
         },
         PeerError::Malformed(_) => true,
-        PeerError::Rejected(_) | PeerError::Unanswered(_) => false,
+        PeerError::Rejected(_) => false,
     }
 }
 

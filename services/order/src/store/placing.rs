@@ -47,15 +47,9 @@ pub(crate) async fn kept_replies(
     let mut kept: Vec<_> = keys.iter().map(|_| None).collect();
     for row in rows {
         let reply = KeptReply { fingerprint: row.fingerprint, reply: row.reply };
-        *nth(&mut kept, row.at)? = Some(reply);
+        *database::nth(&mut kept, row.at)? = Some(reply);
     }
     Ok(kept)
-}
-
-/// What belongs to a row of `unnest … with ordinality`.
-fn nth<T>(all: &mut [T], ordinality: i64) -> Result<&mut T> {
-    let at = usize::try_from(ordinality - 1).ok().and_then(|at| all.get_mut(at));
-    at.ok_or_else(|| sqlx::Error::Decode("ordinality".into()))
 }
 
 /// An idempotency key and an order in the hands of one transaction.

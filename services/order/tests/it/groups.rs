@@ -221,6 +221,45 @@ async fn one_key_and_one_cart_in_a_group_are_one_order() {
     }
 }
 
+/// Refuses the rows of one customer, as no rule of the shop does.
+const REFUSE: &str = "create function refuse() returns trigger language plpgsql as
+    $$ begin raise exception 'not this one'; end $$;
+    create trigger refuse before insert on orders for each row";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_database_refuses_costs_its_own_order_only() {
+    let shop = Shop::open().await;
+    let (good, [refused, ordered]) =
+        (shop.crowd(16), [1, 2].map(|pieces| shop.customer(9, pieces)));
+    let url = &shop.databases[0];
+    let when = format!("when (new.user_id = '{}') execute function refuse()", refused.user);
+    shop.world.sql(url, &format!("{REFUSE} {when}"));
+    // An order of this cart at this version, that a release wrote which left the lines in the cart.
+    let before = shop.place(&good[0], "before").await.unwrap();
+    shop.put(&good[0], 1);
+    shop.world.sql(
+        url,
+        &format!(
+        "insert into orders select new.* from orders o, jsonb_populate_record(o, jsonb_build_object(
+             'order_id', gen_random_uuid(), 'user_id', '{0}', 'cart_id', '{0}')) new
+         where o.order_id = '{1}'",
+        ordered.user, before.order_id
+    ),
+    );
+    let mut members: Vec<_> = good.iter().map(|it| Member::new(it, "key")).collect();
+    members.insert(5, Member::new(&refused, "key"));
+    members.insert(9, Member::new(&ordered, "key"));
+    let mut answers = shop.place_together(&members, members.len()).await;
+    assert_eq!(reason(answers.remove(9)), "cart_already_ordered");
+    assert_eq!(answers.remove(5).unwrap_err().code(), Code::Internal);
+    let orders: Vec<Order> = answers.into_iter().map(Result::unwrap).collect();
+    let own = orders
+        .iter()
+        .zip(&good)
+        .all(|(order, customer)| order.lines[0].product_id == customer.product.to_string());
+    assert!(own, "each has an order of its own: {orders:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_no_longer_leaves_the_group_and_nobody_with_him() {
     let shop = Shop::open().await;

@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
+use super::say;
+
 /// So many of the dearest statements are told.
 const DEAREST: usize = 16;
 /// Of a statement's text, so much.
@@ -59,14 +61,24 @@ pub struct Statement {
 }
 
 impl Server {
-    /// With the rights of a superuser. None without a URL.
-    pub(super) async fn open(url: Option<&str>) -> Result<Option<Self>> {
-        let Some(url) = url else { return Ok(None) };
+    /// With the rights of a superuser. None without a URL, or of a PostgreSQL that does not count: that is said, and times are
+    /// measured all the same.
+    pub(super) async fn open(url: Option<&str>) -> Option<Self> {
+        match Self::with_extensions(url?).await {
+            Ok(server) => Some(server),
+            Err(error) => {
+                say(&format!("statements and rows are not counted: {error:#}"));
+                None
+            }
+        }
+    }
+
+    async fn with_extensions(url: &str) -> Result<Self> {
         let mut server = Self(PgConnection::connect(url).await?);
         for extension in ["pg_stat_statements", "pg_walinspect"] {
             server.run(&format!("create extension if not exists {extension}")).await?;
         }
-        Ok(Some(server))
+        Ok(server)
     }
 
     /// What was done by now.
