@@ -38,7 +38,11 @@ impl Places {
         })
     }
 
-    pub(crate) fn of_context(&self, context: &str) -> Result<&[String]> {
+    /// The URLs of the databases of one context.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn of_context(&self, context: &str) -> Result<&[String]> {
         let urls = self.databases.get(context).map(Vec::as_slice);
         urls.with_context(|| format!("no database of {context}"))
     }

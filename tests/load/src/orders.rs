@@ -14,9 +14,11 @@ mod steady;
 mod slow;
 mod books;
 mod writes;
+mod batches;
 mod yardstick;
 mod bench;
 mod compare;
+mod exchanges;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ use stores::{Home, Pgbench, Server, Stores};
 use tokio::task::spawn_blocking;
 
 pub use bench::measure;
+pub use exchanges::{Counts, Exchanges, GROUP, count};
 pub use report::Report;
 pub use slow::{Slow, measure as measure_slow};
 

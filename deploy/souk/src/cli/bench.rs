@@ -63,6 +63,9 @@ pub struct Orders {
     /// Customers with a filled cart, each of whom buys once: two thirds of them at full load
     #[arg(long, value_name = "N", default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(30..=500_000))]
     pub carts: u32,
+    /// Lines in a cart at most, of one piece each: every number of them is as frequent
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub lines: u32,
     /// How long pgbench runs, before and after
     #[arg(long, value_name = "D", default_value = "5s", value_parser = duration)]
     pub yardstick: Duration,

@@ -15,6 +15,7 @@ use souk::cli::Orders;
 use time::OffsetDateTime;
 use tokio::task::LocalSet;
 
+use super::batches::{Processes, Sizes};
 use super::books::Books;
 use super::customers::{self, Customer};
 use super::report::{self, Report, Setting, Told};
@@ -41,12 +42,14 @@ pub(super) struct Look {
     pub(super) spent: Option<Snapshot>,
     /// None where PostgreSQL is not ours to ask.
     pub(super) done: Option<Mark>,
+    pub(super) batches: Sizes,
 }
 
 /// What is looked at.
 pub(super) struct Sights {
     pub(super) groups: Vec<Group>,
     pub(super) server: Option<Server>,
+    pub(super) processes: Processes,
 }
 
 impl Sights {
@@ -55,7 +58,8 @@ impl Sights {
             Some(server) => Some(server.mark().await?),
             None => None,
         };
-        Ok(Look { at: clock::now(), spent: machine::snapshot(&self.groups), done })
+        let batches = self.processes.sizes().await;
+        Ok(Look { at: clock::now(), spent: machine::snapshot(&self.groups), done, batches })
     }
 }
 
@@ -97,6 +101,7 @@ async fn measured(options: &Orders, layout: &Layout, server: Option<&str>) -> Re
         sights: Sights {
             groups: machine::groups(&state, "bench"),
             server: Server::open(server).await,
+            processes: Processes::of(&state),
         },
         yardstick: Yardstick::find(&places, options.yardstick)?,
         places,
@@ -110,13 +115,14 @@ async fn measured(options: &Orders, layout: &Layout, server: Option<&str>) -> Re
         full.phase.sent.accepted.keys().chain(half.phase.sent.accepted.keys()).copied().collect();
     let audit = audit(&stage.places, &ids, SETTLED_MAX).await.context("auditing")?;
     let shop = crate::report::Layout::of(&state);
-    let (carts, under_way) = (options.carts, options.under_way);
+    let (carts, lines, under_way) = (options.carts, options.lines, options.under_way);
     let setting = Setting {
         started_unix_ms,
         environment,
         shop,
         durability,
         carts,
+        lines,
         under_way,
         products: PRODUCTS,
     };
@@ -140,9 +146,10 @@ impl Stage {
     ) -> Result<VecDeque<Customer>> {
         let api = Api::new(&target.url());
         let products = seed::products(&api, target, PRODUCTS).await?;
-        let count = usize::try_from(options.carts)?;
+        let (count, lines) = (usize::try_from(options.carts)?, usize::try_from(options.lines)?);
         let here = (layout, &self.places);
-        let customers = customers::prepare(&api, &self.wire, here, count, &products).await?;
+        let wanted = (count, lines);
+        let customers = customers::prepare(&api, &self.wire, here, wanted, &products).await?;
         say(&format!("customers  {count}, each with something in the cart"));
         Ok(customers)
     }

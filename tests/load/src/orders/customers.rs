@@ -5,7 +5,7 @@
 //! minute of the processor for every two thousand, and is no part of an order. Their tokens are signed
 //! with the shop's key, and their carts are filled through the front door, which also warms it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -20,8 +20,8 @@ use kernel::{AddressId, FamilyId, PaymentMethodId, UserId, clock};
 use operator::api::{Api, bearer};
 use operator::layout::Layout;
 use operator::secrets::Secrets;
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
 use serde::Deserialize;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::sleep;
@@ -70,12 +70,12 @@ impl Ids {
     }
 }
 
-/// So many customers. Products are bought by Zipf's law.
+/// So many customers, each with one to so many lines in the cart. Products are bought by Zipf's law.
 pub(super) async fn prepare(
     api: &Api,
     wire: &Wire,
     (layout, places): (&Layout, &Places),
-    count: usize,
+    (count, lines): (usize, usize),
     products: &[String],
 ) -> Result<VecDeque<Customer>> {
     let model = seed::members(api, 1, products, |_| ()).await?.pop().context("nobody signed up")?;
@@ -88,7 +88,7 @@ pub(super) async fn prepare(
         anyhow::Ok(Customer { authorization: bearer(&token)?, card: card.to_string() })
     };
     let customers = ids.iter().map(customer).collect::<Result<VecDeque<_>>>()?;
-    fill(wire, &customers, products).await.context("filling carts")?;
+    fill(wire, &customers, lines, products).await.context("filling carts")?;
     Ok(customers)
 }
 
@@ -144,11 +144,19 @@ async fn open(places: &Places, context: &str) -> Result<PgConnection> {
     Ok(PgConnection::connect(url.with_context(|| format!("no database of {context}"))?).await?)
 }
 
-async fn fill(wire: &Wire, customers: &VecDeque<Customer>, products: &[String]) -> Result<()> {
+async fn fill(
+    wire: &Wire,
+    customers: &VecDeque<Customer>,
+    lines: usize,
+    products: &[String],
+) -> Result<()> {
     let (zipf, mut random) = (Zipf::new(products.len(), 1.0), StdRng::seed_from_u64(1));
-    let filling = customers.iter().map(|customer| {
-        let product = &products[zipf.draw(&mut random)];
-        put(wire, customer, format!("/v1/cart/items/{product}"))
+    let filling = customers.iter().flat_map(|customer| {
+        let (count, mut chosen) = (random.random_range(1..=lines), BTreeSet::new());
+        while chosen.len() < count {
+            chosen.insert(zipf.draw(&mut random));
+        }
+        chosen.into_iter().map(|it| put(wire, customer, format!("/v1/cart/items/{}", products[it])))
     });
     stream::iter(filling).buffer_unordered(AT_ONCE).try_collect().await
 }

@@ -53,8 +53,10 @@ pub struct Setting {
     pub shop: Layout,
     /// What PostgreSQL says of itself.
     pub durability: Durability,
-    /// Customers, each with one piece of one product in the cart.
+    /// Customers, each with something in the cart.
     pub carts: u32,
+    /// Lines in a cart at most, of one piece each; every number of them is as frequent.
+    pub lines: u32,
     /// Orders under way at full load.
     pub under_way: u32,
     /// Products that they buy, by Zipf's law.
@@ -89,6 +91,8 @@ pub struct Phase {
     pub cost: Option<Cost>,
     /// What PostgreSQL did, in all.
     pub writes: Option<Writes>,
+    /// The mean size of the shop's batches, by kind: steps of a checkout, reads, and each consumer's.
+    pub batches: BTreeMap<String, f64>,
 }
 
 /// Processor time and memory.
@@ -206,6 +210,7 @@ impl Told {
             late_ms: Latency::of(&self.phase.sent.late),
             cost: spent.map(|(from, to)| cost(&to.since(from, groups), groups, settled)),
             writes: self.writes.clone(),
+            batches: self.phase.to.batches.since(&self.phase.from.batches),
         })
     }
 }

@@ -83,7 +83,8 @@ async fn measured(options: &Provider, layout: &Layout) -> Result<Slow> {
     let products = seed::products(&api, &target, PRODUCTS).await?;
     let seconds = options.duration.as_secs_f64();
     let count = (f64::from(options.rate) * seconds * 1.2) as usize + 50; // a Poisson process varies
-    let customers = customers::prepare(&api, &wire, (layout, &places), count, &products).await?;
+    let customers =
+        customers::prepare(&api, &wire, (layout, &places), (count, 1), &products).await?;
     say(&format!("customers  {count}, each with something in the cart"));
     take_time(&places, options.delay).await?;
     let from = clock::now();

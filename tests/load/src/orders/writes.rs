@@ -26,6 +26,22 @@ pub(super) struct Mark {
     statements: BTreeMap<i64, (i64, f64, String)>,
 }
 
+impl Mark {
+    /// The statements that were sent since then, by the server's number for each, and how often.
+    pub(super) fn sent_since(&self, before: &Mark) -> BTreeMap<i64, u64> {
+        let sent = self.statements.iter().map(|(id, (calls, ..))| {
+            let earlier = before.statements.get(id).map_or(0, |(calls, ..)| *calls);
+            (*id, (calls - earlier).unsigned_abs())
+        });
+        sent.filter(|(_, calls)| *calls > 0).collect()
+    }
+
+    /// How a statement begins.
+    pub(super) fn text(&self, id: i64) -> String {
+        self.statements.get(&id).map_or_else(String::new, |(.., text)| shortened(text))
+    }
+}
+
 /// What was done between two marks.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Writes {
@@ -45,6 +61,8 @@ pub struct Writes {
     pub index_entries: u64,
     /// Bytes of the log.
     pub log_bytes: u64,
+    /// Of these, copies of whole pages, which are made once after each checkpoint.
+    pub page_bytes: u64,
     /// The statements that took longest in all, the dearest first.
     pub dearest: Vec<Statement>,
 }
@@ -99,14 +117,16 @@ impl Server {
     pub(super) async fn between(&mut self, from: &Mark, to: &Mark) -> Result<Writes> {
         let mut writes = Writes::default();
         let log = format!(
-            r#"select "resource_manager/record_type", count, combined_size::bigint
+            r#"select "resource_manager/record_type", count, combined_size::bigint, fpi_size::bigint
                from pg_get_wal_stats('{}', '{}', true)"#,
             from.log, to.log
         );
-        let records: Vec<(String, i64, i64)> = self.rows(&log).await.context("reading the log")?;
-        for (kind, count, bytes) in records {
+        let records: Vec<(String, i64, i64, i64)> =
+            self.rows(&log).await.context("reading the log")?;
+        for (kind, count, bytes, pages) in records {
             let count = count.unsigned_abs();
             writes.log_bytes += bytes.unsigned_abs();
+            writes.page_bytes += pages.unsigned_abs();
             let kind = kind.trim_end_matches("+INIT");
             match kind {
                 "Heap/INSERT" => writes.inserted += count,

@@ -34,6 +34,7 @@ impl fmt::Display for Report {
         if let (Some(full), Some(half)) = (&full.cost, &half.cost) {
             costs(full, half, f)?;
         }
+        batches(full, half, f)?;
         if let (Some(full_writes), Some(half_writes)) = (&full.writes, &half.writes) {
             writes((full_writes, full.settled), (half_writes, half.settled), f)?;
         }
@@ -68,8 +69,8 @@ fn setting(report: &Report, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     )?;
     writeln!(
         f,
-        "{} carts with one piece of one of {} products (Zipf)",
-        setting.carts, setting.products
+        "{} carts with one piece each of 1 to {} of {} products (Zipf)",
+        setting.carts, setting.lines, setting.products
     )
 }
 
@@ -132,6 +133,15 @@ fn costs(full: &Cost, half: &Cost, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 type Counted<'a> = (&'a Writes, u64);
+
+fn batches(full: &Phase, half: &Phase, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "\n{:<32}{:>10}{:>11}", "members of a batch, mean", "full load", "half load")?;
+    for (kind, members) in &full.batches {
+        let at_half = half.batches.get(kind).copied().unwrap_or_default();
+        writeln!(f, "  {kind:<30}{members:>10.1}{at_half:>11.1}")?;
+    }
+    Ok(())
+}
 
 fn writes(full: Counted<'_>, half: Counted<'_>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let heading = "PostgreSQL, per settled order";
