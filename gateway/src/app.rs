@@ -12,6 +12,7 @@ use rpc::{Channel, Identity};
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::pages::Pages;
 
 /// Clones are one.
 #[derive(Clone)]
@@ -19,6 +20,7 @@ pub(crate) struct App(Arc<Inner>);
 
 struct Inner {
     product: ProductServiceClient<Channel>,
+    pages: Pages,
     user: UserServiceClient<Channel>,
     cart: CartServiceClient<Channel>,
     order: OrderServiceClient<Channel>,
@@ -33,8 +35,10 @@ impl App {
     /// Returns at once; the channels find their services by themselves.
     pub(crate) fn connect(config: &Config, identity: &Identity, stop: CancellationToken) -> Self {
         let connect = |name, targets| rpc::connect(name, targets, identity);
+        let product = ProductServiceClient::new(connect("product", &config.product_urls));
         Self(Arc::new(Inner {
-            product: ProductServiceClient::new(connect("product", &config.product_urls)),
+            pages: Pages::new(&product, config.product_pages_bytes),
+            product,
             user: UserServiceClient::new(connect("user", &config.user_urls)),
             cart: CartServiceClient::new(connect("cart", &config.cart_urls)),
             order: OrderServiceClient::new(connect("order", &config.order_urls)),
@@ -50,6 +54,11 @@ impl App {
 
     pub(crate) fn product(&self) -> ProductServiceClient<Channel> {
         self.0.product.clone()
+    }
+
+    /// Products as they are answered.
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.0.pages
     }
 
     pub(crate) fn user(&self) -> UserServiceClient<Channel> {

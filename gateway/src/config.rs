@@ -44,6 +44,11 @@ pub struct Config {
     #[arg(long, env = "SOUK_BODY_LIMIT", value_name = "BYTES", default_value_t = 256 * 1024)]
     pub(crate) body_limit: usize,
 
+    /// Bytes of products, as they are answered, that are kept in memory, each for half a second; 0: none, and each request
+    /// asks the product service
+    #[arg(long, env = "SOUK_PRODUCT_PAGES_BYTES", value_name = "BYTES", default_value_t = 8 << 20)]
+    pub(crate) product_pages_bytes: u64,
+
     /// How long a request may take, its body and every call behind it included
     #[arg(long, env = "SOUK_DEADLINE", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Duration,

@@ -3,6 +3,7 @@
 
 mod config;
 mod app;
+mod pages;
 mod problem;
 mod token;
 mod path;

@@ -1,12 +1,12 @@
 //! What the services say, as JSON. The structs borrow from the replies: rendering copies nothing
 //! but into the body.
 
+mod body;
 mod returns;
 
+pub(crate) use body::{json, json_body, written};
 pub(crate) use returns::Return;
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
 use proto::money::v1 as money;
 use proto::order::v1 as order;
 use proto::payment::v1 as payment;
@@ -15,20 +15,6 @@ use proto::user::v1 as user;
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
-
-const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json");
-
-/// A JSON answer.
-pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    let mut body = Vec::with_capacity(512);
-    if let Err(error) = serde_json::to_writer(&mut body, value) {
-        tracing::error!(%error, "an answer cannot be written as JSON");
-        return Problem::internal().into_response();
-    }
-    let mut response = (status, body).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
-    response
-}
 
 /// A part of a reply that the service always sends.
 pub(crate) fn required<T>(part: Option<T>) -> Result<T, Problem> {

@@ -187,7 +187,7 @@ async fn products(app: &App, items: &[cart::Item]) -> Result<Vec<product::Produc
         return Ok(Vec::new());
     }
     let product_ids = items.iter().map(|item| item.product_id.clone()).collect();
-    let request = product::BatchGetProductsRequest { product_ids };
+    let request = product::BatchGetProductsRequest { product_ids, may_be_cached: true };
     Ok(app.product().batch_get_products(request).await?.into_inner().products)
 }
 

@@ -1,4 +1,4 @@
-//! The catalogue, for everybody. These answers may be kept for a second (see `conditional`).
+//! The catalogue, for everybody. These answers may be kept for a second (see `conditional`); one product is kept here as well (see `pages`).
 
 use axum::extract::State;
 use axum::response::Response;
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Table;
 use crate::app::App;
-use crate::conditional::{Known, tag_of, weak};
+use crate::conditional::{Known, tag_of};
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::render::{self, Product, json, required};
+use crate::render::{self, Product, json};
 
 pub(super) fn routes() -> Table {
     Table::new()
@@ -60,10 +60,8 @@ async fn one(
     Id(id): Id<ProductId>,
     known: Known,
 ) -> Result<Response, Problem> {
-    let request = product::GetProductRequest { product_id: id.to_string() };
-    let product = required(app.product().get_product(request).await?.into_inner().product)?;
-    let tag = weak(format_args!("{}-{}", product.version, product.available));
-    Ok(known.or(tag, || json(StatusCode::OK, &Product::from(&product))))
+    let page = app.pages().of(id).await?;
+    Ok(known.or(page.tag.clone(), || page.answer()))
 }
 
 #[derive(Deserialize)]

@@ -72,6 +72,11 @@ catalogue! {
     /// Those who wait for the batch under way to end, and go together in the next.
     BATCH_WAITING: IntGaugeVec = "souk.batch.waiting", "{member}", ["batch"];
 
+    /// Answers of a cache, by where they come from: `hit`, `joined` (a load that was under way) or `loaded`.
+    CACHE_READS: IntCounterVec = "souk.cache.reads", "{read}", ["cache", "outcome"];
+    /// What a cache holds, as it counts it.
+    CACHE_BYTES: IntGaugeVec = "souk.cache.size", "By", ["cache"];
+
     /// From asking for a connection to having one.
     DATABASE_WAIT: HistogramVec = "souk.database.wait", "s", ["database", "pool"];
     /// Connections in use.

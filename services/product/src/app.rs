@@ -1,10 +1,11 @@
 //! One function per command and query: load, decide, store and publish in one transaction.
 
 mod import;
+mod offers;
 
 use std::collections::BTreeSet;
 
-use database::{Database, Freshness, Gathered, ONLY_SHARD, Tx, constraint};
+use database::{Database, Freshness, ONLY_SHARD, Tx, constraint};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use kernel::{Money, ProductId};
@@ -13,6 +14,7 @@ use sqlx::PgConnection;
 use thiserror::Error;
 
 pub(crate) use import::{Imported, Item};
+pub(crate) use offers::Offers;
 
 use crate::domain::product::{Command, Event, decide};
 use crate::domain::{Listing, Offer, Product, Rejection, Stock, offer};
@@ -47,19 +49,13 @@ pub(crate) enum Filter {
 pub(crate) struct App {
     database: Database,
     outbox: Outbox,
-    /// Single products: those that are asked for at one moment, with one statement.
-    single: Gathered<ProductId, Option<Offered>>,
+    offers: Offers,
 }
 
-/// Maximum number of products of one statement.
-const GATHERED_MAX: usize = 64;
-
 impl App {
-    pub(crate) fn new(database: &Database, outbox: &Outbox) -> Self {
-        let single = database.gather("product.get", GATHERED_MAX, |db, ids| {
-            async move { store::each_product(db, &ids).await }.boxed()
-        });
-        Self { database: database.clone(), outbox: outbox.clone(), single }
+    pub(crate) fn new(database: &Database, outbox: &Outbox, offers: &Offers) -> Self {
+        let (database, outbox) = (database.clone(), outbox.clone());
+        Self { database, outbox, offers: offers.clone() }
     }
 
     /// One page of the products on sale.
@@ -89,22 +85,30 @@ impl App {
 
     /// One product, retired or not.
     pub(crate) async fn product(&self, id: ProductId) -> Result<Offered, Error> {
-        let product = self.single.read(ONLY_SHARD, id).await?;
+        let product = self.offers.one(id).await?;
         product.ok_or(Error::Rejected(Rejection::ProductNotFound))
     }
 
-    /// Those of the products that exist.
-    pub(crate) async fn products(&self, ids: Vec<ProductId>) -> Result<Vec<Offered>, Error> {
-        self.read(move |db| async move { store::products(db, &ids).await }.boxed()).await
+    /// Those of the products that exist: as they are now, or, to be shown, as they were within the last half second.
+    pub(crate) async fn products(
+        &self,
+        ids: Vec<ProductId>,
+        may_be_cached: bool,
+    ) -> Result<Vec<Offered>, Error> {
+        match may_be_cached {
+            true => Ok(self.offers.those(ids).await?),
+            false => Ok(self.offers.current(ids).await?),
+        }
     }
 
     /// Puts a product into the catalogue, with the stock that it comes with.
     pub(crate) async fn add(&self, offer: Offer) -> Result<Offered, Error> {
         offer.check()?;
-        let outbox = self.outbox.clone();
+        let (outbox, offers) = (self.outbox.clone(), self.offers.clone());
         let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 let product = Product::new(ProductId::mint(), &offer);
+                offers.changed_by(tx, [product.id]);
                 store::insert(tx, &[&product]).await.map_err(sku_taken)?;
                 let receipts = Vec::from_iter(opening_receipt(&product, &offer));
                 receive(tx, &receipts).await?;
@@ -139,7 +143,7 @@ impl App {
     }
 
     async fn change(&self, id: ProductId, command: Command) -> Result<Offered, Error> {
-        let outbox = self.outbox.clone();
+        let (outbox, offers) = (self.outbox.clone(), self.offers.clone());
         let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 let found = store::lock(tx, id).await?;
@@ -147,6 +151,7 @@ impl App {
                 if let Some(event) = decide(&offered.product, command)? {
                     offered.product.apply(&event);
                     store::update(tx, &[&offered.product]).await?;
+                    offers.changed_by(tx, [id]);
                     outbox.publish(tx, &[catalogued(&offered.product, &event)]).await?;
                 }
                 Ok(offered)
@@ -159,9 +164,10 @@ impl App {
     /// Books a delivery in, once for each receipt. Returns the stock as it is then.
     pub(crate) async fn receive_stock(&self, receipt: Receipt) -> Result<Stock, Error> {
         offer::check_receipt(&receipt.name, receipt.quantity)?;
-        let id = receipt.product;
+        let (id, offers) = (receipt.product, self.offers.clone());
         let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
+                offers.changed_by(tx, [id]);
                 let booked = receive(tx, std::slice::from_ref(&receipt)).await;
                 if booked.map_err(unknown_product)? == 0 {
                     let known = stock::receipt(tx, &receipt.name).await?;

@@ -17,6 +17,9 @@ pub struct Config {
     pub(crate) messaging: messaging::Options,
     #[command(flatten)]
     pub(crate) identity: identity::Options,
+    /// Bytes of products that are kept in memory, each for half a second; 0: none, and each read asks the database
+    #[arg(long, env = "SOUK_PRODUCT_CACHE_BYTES", value_name = "BYTES", default_value_t = 8 << 20)]
+    pub(crate) cache_bytes: u64,
 }
 
 impl HasOptions for Config {

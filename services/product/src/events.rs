@@ -18,6 +18,7 @@ use telemetry::catalogue::RESERVATIONS_OVERDUE;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::app::Offers;
 use crate::convert::money;
 use crate::domain::stock::{Event, Shortage, Signal, State, fold, lines};
 use crate::domain::{Product, product};
@@ -26,14 +27,15 @@ use crate::store::stock::{self, Changed, Stored};
 /// Takes in what order publishes.
 pub(crate) struct Events {
     outbox: Outbox,
+    offers: Offers,
 }
 
 /// One event of a batch.
 type Told<'a> = (OrderId, Signal, &'a Delivered);
 
 impl Events {
-    pub(crate) fn new(outbox: &Outbox) -> Self {
-        Self { outbox: outbox.clone() }
+    pub(crate) fn new(outbox: &Outbox, offers: &Offers) -> Self {
+        Self { outbox: outbox.clone(), offers: offers.clone() }
     }
 
     /// Locks every reservation and every shelf that the batch touches, folds the rules over them
@@ -56,6 +58,7 @@ impl Events {
         stock::insert_returns(tx, &changes.returns).await?;
         shelves.retain(|id, stock| shelves_before.get(id) != Some(stock));
         stock::write_shelves(tx, &shelves).await?;
+        self.offers.changed_by(tx, shelves.into_keys());
         Ok(self.outbox.publish(tx, &changes.outgoing).await?)
     }
 }

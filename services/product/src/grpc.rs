@@ -63,8 +63,9 @@ impl ProductService for Grpc {
         &self,
         request: Request<BatchGetProductsRequest>,
     ) -> Answer<BatchGetProductsResponse> {
-        let ids = convert::product_ids(&request.get_ref().product_ids)?;
-        let products = convert::products(self.app.products(ids).await?);
+        let BatchGetProductsRequest { product_ids, may_be_cached } = request.get_ref();
+        let ids = convert::product_ids(product_ids)?;
+        let products = convert::products(self.app.products(ids, *may_be_cached).await?);
         Ok(Response::new(BatchGetProductsResponse { products }))
     }
 

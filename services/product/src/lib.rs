@@ -18,7 +18,7 @@ use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
-use app::App;
+use app::{App, Offers};
 use events::Events;
 use grpc::Grpc;
 
@@ -41,13 +41,14 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.messaging, "product").await?;
 
     let outbox = Outbox::new(&database);
-    let app = App::new(&database, &outbox);
+    let offers = Offers::new(&database, config.cache_bytes);
+    let app = App::new(&database, &outbox, &offers);
 
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("product", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("product", database.clone(), stop.clone()));
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
-    let handler = Events::new(&outbox);
+    let handler = Events::new(&outbox, &offers);
     let consumer = Consumer { context: "product", source: "order", handler };
     tasks.keep("consumer", consumer.run(bus, database.clone(), stop.clone()));
     tasks.keep("overdue", events::count_overdue(database.clone(), stop.clone()));

@@ -36,7 +36,8 @@ const OPEN: [&str; 8] = [
 ];
 
 /// What one context has and no other, each with its reason.
-const OWN: [(&str, &str, &str); 12] = [
+const OWN: [(&str, &str, &str); 13] = [
+    ("product", "src/app/offers.rs", "what is shown from memory: nothing else is read so often"),
     ("order", "src/watch.rs", "live orders: only orders are watched"),
     ("user", "src/passwords.rs", "argon2id on threads of its own: only users have passwords"),
     ("user", "src/hashing.rs", "argon2id in memory of its own, which glibc would not give back"),

@@ -263,7 +263,7 @@ impl Products {
         let mut offers = HashMap::with_capacity(products.len());
         for some in products.chunks(PRODUCTS_MAX) {
             let product_ids = some.iter().map(|id| id.to_string()).collect();
-            let request = BatchGetProductsRequest { product_ids };
+            let request = BatchGetProductsRequest { product_ids, may_be_cached: false };
             let reply = self.0.clone().batch_get_products(request).await?.into_inner();
             let found = reply.products.into_iter().map(offer).collect::<Option<Vec<_>>>();
             offers.extend(found.ok_or(PeerError::Malformed("product"))?);

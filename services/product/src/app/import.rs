@@ -63,6 +63,7 @@ impl App {
         skus.sort_unstable();
         let mut chunk = Chunk::new(store::lock_by_sku(tx, &skus).await?);
         items.iter().for_each(|item| chunk.take(item));
+        self.offers.changed_by(tx, chunk.products.values().map(|(product, _)| product.id));
         store::insert(tx, &chunk.products(Fate::Added)).await.map_err(sku_taken)?;
         store::update(tx, &chunk.products(Fate::Revised)).await?;
         chunk.done.stock_received = receive(tx, &chunk.receipts).await?;

@@ -134,7 +134,8 @@ async fn many_products_are_read_at_once_and_unknown_ones_left_out() {
     let (cup, bowl) = (shop.add("cup", 3).await, shop.add("bowl", 4).await);
     shop.retire(bowl).await.unwrap();
     let ids = [cup, bowl, ProductId::mint(), cup].map(|id| id.to_string()).to_vec();
-    let request = BatchGetProductsRequest { product_ids: [ids, vec!["85123A".into()]].concat() };
+    let product_ids = [ids, vec!["85123A".into()]].concat();
+    let request = BatchGetProductsRequest { product_ids, may_be_cached: false };
     let products = shop.as_seen_by("order").batch_get_products(request).await.unwrap();
     let found: BTreeSet<_> = products
         .into_inner()
@@ -143,7 +144,8 @@ async fn many_products_are_read_at_once_and_unknown_ones_left_out() {
         .map(|product| (product.name, product.retired, product.available))
         .collect();
     assert_eq!(found, BTreeSet::from([("bowl".into(), true, 4), ("cup".into(), false, 3)]));
-    let request = BatchGetProductsRequest { product_ids: vec![cup.to_string(); 2_001] };
+    let product_ids = vec![cup.to_string(); 2_001];
+    let request = BatchGetProductsRequest { product_ids, may_be_cached: true };
     let refused = shop.client.clone().batch_get_products(request).await.unwrap_err();
     assert_eq!(fields(&refused)[0].0, "product_ids");
     shop.running.stop().await;

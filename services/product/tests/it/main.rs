@@ -7,4 +7,5 @@ mod catalogue;
 mod searching;
 mod importing;
 mod holding;
+mod showing;
 mod batches;

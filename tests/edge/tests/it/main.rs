@@ -64,7 +64,7 @@ fn trials(runtime: &Arc<Runtime>, front: &Arc<Front>) -> Vec<Trial> {
         [
             keeping::a_public_read_is_kept_for_a_second,
             keeping::of_many_who_want_the_same_one_asks,
-            keeping::nobody_sees_a_price_older_than_two_seconds,
+            keeping::nobody_sees_a_price_older_than_three_seconds,
             keeping::what_is_somebodys_own_is_never_kept,
             passing::an_order_is_placed_and_followed_live,
             passing::an_import_is_a_stream_of_any_length,

@@ -8,17 +8,6 @@ use stores::Home;
 const SHOP: &str = "exchanges";
 const RECORD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/exchanges.json");
 
-#[test]
-fn the_planted_round_trip_still_applies() {
-    let patch = concat!(env!("CARGO_MANIFEST_DIR"), "/planted/extra-round-trip.patch");
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let check = std::process::Command::new("git")
-        .current_dir(root)
-        .args(["apply", "--check", patch])
-        .status();
-    assert!(check.unwrap().success(), "{patch} does not apply any more");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_costs_the_exchanges_and_rows_that_are_recorded() {
     let statements = |options: &mut operator::Options| {

@@ -213,3 +213,15 @@ fn verbs_that_documents_name_exist() {
 fn no_figure_is_left_to_fill_in() {
     holds(readme::nothing_is_left_to_fill_in);
 }
+
+/// Mistakes that a test is shown to find: they are put in by hand, and have to go on fitting.
+#[test]
+fn planted_mistakes_apply() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for patch in ["libs/cache/planted/late-fill.patch", "tests/load/planted/extra-round-trip.patch"]
+    {
+        let mut git = std::process::Command::new("git");
+        let checked = git.current_dir(&root).args(["apply", "--check", patch]).status();
+        assert!(checked.unwrap().success(), "{patch} does not apply any more");
+    }
+}
