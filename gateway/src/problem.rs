@@ -22,7 +22,7 @@ const IDENTITY: HeaderValue = HeaderValue::from_static("identity");
 const INTERNAL: &str = "something went wrong on our side; x-trace-id leads to it";
 
 /// A refusal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     code: Cow<'static, str>,
@@ -33,7 +33,7 @@ pub(crate) struct Problem {
 }
 
 /// A part of the request that is at fault.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Field {
     pub(crate) field: String,
     pub(crate) detail: String,

@@ -31,7 +31,7 @@ const STOP_MAX: Duration = Duration::from_secs(22);
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// The environment variables that a process inherits. Others could be settings by accident.
-const INHERITED: [&str; 10] = [
+const INHERITED: [&str; 12] = [
     "PATH",
     "LANG",
     "LC_ALL",
@@ -42,6 +42,8 @@ const INHERITED: [&str; 10] = [
     "SOUK_ENVIRONMENT",
     "SOUK_TRACE_RATIO",
     "TOKIO_WORKER_THREADS",
+    "SOUK_PRODUCT_CACHE_BYTES",
+    "SOUK_PRODUCT_PAGES_BYTES",
 ];
 
 /// How to start one process.

@@ -5,7 +5,7 @@
 //! [`Cache::forget`] after the commit, and from then on nobody in this process is shown what was before.
 //!
 //! - One load per key at a time (single flight, request coalescing): who comes meanwhile waits for it, however many they are.
-//!   A load that takes longer than a value lives is not waited for by others.
+//!   A load that takes longer than a value lives is joined no more. One that fails fails for all, who try once more together.
 //! - No late fill: a load that began before the key was forgotten answers those who were waiting for it, and is not stored;
 //!   who comes after does not join it. That is what leases are for in "Scaling Memcache at Facebook" (NSDI 2013, 3.2.1).
 //! - Bounded in bytes, and one long scan does not push out what is asked for again and again (`quick_cache`, S3-FIFO).
@@ -50,39 +50,37 @@ impl<V: Value> Value for Option<V> {
     }
 }
 
-/// What stands for a load that failed: the reason goes to who began it.
-type Loaded<V> = Option<V>;
-type Why<E> = Arc<Mutex<Option<E>>>;
-type Flight<V> = Shared<BoxFuture<'static, Loaded<V>>>;
-type Load<K, V, E> = dyn Fn(K) -> BoxFuture<'static, Result<V, E>> + Send + Sync;
+type Loading<V, E> = BoxFuture<'static, Result<V, E>>;
+type Load<K, V, E> = dyn Fn(K) -> Loading<V, E> + Send + Sync;
 
 struct Inner<K, V, E> {
     kept: Bounded<K, Kept<V>, Weight>,
     /// Loads under way that may be joined and stored.
-    flights: Mutex<Flights<K, V>>,
+    flights: Mutex<Flights<K, V, E>>,
     load: Box<Load<K, V, E>>,
     life: Duration,
     reads: Reads,
     bytes: IntGauge,
 }
 
-struct Flights<K, V> {
-    by_key: HashMap<K, UnderWay<V>>,
+struct Flights<K, V, E> {
+    by_key: HashMap<K, Flight<V, E>>,
     /// How many there have been: the number of the last.
     count: u64,
 }
 
-struct UnderWay<V> {
+struct Flight<V, E> {
     number: u64,
     /// As long as what it brings may be shown.
     until: Instant,
-    flight: WeakShared<BoxFuture<'static, Loaded<V>>>,
+    loading: WeakShared<Loading<V, E>>,
 }
 
-enum Joined<V> {
+/// Where an answer comes from.
+enum Source<V, E> {
     Kept(V),
-    Other(Flight<V>),
-    New(Flight<V>),
+    Joined(Shared<Loading<V, E>>),
+    New(Shared<Loading<V, E>>),
 }
 
 #[derive(Clone)]
@@ -113,7 +111,7 @@ impl<K, V, E> Cache<K, V, E>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Value,
-    E: Send + 'static,
+    E: Clone + Send + Sync + 'static,
 {
     /// An empty cache. `name` is a label of metrics.
     pub fn new<F>(name: &'static str, limits: Limits, load: F) -> Self
@@ -137,34 +135,30 @@ where
     /// [`Cache::forget`] of it.
     ///
     /// # Errors
-    /// Those of the load. Who joined a load that failed loads alone: its deadline was somebody else's.
+    /// Those of the load. Who joined one that failed takes part in one more: its deadline was somebody else's.
     pub async fn get(&self, key: K) -> Result<V, E> {
-        if let Some(value) = self.0.kept(&key) {
-            self.0.reads.hit.inc();
-            return Ok(value);
+        match self.ask(&key).await {
+            (Err(_), true) => self.ask(&key).await.0,
+            (outcome, _) => outcome,
         }
-        let why = Arc::new(Mutex::new(None));
-        let flight = match self.0.join(&key, &why) {
-            Joined::Kept(value) => {
-                self.0.reads.hit.inc();
-                return Ok(value);
+    }
+
+    /// True: it took part in a load that somebody else had begun.
+    async fn ask(&self, key: &K) -> (Result<V, E>, bool) {
+        let Inner { reads, .. } = &*self.0;
+        match self.0.source(key) {
+            Source::Kept(value) => {
+                reads.hit.inc();
+                (Ok(value), false)
             }
-            Joined::Other(flight) => {
-                self.0.reads.joined.inc();
-                flight
+            Source::Joined(loading) => {
+                reads.joined.inc();
+                (loading.await, true)
             }
-            Joined::New(flight) => {
-                self.0.reads.loaded.inc();
-                flight
+            Source::New(loading) => {
+                reads.loaded.inc();
+                (loading.await, false)
             }
-        };
-        if let Some(value) = flight.await {
-            return Ok(value);
-        }
-        let own = locked(&why).take();
-        match own {
-            Some(error) => Err(error),
-            None => (self.0.load)(key).await,
         }
     }
 
@@ -195,31 +189,33 @@ impl<K, V, E> Inner<K, V, E>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Value,
-    E: Send + 'static,
+    E: Clone + Send + Sync + 'static,
 {
     fn kept(&self, key: &K) -> Option<V> {
         self.kept.get(key).filter(|kept| kept.until > Instant::now()).map(|kept| kept.value)
     }
 
-    /// The load of this key that is under way, or a new one, whose error goes to `why`.
-    fn join(self: &Arc<Self>, key: &K, why: &Why<E>) -> Joined<V> {
+    fn source(self: &Arc<Self>, key: &K) -> Source<V, E> {
+        if let Some(value) = self.kept(key) {
+            return Source::Kept(value);
+        }
         let mut flights = locked(&self.flights);
         if let Some(value) = self.kept(key) {
-            return Joined::Kept(value); // stored a moment ago
+            return Source::Kept(value); // stored a moment ago
         }
         let now = Instant::now();
-        let under_way = flights.by_key.get(key).filter(|it| it.until > now);
-        if let Some(flight) = under_way.and_then(|it| it.flight.upgrade()) {
-            return Joined::Other(flight);
+        let under_way = flights.by_key.get(key).filter(|flight| flight.until > now);
+        if let Some(loading) = under_way.and_then(|flight| flight.loading.upgrade()) {
+            return Source::Joined(loading);
         }
         flights.count += 1;
         let (number, until) = (flights.count, now + self.life);
         let place = Place { inner: Arc::clone(self), key: key.clone(), number, until };
-        let flight = place.load(Arc::clone(why)).boxed().shared();
-        if let Some(flight) = flight.downgrade() {
-            flights.by_key.insert(key.clone(), UnderWay { number, until, flight });
+        let loading = place.load().boxed().shared();
+        if let Some(weak) = loading.downgrade() {
+            flights.by_key.insert(key.clone(), Flight { number, until, loading: weak });
         }
-        Joined::New(flight)
+        Source::New(loading)
     }
 }
 
@@ -235,19 +231,12 @@ impl<K, V, E> Place<K, V, E>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Value,
-    E: Send + 'static,
+    E: Clone + Send + Sync + 'static,
 {
-    async fn load(self, why: Why<E>) -> Loaded<V> {
-        match (self.inner.load)(self.key.clone()).await {
-            Ok(value) => {
-                self.store(Kept { value: value.clone(), until: self.until });
-                Some(value)
-            }
-            Err(error) => {
-                *locked(&why) = Some(error);
-                None
-            }
-        }
+    async fn load(self) -> Result<V, E> {
+        let value = (self.inner.load)(self.key.clone()).await?;
+        self.store(Kept { value: value.clone(), until: self.until });
+        Ok(value)
     }
 
     /// Unless the key was forgotten since the load began: then the place is gone, or another's.
@@ -269,7 +258,7 @@ impl<K: Clone + Eq + Hash, V, E> Drop for Place<K, V, E> {
     }
 }
 
-impl<K: Eq + Hash, V> Flights<K, V> {
+impl<K: Eq + Hash, V, E> Flights<K, V, E> {
     fn holds(&self, key: &K, number: u64) -> bool {
         self.by_key.get(key).is_some_and(|it| it.number == number)
     }

@@ -99,16 +99,21 @@ async fn a_load_from_before_the_change_is_neither_joined_nor_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_joined_a_load_that_failed_loads_alone() {
+async fn who_joined_a_load_that_failed_takes_part_in_one_more() {
     let (cache, pending) = by_hand();
-    let (mut first, mut second) = (Box::pin(cache.get(1)), Box::pin(cache.get(1)));
-    assert_eq!((poll(&mut first), poll(&mut second)), (None, None));
+    let mut reads: Vec<_> = (0..3).map(|_| Box::pin(cache.get(1))).collect();
+    assert!(reads.iter_mut().all(|read| poll(read).is_none()));
     assert_eq!(locked(&pending).len(), 1);
     end(&pending, Err("its deadline"));
-    assert_eq!(poll(&mut second), None);
-    assert_eq!(poll(&mut first), Some(Err("its deadline")));
-    end(&pending, Ok(3));
-    assert_eq!(poll(&mut second), Some(Ok(3)));
+    assert_eq!(poll(&mut reads[1]), None);
+    assert_eq!(poll(&mut reads[2]), None);
+    assert_eq!(poll(&mut reads[0]), Some(Err("its deadline")));
+    assert_eq!(locked(&pending).len(), 1, "both in one");
+    end(&pending, Err("the database is away"));
+    for read in &mut reads[1..] {
+        assert_eq!(poll(read), Some(Err("the database is away")), "and no third");
+    }
+    assert!(locked(&pending).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

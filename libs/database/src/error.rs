@@ -7,7 +7,12 @@ use sqlx::Error;
 /// One failure for all who shared what failed: an error for each, which is judged as this one.
 pub fn shared(error: Error) -> impl Fn() -> Error {
     let error = Arc::new(error);
-    move || Error::AnyDriverError(Box::new(Arc::clone(&error)))
+    move || again(&error)
+}
+
+/// A failure once more, which is judged as it is.
+pub fn again(error: &Arc<Error>) -> Error {
+    Error::AnyDriverError(Box::new(Arc::clone(error)))
 }
 
 /// The error that [`shared`] was given.

@@ -17,7 +17,7 @@ mod tx;
 
 pub use config::Options;
 pub use database::{ConnectError, Database, ONLY_SHARD};
-pub use error::{constraint, is_contended, is_misdeployed, is_transient, shared};
+pub use error::{again, constraint, is_contended, is_misdeployed, is_transient, shared};
 pub use freshness::{Freshness, Position};
 pub use gathered::{Gathered, ReadAll};
 pub use migrate::{Migrations, migrate};

@@ -2,10 +2,11 @@
 //! since then is read again. A checkout's prices never come from here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cache::{Cache, Limits, Value};
-use database::{Database, Gathered, ONLY_SHARD, Tx};
+use database::{Database, Freshness, Gathered, ONLY_SHARD, Tx, again};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use kernel::ProductId;
@@ -24,7 +25,7 @@ pub(crate) struct Offers {
     /// Those that are asked for at one moment, with one statement.
     single: Gathered<ProductId, Option<Offered>>,
     /// None: everything is read each time.
-    kept: Option<Cache<ProductId, Option<Offered>, sqlx::Error>>,
+    kept: Option<Cache<ProductId, Option<Offered>, Arc<sqlx::Error>>>,
 }
 
 impl Value for Offered {
@@ -45,7 +46,7 @@ impl Offers {
             let single = single.clone();
             Cache::new("product.offers", Limits { bytes, life: LIFE }, move |id| {
                 let single = single.clone();
-                async move { single.read(ONLY_SHARD, id).await }.boxed()
+                async move { single.read(ONLY_SHARD, id).await.map_err(Arc::new) }.boxed()
             })
         };
         let kept = (bytes > 0).then(keep);
@@ -55,7 +56,7 @@ impl Offers {
     /// A product, retired or not; none when there is none.
     pub(crate) async fn one(&self, id: ProductId) -> Result<Option<Offered>, sqlx::Error> {
         match &self.kept {
-            Some(kept) => kept.get(id).await,
+            Some(kept) => kept.get(id).await.map_err(|error| again(&error)),
             None => self.single.read(ONLY_SHARD, id).await,
         }
     }
@@ -65,8 +66,8 @@ impl Offers {
         match &self.kept {
             Some(kept) if ids.len() <= GATHERED_MAX => {
                 let ids = BTreeSet::from_iter(ids);
-                let each = try_join_all(ids.into_iter().map(|id| kept.get(id))).await?;
-                Ok(each.into_iter().flatten().collect())
+                let each = try_join_all(ids.into_iter().map(|id| kept.get(id))).await;
+                Ok(each.map_err(|error| again(&error))?.into_iter().flatten().collect())
             }
             _ => self.current(ids).await,
         }
@@ -74,7 +75,7 @@ impl Offers {
 
     /// Those of the products that exist, as they are in the primary now.
     pub(crate) async fn current(&self, ids: Vec<ProductId>) -> Result<Vec<Offered>, sqlx::Error> {
-        let read = self.database.read(ONLY_SHARD, database::Freshness::Primary, move |db| {
+        let read = self.database.read(ONLY_SHARD, Freshness::Primary, move |db| {
             async move { store::products(db, &ids).await }.boxed()
         });
         read.await

@@ -218,8 +218,11 @@ fn no_figure_is_left_to_fill_in() {
 #[test]
 fn planted_mistakes_apply() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for patch in ["libs/cache/planted/late-fill.patch", "tests/load/planted/extra-round-trip.patch"]
-    {
+    for patch in [
+        "libs/cache/planted/late-fill.patch",
+        "tests/e2e/planted/longer-life.patch",
+        "tests/load/planted/extra-round-trip.patch",
+    ] {
         let mut git = std::process::Command::new("git");
         let checked = git.current_dir(&root).args(["apply", "--check", patch]).status();
         assert!(checked.unwrap().success(), "{patch} does not apply any more");
