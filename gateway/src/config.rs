@@ -46,7 +46,7 @@ pub struct Config {
 
     /// Bytes of products, as they are answered, that are kept in memory, each for half a second; 0: none, and each request
     /// asks the product service
-    #[arg(long, env = "SOUK_PRODUCT_PAGES_BYTES", value_name = "BYTES", default_value_t = 8 << 20)]
+    #[arg(long, env = "SOUK_PRODUCT_PAGES_BYTES", value_name = "BYTES", default_value_t = 2 << 20)]
     pub(crate) product_pages_bytes: u64,
 
     /// How long a request may take, its body and every call behind it included

@@ -88,5 +88,6 @@ async fn read(mut product: ProductServiceClient<Channel>, id: ProductId) -> Resu
     let request = GetProductRequest { product_id: id.to_string() };
     let product = required(product.get_product(request).await?.into_inner().product)?;
     let tag = weak(format_args!("{}-{}", product.version, product.available));
-    Ok(Page { tag, body: written(&render::Product::from(&product))? })
+    let body = written(&render::Product::from(&product))?;
+    Ok(Page { tag, body: body.into_boxed_slice().into() })
 }

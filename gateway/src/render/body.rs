@@ -18,18 +18,18 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
 }
 
 /// The body of a JSON answer.
-pub(crate) fn written(value: &impl Serialize) -> Result<Bytes, Problem> {
+pub(crate) fn written(value: &impl Serialize) -> Result<Vec<u8>, Problem> {
     let mut body = Vec::with_capacity(512);
     serde_json::to_writer(&mut body, value).map_err(|error| {
         tracing::error!(%error, "an answer cannot be written as JSON");
         Problem::internal()
     })?;
-    Ok(body.into())
+    Ok(body)
 }
 
 /// A JSON answer that is written already.
-pub(crate) fn json_body(status: StatusCode, body: Bytes) -> Response {
-    let mut response = (status, body).into_response();
+pub(crate) fn json_body(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let mut response = (status, body.into()).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, CONTENT_TYPE);
     response
 }

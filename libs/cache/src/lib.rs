@@ -210,8 +210,8 @@ where
         }
         flights.count += 1;
         let (number, until) = (flights.count, now + self.life);
-        let place = Place { inner: Arc::clone(self), key: key.clone(), number, until };
-        let loading = place.load().boxed().shared();
+        let lease = Lease { inner: Arc::clone(self), key: key.clone(), number, until };
+        let loading = lease.load().boxed().shared();
         if let Some(weak) = loading.downgrade() {
             flights.by_key.insert(key.clone(), Flight { number, until, loading: weak });
         }
@@ -219,15 +219,15 @@ where
     }
 }
 
-/// The right of a load to be joined and stored, until its key is forgotten. Dropped when all who waited are gone.
-struct Place<K: Clone + Eq + Hash, V, E> {
+/// The right of a load to be joined and stored, until its key is forgotten. Ends with the load, and when nobody waits for it.
+struct Lease<K: Clone + Eq + Hash, V, E> {
     inner: Arc<Inner<K, V, E>>,
     key: K,
     number: u64,
     until: Instant,
 }
 
-impl<K, V, E> Place<K, V, E>
+impl<K, V, E> Lease<K, V, E>
 where
     K: Clone + Eq + Hash + Send + Sync + 'static,
     V: Value,
@@ -239,27 +239,27 @@ where
         Ok(value)
     }
 
-    /// Unless the key was forgotten since the load began: then the place is gone, or another's.
+    /// Unless the key was forgotten since the load began: then the lease is revoked.
     fn store(&self, kept: Kept<V>) {
         let flights = locked(&self.inner.flights);
-        if flights.holds(&self.key, self.number) {
+        if flights.is_current(&self.key, self.number) {
             self.inner.kept.insert(self.key.clone(), kept);
             self.inner.bytes.set(i64::try_from(self.inner.kept.weight()).unwrap_or(i64::MAX));
         }
     }
 }
 
-impl<K: Clone + Eq + Hash, V, E> Drop for Place<K, V, E> {
+impl<K: Clone + Eq + Hash, V, E> Drop for Lease<K, V, E> {
     fn drop(&mut self) {
         let mut flights = locked(&self.inner.flights);
-        if flights.holds(&self.key, self.number) {
+        if flights.is_current(&self.key, self.number) {
             flights.by_key.remove(&self.key);
         }
     }
 }
 
 impl<K: Eq + Hash, V, E> Flights<K, V, E> {
-    fn holds(&self, key: &K, number: u64) -> bool {
+    fn is_current(&self, key: &K, number: u64) -> bool {
         self.by_key.get(key).is_some_and(|it| it.number == number)
     }
 }

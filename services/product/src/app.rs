@@ -104,11 +104,10 @@ impl App {
     /// Puts a product into the catalogue, with the stock that it comes with.
     pub(crate) async fn add(&self, offer: Offer) -> Result<Offered, Error> {
         offer.check()?;
-        let (outbox, offers) = (self.outbox.clone(), self.offers.clone());
+        let outbox = self.outbox.clone();
         let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 let product = Product::new(ProductId::mint(), &offer);
-                offers.changed_by(tx, [product.id]);
                 store::insert(tx, &[&product]).await.map_err(sku_taken)?;
                 let receipts = Vec::from_iter(opening_receipt(&product, &offer));
                 receive(tx, &receipts).await?;

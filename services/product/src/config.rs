@@ -18,7 +18,7 @@ pub struct Config {
     #[command(flatten)]
     pub(crate) identity: identity::Options,
     /// Bytes of products that are kept in memory, each for half a second; 0: none, and each read asks the database
-    #[arg(long, env = "SOUK_PRODUCT_CACHE_BYTES", value_name = "BYTES", default_value_t = 8 << 20)]
+    #[arg(long, env = "SOUK_PRODUCT_CACHE_BYTES", value_name = "BYTES", default_value_t = 2 << 20)]
     pub(crate) cache_bytes: u64,
 }
 
