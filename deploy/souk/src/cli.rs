@@ -6,7 +6,7 @@ mod external;
 mod images;
 mod load;
 
-pub use bench::{Bench, Measured, Orders, Provider};
+pub use bench::{Bench, CacheBench, Measured, Orders, Provider};
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;
 pub use images::Images;

@@ -25,6 +25,7 @@ pub mod slo;
 pub mod knee;
 pub mod report;
 mod run;
+pub mod showing;
 pub mod orders;
 
 use std::process::ExitCode;

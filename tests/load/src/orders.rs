@@ -30,10 +30,12 @@ use operator::layout::Layout;
 use operator::signals::Signals;
 use operator::state::State;
 use operator::{Options, Shop};
-use souk::cli::{Bench, EXIT_USAGE, Measured, Orders, SERVICES};
+use souk::cli::{Bench, CacheBench, EXIT_USAGE, Measured, Orders, SERVICES};
 use souk::style::red;
 use stores::{Home, Pgbench, Server, Stores};
 use tokio::task::spawn_blocking;
+
+use crate::showing;
 
 pub use bench::measure;
 pub use exchanges::{Counts, Exchanges, GROUP, count};
@@ -80,7 +82,7 @@ fn verb(what: &Measured) -> Result<bool> {
             let asked = options.clone();
             let measured =
                 move |layout: &Layout, server: &str| measure(&asked, layout, Some(server));
-            let report = runtime.block_on(in_a_shop_of_its_own(measured, &folder));
+            let report = runtime.block_on(in_a_shop_of_its_own(measured, &folder, &[]));
             report.and_then(|report| {
                 write(&options, &home, &report)?;
                 if let Some(file) = &options.compare {
@@ -91,21 +93,39 @@ fn verb(what: &Measured) -> Result<bool> {
         }
         Measured::Provider(options) => {
             let measured = move |layout: &Layout, _: &str| measure_slow(&options, layout);
-            let slow = runtime.block_on(in_a_shop_of_its_own(measured, &folder));
+            let slow = runtime.block_on(in_a_shop_of_its_own(measured, &folder, &[]));
             slow.map(|slow| slow.is_right())
+        }
+        Measured::Cache(options) => {
+            runtime.block_on(shown(&options, &folder, &home.path().join("bench/cache")))
         }
     };
     runtime.shutdown_background(); // a measurement that was broken off is not waited for
     right
 }
 
-/// Opens a shop in a folder, measures it, and leaves nothing there.
+/// Whether everything was shown, in each of the shops, which are in `folder` one after the other.
+async fn shown(options: &CacheBench, folder: &Path, reports_in: &Path) -> Result<bool> {
+    let mut reports = Vec::new();
+    for (name, off) in showing::VARIANTS {
+        say(&format!("---- {name}"));
+        let (options, at) = (options.clone(), reports_in.join(name.replace([' ', '\''], "-")));
+        std::fs::create_dir_all(&at)?;
+        let measure = move |layout: &Layout, _: &str| showing::measure(&options, layout, &at);
+        reports.push((name, in_a_shop_of_its_own(measure, folder, off).await?));
+    }
+    say(&format!("\n{}", showing::table(&reports)?));
+    Ok(reports.iter().all(|(_, report)| report.total.errors_percent < 0.1))
+}
+
+/// Opens a shop in a folder, measures it, and leaves nothing there. `zeros` are settings that are 0, and whose.
 async fn in_a_shop_of_its_own<R: Send + 'static>(
     measure: impl FnOnce(&Layout, &str) -> Result<R> + Send + 'static,
     folder: &Path,
+    zeros: &[(&str, &str)],
 ) -> Result<R> {
     let mut signals = Signals::catch()?;
-    let shop = open(folder).await.context("starting the shop")?;
+    let shop = open(folder, zeros).await.context("starting the shop")?;
     let layout = Layout::at(&folder.join("run"));
     let server = shop.endpoints().postgres_url.clone();
     let measured = tokio::select! {
@@ -119,7 +139,7 @@ async fn in_a_shop_of_its_own<R: Send + 'static>(
     Ok(report)
 }
 
-async fn open(folder: &Path) -> Result<Shop> {
+async fn open(folder: &Path, zeros: &[(&str, &str)]) -> Result<Shop> {
     let tools = stores::provide(&Home::find()?, &Server::ALL, &say)?;
     Pgbench::of(&tools)?; // rather now than after a minute
     let other = State::read(&Layout::at(&folder.join("run"))).ok().flatten();
@@ -133,6 +153,10 @@ async fn open(folder: &Path) -> Result<Shop> {
         (service.to_owned(), "SOUK_TRACE_RATIO".to_owned(), report::TRACE_RATIO.to_string())
     });
     options.environment.extend(sampled);
+    let zero = |(service, name): &(&str, &str)| {
+        ((*service).to_owned(), (*name).to_owned(), "0".to_owned())
+    };
+    options.environment.extend(zeros.iter().map(zero));
     Shop::start(options).await
 }
 

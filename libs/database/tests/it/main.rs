@@ -188,13 +188,20 @@ async fn a_server_that_falls_silent_costs_the_connections_in_use_and_no_other() 
     let way = Way::to(&world.databases("database", 1)[0]).await;
     let database = connect(std::slice::from_ref(&way.url), 2).await;
     // Two readers are open; one of them idles while the other gets no answer.
-    let both = || join_all([reader(&database), reader(&database)]);
-    let open: BTreeSet<i32> = both().await.into_iter().map(Result::unwrap).collect();
+    let both = async || {
+        eventually("two readers at once", SOON, async || {
+            let readers = join_all([reader(&database), reader(&database)]).await;
+            let pids: BTreeSet<i32> = readers.into_iter().map(Result::unwrap).collect();
+            (pids.len() == 2).then_some(pids)
+        })
+        .await
+    };
+    let open = both().await;
     way.silent.store(true, Ordering::Relaxed);
     let late = reader(&database).await.unwrap_err(); // in its own time, which is ten seconds
     assert!(database::is_transient(&late), "the next try may be answered");
     way.silent.store(false, Ordering::Relaxed);
-    let still = both().await.into_iter().map(Result::unwrap).collect::<BTreeSet<i32>>();
+    let still = both().await;
     assert_eq!(open.intersection(&still).count(), 1, "{open:?} {still:?}");
 }
 

@@ -3,6 +3,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use e2e::shops;
 use load::orders::{Report, Slow, measure, measure_slow};
+use load::showing;
 use operator::layout::Layout;
 use souk::cli::{Bench, Measured};
 use stores::Home;
@@ -26,15 +27,31 @@ fn run() -> Report {
     measure(&options, &Layout::at(&folder), None).unwrap()
 }
 
+/// The table of two runs that are one.
+fn look() -> String {
+    let Measured::Cache(options) = parsed("bench cache --rate 100 --duration 2s --products 50")
+    else {
+        panic!("no bench")
+    };
+    let home = Home::find().unwrap().path().join("e2e").join(SHOP);
+    let out = tempfile::tempdir().unwrap();
+    let report = showing::measure(&options, &Layout::at(&home.join("run")), out.path()).unwrap();
+    showing::table(&[("off", report.clone()), ("on", report)]).unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn settled_orders_are_measured_against_the_same_servers_commits() {
     let shop = shops::open(SHOP, |_| ()).await.unwrap();
-    let measured = tokio::task::spawn_blocking(run).await;
+    let measured = tokio::task::spawn_blocking(|| (run(), look())).await;
     if measured.is_err() {
         shops::print_logs(&shop);
     }
     shops::close(SHOP, shop).await.unwrap();
-    let report = measured.unwrap();
+    let (report, table) = measured.unwrap();
+    for row in ["  gateway ", "  product ", "  postgres ", "  shop and stores ", "p50, ms "] {
+        assert!(table.contains(row), "{row} in\n{table}");
+    }
+    assert!(table.contains("1.000       1.000") && table.contains("100.000"), "{table}");
 
     assert!(report.audit.is_clean(), "\n{}", report.audit);
     let [before, after] = report.durable_commits_per_second;
