@@ -10,7 +10,7 @@
 //!   who comes after does not join it. That is what leases are for in "Scaling Memcache at Facebook" (NSDI 2013, 3.2.1).
 //! - Bounded in bytes, and one long scan does not push out what is asked for again and again (`quick_cache`, S3-FIFO).
 //!
-//! Nothing here is told to other processes: theirs is as old as their time to live.
+//! Other processes are not notified of a change: what they show is as old as the time to live.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -32,7 +32,7 @@ pub const GROUP: usize = 32;
 /// Each is counted so often, and the least counts: whatever else was at work meanwhile is no part of an order.
 const TIMES: usize = 8;
 const PRODUCTS: usize = 200;
-/// By what part each figure may differ. An order that is alone does the same every time: one statement more is told.
+/// By what part each figure may differ. An order that is alone does the same every time: one statement more fails.
 const ALONE_SPARE: [f64; 5] = [0.02; 5];
 /// How many batches a group makes depends on the moment; its rows do not.
 const TOGETHER_SPARE: [f64; 5] = [0.35, 0.35, 0.06, 0.06, 0.1];
