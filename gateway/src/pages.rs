@@ -69,17 +69,30 @@ impl Pages {
         }
     }
 
-    /// Staff may have changed it.
-    pub(crate) fn changed(&self, id: ProductId) {
-        if let Some(kept) = &self.kept {
-            kept.forget(&[id]);
-        }
+    /// To be held while staff change it: whatever comes of that, it is asked for anew afterwards.
+    pub(crate) fn changing(&self, id: ProductId) -> Changing<'_> {
+        Changing { pages: self, only: Some(id) }
     }
 
-    /// Staff may have changed any.
-    pub(crate) fn all_changed(&self) {
-        if let Some(kept) = &self.kept {
-            kept.clear();
+    /// The same for all.
+    pub(crate) fn changing_all(&self) -> Changing<'_> {
+        Changing { pages: self, only: None }
+    }
+}
+
+/// Forgets pages when it is dropped, also with a request whose client went away.
+#[must_use]
+pub(crate) struct Changing<'a> {
+    pages: &'a Pages,
+    only: Option<ProductId>,
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        match (&self.pages.kept, self.only) {
+            (Some(kept), Some(id)) => kept.forget(&[id]),
+            (Some(kept), None) => kept.clear(),
+            (None, _) => {}
         }
     }
 }

@@ -40,6 +40,9 @@ pub struct Secrets {
     /// Where processes will find NATS
     #[arg(long, value_name = "HOST:PORT", default_value = "nats:4222")]
     pub nats: Address,
+    /// Where processes will find Redis
+    #[arg(long, value_name = "HOST:PORT", default_value = "redis:6379")]
+    pub redis: Address,
 }
 
 /// Options of `catalogue`.

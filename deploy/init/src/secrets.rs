@@ -7,7 +7,7 @@
 //! ```text
 //! gateway/                  ca.pem cert.pem key.pem
 //! provisioner/              the same, nats-url
-//! product/ cart/ order/     the same, database-urls nats-url token.pem; the URLs name ca.pem
+//! product/ cart/ order/     the same, database-urls nats-url redis-url token.pem; the URLs name ca.pem
 //! user/                     the same as product, token-key.pem staff-password
 //! payment/                  the same as product, webhook-secret
 //! psp/                      ca.pem webhook-secret
@@ -115,6 +115,9 @@ impl Giving<'_> {
         let urls: Vec<String> = databases(context, sharded, *shards).into_iter().map(url).collect();
         self.give(context, "database-urls", urls.join(","))?;
         self.bus(context)?;
+        let password = self.secrets.store_password("redis")?;
+        let url = format!("rediss://:{password}@{}?{ROOT}", self.options.redis);
+        self.give(context, "redis-url", url)?;
         self.copy(context, "token.pem", &self.secrets.token_key())
     }
 

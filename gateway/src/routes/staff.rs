@@ -90,9 +90,8 @@ async fn revise(
         description: revision.description,
         category: revision.category,
     });
-    let reply = app.product().revise_product(request).await;
-    app.pages().changed(id); // whatever came of it
-    rendered(StatusCode::OK, reply?.into_inner().product)
+    let _forgotten = app.pages().changing(id);
+    rendered(StatusCode::OK, app.product().revise_product(request).await?.into_inner().product)
 }
 
 async fn change_price(
@@ -103,9 +102,8 @@ async fn change_price(
 ) -> Result<Response, Problem> {
     let (product_id, price) = (id.to_string(), Some(price.into()));
     let request = token.request(product::ChangePriceRequest { product_id, price });
-    let reply = app.product().change_price(request).await;
-    app.pages().changed(id); // whatever came of it
-    rendered(StatusCode::OK, reply?.into_inner().product)
+    let _forgotten = app.pages().changing(id);
+    rendered(StatusCode::OK, app.product().change_price(request).await?.into_inner().product)
 }
 
 async fn retire(
@@ -114,9 +112,8 @@ async fn retire(
     Id(id): Id<ProductId>,
 ) -> Result<Response, Problem> {
     let request = token.request(product::RetireProductRequest { product_id: id.to_string() });
-    let reply = app.product().retire_product(request).await;
-    app.pages().changed(id); // whatever came of it
-    rendered(StatusCode::OK, reply?.into_inner().product)
+    let _forgotten = app.pages().changing(id);
+    rendered(StatusCode::OK, app.product().retire_product(request).await?.into_inner().product)
 }
 
 #[derive(Deserialize)]
@@ -134,9 +131,8 @@ async fn receive(
 ) -> Result<Response, Problem> {
     let product_id = id.to_string();
     let request = token.request(product::ReceiveStockRequest { product_id, quantity, receipt });
-    let reply = app.product().receive_stock(request).await;
-    app.pages().changed(id);
-    let stock = required(reply?.into_inner().stock)?;
+    let _forgotten = app.pages().changing(id);
+    let stock = required(app.product().receive_stock(request).await?.into_inner().stock)?;
     Ok(json(StatusCode::OK, &Stock::from(&stock)))
 }
 
@@ -196,8 +192,8 @@ async fn import(
 ) -> Result<Response, Problem> {
     body::check_type(request.headers(), "application/x-ndjson")?;
     let mut lines = Lines::new(request.into_body());
+    let _forgotten = app.pages().changing_all();
     let reply = passed_on(&app, &token, &mut lines).await;
-    app.pages().all_changed();
     if reply.is_err() {
         body::linger(lines.into_body()).await;
     }

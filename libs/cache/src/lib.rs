@@ -12,6 +12,8 @@
 //!
 //! Other processes are not notified of a change: what they show is as old as the time to live.
 
+pub mod redis;
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

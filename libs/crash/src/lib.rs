@@ -33,6 +33,10 @@ points! {
     CommitBefore = "commit.before",
     /// It is durable, and nobody has been told: no caller, no relay, no worker.
     CommitAfter = "commit.after",
+    /// Orders of several callers are written by one transaction, and none is durable.
+    GroupBefore = "group.before",
+    /// All are durable, and none of the callers has been told.
+    GroupAfter = "group.after",
     /// Lines have left a cart, and the order that has them is not written.
     CheckoutBegun = "checkout.begun",
     /// Events were read from the outbox; none is sent.

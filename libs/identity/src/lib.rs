@@ -1,10 +1,11 @@
 //! Who is calling: access tokens (EdDSA JWTs of ten minutes) that the user context signs and
-//! every service verifies by itself, with no call to anybody.
+//! every service verifies by itself, with no call to anybody; and which sign-ins were ended before their tokens expired.
 
 pub mod batch;
 mod crypto;
 mod caller;
 mod memory;
+pub mod revocations;
 mod verifier;
 pub mod signer;
 

@@ -5,12 +5,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
+use cache::redis::Redis;
+use futures_util::future::BoxFuture;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use thiserror::Error;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::memory::{self, Memory, Subject};
+use crate::revocations::{self, Revocations};
 use crate::signer::key_id;
 use crate::{AUDIENCE, Caller, Claims, ISSUER, Role, crypto};
 
@@ -24,9 +29,12 @@ pub struct Options {
     /// Ed25519 public key (PEM) of the user service, to check access tokens with
     #[arg(long = "token-key", env = "SOUK_TOKEN_PUBLIC_KEY_FILE")]
     pub token_key: PathBuf,
+    /// Where it is said which sign-ins were ended.
+    #[command(flatten)]
+    pub redis: cache::redis::Options,
 }
 
-/// The token is missing, malformed, expired, or not ours. Which of them is not said.
+/// The token is missing, malformed, expired, revoked, or not ours. Which of them is not said.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("sign in first: the access token is missing, expired or invalid")]
 pub struct Refused;
@@ -46,18 +54,25 @@ struct Inner {
     key_id: String,
     validation: Validation,
     remembered: Mutex<Memory>,
+    revoked: Revocations,
+    redis: Option<Redis>,
 }
 
 impl Verifier {
-    /// Reads the public key. Errors name the file.
+    /// Reads the public key, and where Redis is. Errors name the file.
     pub fn load(options: &Options) -> anyhow::Result<Self> {
         let path = &options.token_key;
         let pem = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        Self::from_pem(&pem).with_context(|| format!("{} is no Ed25519 key", path.display()))
+        let redis = Redis::new(&options.redis)?;
+        Self::new(&pem, redis).with_context(|| format!("{} is no Ed25519 key", path.display()))
     }
 
     /// A verifier for the tokens that the owner of this key signs.
     pub fn from_pem(public_pem: &[u8]) -> anyhow::Result<Self> {
+        Self::new(public_pem, None)
+    }
+
+    fn new(public_pem: &[u8], redis: Option<Redis>) -> anyhow::Result<Self> {
         crypto::install();
         let key = DecodingKey::from_ed_pem(public_pem)?;
         let key_id = key_id(key.try_get_as_bytes()?);
@@ -66,11 +81,37 @@ impl Verifier {
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         validation.leeway = LEEWAY_SECONDS;
-        Ok(Self(Arc::new(Inner { key, key_id, validation, remembered: Mutex::default() })))
+        let (remembered, revoked) = (Mutex::default(), Revocations::default());
+        Ok(Self(Arc::new(Inner { key, key_id, validation, remembered, revoked, redis })))
+    }
+
+    /// Reads each second which sign-ins were ended, until asked to stop. Without a Redis there is nothing to read.
+    pub fn follow_revocations(
+        &self,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        let (redis, revoked) = (self.0.redis.clone(), self.0.revoked.clone());
+        Box::pin(async move {
+            let Some(redis) = redis else {
+                stop.cancelled().await;
+                return Ok(());
+            };
+            let (mut rounds, mut position) = (interval(revocations::EVERY), f64::NEG_INFINITY);
+            rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+                let _said = revoked.read_on(&redis, &mut position).await;
+            }
+            Ok(())
+        })
     }
 
     /// Who the token speaks for.
     pub fn verify(&self, token: &str) -> Result<Caller, Refused> {
+        let caller = self.verify_even_if_revoked(token)?;
+        if self.0.revoked.contain(caller.family) { Err(Refused) } else { Ok(caller) }
+    }
+
+    fn verify_even_if_revoked(&self, token: &str) -> Result<Caller, Refused> {
         let digest = memory::digest(token);
         let known = self.remembered().get(&digest).map(|subject| subject.caller(token));
         if let Some(caller) = known.filter(|caller| !caller.expires_in().is_zero()) {
@@ -84,6 +125,11 @@ impl Verifier {
     /// The caller of an RPC. UNAUTHENTICATED without a valid token.
     pub fn caller(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
         Ok(self.verify(bearer(metadata).ok_or(Refused)?)?)
+    }
+
+    /// As [`Verifier::caller`], also when the sign-in was ended: for what ends it, and may be asked again.
+    pub fn caller_even_if_revoked(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
+        Ok(self.verify_even_if_revoked(bearer(metadata).ok_or(Refused)?)?)
     }
 
     /// As [`Verifier::caller`], but nobody is a caller too. A broken token is still refused.

@@ -27,6 +27,7 @@
 //! }
 //! ```
 
+mod allocator;
 mod options;
 mod files;
 mod command;

@@ -20,7 +20,7 @@ const EXTERNAL_MAX: Duration = Duration::from_millis(800);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
     /// `postgres://postgres:…@127.0.0.1:port/postgres`, a superuser. Where the servers speak TLS, the URLs say so, and
-    /// those of PostgreSQL and NATS name the authority: `?sslmode=verify-full&sslrootcert=…`.
+    /// all name the authority: `?sslrootcert=…`.
     pub postgres_url: String,
     /// `redis://:…@127.0.0.1:port`, or `rediss`.
     pub redis_url: String,
@@ -182,7 +182,8 @@ impl Stores {
             }
             Server::Redis => {
                 let scheme = if self.certificates().is_some() { "rediss" } else { "redis" };
-                format!("{scheme}://:{secret}@127.0.0.1:{port}")
+                let root = self.root(server, "?sslrootcert=");
+                format!("{scheme}://:{secret}@127.0.0.1:{port}{root}")
             }
             Server::Nats => self.nats_url(nats::USER, &secret),
         })

@@ -60,10 +60,10 @@ impl<'a> Builder<'a> {
         self.arg("--nats-url", url)
     }
 
-    /// Checks access tokens.
+    /// Checks access tokens, and whether their sign-ins were ended.
     pub fn tokens(self) -> Self {
-        let key = self.world.token_key();
-        self.path("--token-key", &key)
+        let (key, redis) = (self.world.token_key(), self.world.redis_url());
+        self.path("--token-key", &key).arg("--redis-url", redis)
     }
 
     /// Runs it on free ports and waits until it is ready.

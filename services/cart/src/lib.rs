@@ -59,6 +59,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("merges", app.clone().finish_merges(MERGES_EVERY, stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
+    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
     let routes = Routes::new(CartServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

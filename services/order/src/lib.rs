@@ -70,6 +70,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         .keep("deadlines", app.clone().enforce_deadlines(Duration::from_millis(500), stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
+    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
     let routes = Routes::new(OrderServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

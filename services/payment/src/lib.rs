@@ -66,6 +66,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("waiting", app.clone().export_waiting_metrics(stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
+    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
     let routes = Routes::new(PaymentServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

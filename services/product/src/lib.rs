@@ -54,6 +54,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("overdue", events::count_overdue(database.clone(), stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
+    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
     let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

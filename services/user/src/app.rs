@@ -124,11 +124,20 @@ impl App {
 
     /// The account.
     pub(crate) async fn user(&self, user: UserId) -> Result<User> {
+        Ok(self.find(user).await?.ok_or(Rejection::UserNotFound)?)
+    }
+
+    /// Whether there is such an account, and it is not erased.
+    pub(crate) async fn exists(&self, user: UserId) -> Result<bool> {
+        Ok(self.find(user).await?.is_some())
+    }
+
+    async fn find(&self, user: UserId) -> Result<Option<User>> {
         let found = self
             .0
             .database
             .read(ONLY_SHARD, Freshness::Primary, move |db| Box::pin(store::user(db, user)));
-        Ok(found.await?.ok_or(Rejection::UserNotFound)?)
+        Ok(found.await?)
     }
 
     /// Changes the name.

@@ -7,6 +7,7 @@ mod hashing;
 mod passwords;
 mod tokens;
 mod store;
+mod revocations;
 mod events;
 mod grpc;
 mod convert;
@@ -14,6 +15,7 @@ mod convert;
 use std::path::Path;
 
 use anyhow::Context as _;
+use cache::redis::Redis;
 use database::Database;
 use futures_util::future::LocalBoxFuture;
 use identity::Signer;
@@ -63,6 +65,9 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
 
     let verifier = identity::Verifier::load(&config.identity)?;
+    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
+    let redis = Redis::new(&config.identity.redis)?;
+    tasks.keep("publisher", revocations::publish(database.clone(), redis, stop.clone()));
     let routes = Routes::new(UserServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

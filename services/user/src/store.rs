@@ -1,5 +1,7 @@
 //! Every SQL statement of accounts.
 
+use std::time::Duration;
+
 use database::constraint;
 use kernel::{AddressId, FamilyId, UserId};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -302,12 +304,28 @@ pub(crate) async fn rotate(
 /// Ends a family; its tokens are good for nothing from now on.
 pub(crate) async fn end_family(connection: &mut PgConnection, family: FamilyId) -> Result<()> {
     sqlx::query!(
-        "update families set revoked_at = now() where family_id = $1 and revoked_at is null",
+        "with ended as (
+             update families set revoked_at = now() where family_id = $1 and revoked_at is null
+             returning family_id
+         )
+         insert into revocations (family_id) select family_id from ended",
         family.uuid()
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The families that were ended within this time.
+pub(crate) async fn ended_families(
+    connection: &mut PgConnection,
+    within: Duration,
+) -> Result<Vec<FamilyId>> {
+    let families = sqlx::query_scalar!(
+        "select family_id from revocations where revoked_at > now() - make_interval(secs => $1)",
+        within.as_secs_f64()
+    );
+    Ok(families.fetch_all(connection).await?.into_iter().map(FamilyId::from).collect())
 }
 
 /// Erases what is personal, and every sign-in. False: there is nothing (left) to erase.
@@ -324,7 +342,12 @@ pub(crate) async fn erase(connection: &mut PgConnection, user: UserId) -> Result
     }
     // After the row is locked: what others wrote before is seen, and nothing can come after.
     sqlx::query!(
-        "with families as (delete from families where user_id = $1)
+        "with gone as (
+             delete from families where user_id = $1 returning family_id
+         ), revoked as (
+             insert into revocations (family_id) select family_id from gone
+             on conflict do nothing -- signed out before
+         )
          delete from addresses where user_id = $1",
         user.uuid()
     )

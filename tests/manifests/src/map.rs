@@ -37,7 +37,8 @@ const CALLS: [Edge; 14] = [
 /// Every edge but those to [`DNS`], which all have.
 pub fn map() -> Vec<Edge> {
     let contexts = SERVICES.into_iter().filter(|service| *service != "gateway");
-    let stores = contexts.flat_map(|service| [(service, "postgres"), (service, "nats")]);
+    let stores = ["postgres", "nats", "redis"];
+    let stores = contexts.flat_map(|service| stores.map(|store| (service, store)));
     let ours = || SERVICES.into_iter().chain([BUS_PROVISIONER]);
     let spans = ours().map(|process| (process, COLLECTOR));
     let metrics = ours().map(|process| (PROMETHEUS, process));

@@ -36,11 +36,12 @@ const OPEN: [&str; 8] = [
 ];
 
 /// What one context has and no other, each with its reason.
-const OWN: [(&str, &str, &str); 13] = [
+const OWN: [(&str, &str, &str); 14] = [
     ("product", "src/app/offers.rs", "what is shown from memory: nothing else is read so often"),
     ("order", "src/watch.rs", "live orders: only orders are watched"),
     ("user", "src/passwords.rs", "argon2id on threads of its own: only users have passwords"),
     ("user", "src/hashing.rs", "argon2id in memory of its own, which glibc would not give back"),
+    ("user", "src/revocations.rs", "ended sign-ins: only this context has them"),
     ("user", "src/tokens.rs", "signing: only this context gives tokens out"),
     ("order", "src/peers/ask.rs", "calls that are made for many at once"),
     ("payment", "src/worker.rs", "the leased worker that speaks to the provider"),

@@ -41,7 +41,7 @@ fn each_process_gets_what_it_needs_and_nothing_else() {
     let mut found = files(dir.path());
     assert_eq!(found.remove("authority").expect("it keeps the originals"), ["certs", "secrets"]);
     let tls = ["ca.pem", "cert.pem", "key.pem"];
-    let stores = ["database-urls", "nats-url", "token.pem"];
+    let stores = ["database-urls", "nats-url", "redis-url", "token.pem"];
     let of = |parts: &[&[&str]]| {
         let mut names: Vec<String> = parts.concat().iter().map(ToString::to_string).collect();
         names.sort();
@@ -75,7 +75,10 @@ fn each_process_gets_what_it_needs_and_nothing_else() {
 #[test]
 fn both_ends_of_a_connection_get_the_same_password() {
     let dir = TempDir::new().expect("a folder");
-    secrets(dir.path(), &["--shards", "2", "--postgres", "db:1", "--nats", "bus:2"]);
+    secrets(
+        dir.path(),
+        &["--shards", "2", "--postgres", "db:1", "--nats", "bus:2", "--redis", "cache:3"],
+    );
     let urls = read(&dir, "order/database-urls");
     let password = urls.split([':', '@']).nth(2).expect("a password").to_owned();
     let one = |shard| {
@@ -99,6 +102,9 @@ fn both_ends_of_a_connection_get_the_same_password() {
         rights.contains(&user) && rights.contains("$JS.ACK.SOUK_ORDER.cart-from-order.>"),
         "{rights}"
     );
+    let url =
+        format!("rediss://:{}@cache:3?sslrootcert=/run/souk/ca.pem", read(&dir, "redis/password"));
+    assert_eq!(read(&dir, "cart/redis-url"), url);
     assert_eq!(read(&dir, "psp/webhook-secret"), read(&dir, "payment/webhook-secret"));
     assert_eq!(read(&dir, "staff/staff-password"), read(&dir, "user/staff-password"));
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use batching::{Batcher, Limits, Unanswered};
+use crash::Point;
 use database::{Database, Tx, constraint, is_contended, is_transient, shared};
 use futures_util::FutureExt as _;
 use kernel::{Money, OrderId, Shard, UserId};
@@ -105,7 +106,12 @@ impl Writer {
 
     async fn commit(&self, group: Vec<Arc<Unwritten>>) -> Vec<Answer> {
         match self.transaction(group.clone()).await {
-            Ok(answers) => answers,
+            Ok(answers) => {
+                if group.len() > 1 {
+                    crash::point(Point::GroupAfter);
+                }
+                answers
+            }
             Err(error) if group.len() == 1 => vec![Err(error)],
             Err(error) => match outage(error) {
                 Ok(error) => group.iter().map(|_| Err(error().into())).collect(),
@@ -149,6 +155,9 @@ impl Writer {
         let decided: Vec<Decided> = group.iter().zip(locked).map(decide).collect();
         let new: Vec<&New> = decided.iter().filter_map(Decided::to_write).collect();
         let inserted = if new.is_empty() { HashMap::new() } else { self.insert(tx, &new).await? };
+        if group.len() > 1 {
+            crash::point(Point::GroupBefore);
+        }
         Ok(decided.into_iter().map(|decided| decided.answer(&inserted)).collect())
     }
 

@@ -10,6 +10,7 @@ use super::Result;
 pub(crate) const RETENTION: &[RetentionRule] = &[
     RetentionRule { what: "refresh tokens", delete: |db, most| tokens(db, most).boxed() },
     RetentionRule { what: "families", delete: |db, most| families(db, most).boxed() },
+    RetentionRule { what: "revocations", delete: |db, most| revocations(db, most).boxed() },
 ];
 
 /// Refused by their age already.
@@ -34,6 +35,20 @@ async fn families(connection: &mut PgConnection, most: i64) -> Result<u64> {
              where expires_at < now()
                  and not exists (select from refresh_tokens t where t.family_id = f.family_id)
              limit $1
+             for update skip locked
+         ))",
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Those whose access tokens have expired long ago.
+async fn revocations(connection: &mut PgConnection, most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from revocations where ctid = any(array(
+             select ctid from revocations where revoked_at < now() - interval '1 hour' limit $1
              for update skip locked
          ))",
         most

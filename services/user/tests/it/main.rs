@@ -6,6 +6,7 @@ mod shop;
 mod batches;
 mod accounts;
 mod sessions;
+mod revocations;
 mod erasing;
 mod staff;
 mod secrets;

@@ -4,6 +4,7 @@
 
 mod cases;
 mod deeds;
+mod story;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -19,7 +20,7 @@ use kernel::OrderId;
 use tokio::runtime::Runtime;
 
 use cases::Case;
-use deeds::Story;
+use story::Story;
 use world::World;
 
 /// For what settles last.
@@ -68,13 +69,13 @@ async fn deaths(world: &World, cases: &[Case]) -> Result<()> {
 }
 
 /// The service dies there, lives again without, and all that was under way comes to its end. Answers
-/// the order that the shop had accepted, if the deed was one.
-async fn death(world: &World, case: Case) -> Result<Option<OrderId>> {
+/// the orders that the shop had accepted.
+async fn death(world: &World, case: Case) -> Result<Vec<OrderId>> {
     let mut story = Story::begin(case.deed, world).await?;
     let armed = world.arm(case).await?;
     tokio::try_join!(story.go_on(world), armed.dies())?;
     world.quiet().await?;
     story.end(world).await?;
-    let order = story.order.as_ref().map(|order| text(order, "order_id").parse());
-    Ok(order.transpose()?)
+    let orders = story.orders().map(|order| text(order, "order_id").parse());
+    Ok(orders.collect::<Result<_, _>>()?)
 }

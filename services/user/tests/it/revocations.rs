@@ -1,0 +1,156 @@
+//! A sign-in that was ended is refused everywhere within five seconds, whatever becomes of Redis's list.
+
+use std::time::Duration;
+
+use cache::redis::{Options, Redis};
+use identity::Verifier;
+use proto::user::v1::Session;
+use redis::{FromRedisValue, cmd};
+use testkit::{World, eventually};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tonic::Code;
+
+use crate::shop::{PASSWORD, Shop, client, service};
+
+/// What is promised.
+const WITHIN: Duration = Duration::from_secs(5);
+const KEY: &str = "souk:revoked-families";
+
+async fn refused_soon(shop: &Shop, session: &Session, what: &str) {
+    let refused = async || {
+        let refused = shop.get(session).await.err()?;
+        (refused.code() == Code::Unauthenticated).then_some(())
+    };
+    eventually(what, WITHIN, refused).await;
+}
+
+/// What a process does that has just started, with this Redis.
+async fn refused_by_a_new_process(world: &World, redis_url: &str, session: &Session) {
+    let redis = Options { redis_url: Some(redis_url.into()) };
+    let verifier = Verifier::load(&identity::Options { token_key: world.token_key(), redis });
+    let (verifier, stop) = (verifier.unwrap(), CancellationToken::new());
+    let following = tokio::spawn(verifier.follow_revocations(stop.clone()));
+    let refused = async || verifier.verify(&session.access_token).is_err().then_some(());
+    eventually("it has read the list", WITHIN, refused).await;
+    stop.cancel();
+    following.await.unwrap().unwrap();
+}
+
+async fn redis<T: FromRedisValue>(redis_url: &str, command: &str) -> T {
+    let options = Options { redis_url: Some(redis_url.into()) };
+    let redis = Redis::new(&options).unwrap().unwrap();
+    let mut words = command.split(' ');
+    let mut command = cmd(words.next().unwrap());
+    for word in words {
+        command.arg(word);
+    }
+    let answer = redis.run(WITHIN, |mut to| async move { command.query_async(&mut to).await });
+    answer.await.unwrap()
+}
+
+/// A service that finds Redis there.
+async fn open_with(redis_url: &str, world: World) -> Shop {
+    let url = world.databases("user", 1).remove(0);
+    let service = world.service("user").databases(std::slice::from_ref(&url)).nats();
+    let service = service.arg("--token-key", world.token_key().display());
+    let service = service.arg("--token-signing-key", world.token_signing_key().display());
+    let running = service.arg("--redis-url", redis_url).start(user::run).await;
+    let client = client(&world, &running);
+    Shop { world, url, running, client }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signs_out_is_refused_by_every_copy_and_may_only_sign_out_again() {
+    let mut shop = Shop::open().await;
+    let copy = service(&shop.world, &shop.url).start(user::run).await;
+    let at_copy = client(&shop.world, &copy);
+    let session = shop.somebody("ann@shop.example").await;
+    let elsewhere = shop.sign_in("ann@shop.example", PASSWORD).await.unwrap();
+    shop.get(&session).await.unwrap(); // its token is remembered from now on
+
+    shop.sign_out(&session).await.unwrap();
+    refused_soon(&shop, &session, "refused where it was ended").await;
+    let at_first = std::mem::replace(&mut shop.client, at_copy);
+    refused_soon(&shop, &session, "refused by the other copy").await;
+    shop.sign_out(&session).await.unwrap();
+    let refused = shop.erase(&session).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated, "who stole the token erases nothing");
+    shop.get(&elsewhere).await.unwrap();
+
+    drop(at_first);
+    copy.stop().await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_came_twice_ends_the_access_of_whoever_has_it() {
+    let shop = Shop::open().await;
+    let stolen = shop.somebody("ann@shop.example").await;
+    let next = shop.refresh(&stolen.refresh_token).await.unwrap();
+    shop.refresh(&stolen.refresh_token).await.unwrap_err();
+    refused_soon(&shop, &next, "the thief, or the owner").await;
+    refused_soon(&shop, &stolen, "and the token before").await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erased_account_is_signed_out_and_may_be_erased_again() {
+    let shop = Shop::open().await;
+    let session = shop.somebody("ann@shop.example").await;
+    shop.erase(&session).await.unwrap();
+    refused_soon(&shop, &session, "there is nobody").await;
+    shop.erase(&session).await.unwrap();
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_is_lost_evicted_or_overwritten_is_filled_again_from_the_record() {
+    let world = World::new();
+    // A database of Redis for this test alone: another shop would fill the list with what is its own.
+    let redis_url = format!("{}/7", world.redis_url());
+    let shop = open_with(&redis_url, world).await;
+    let session = shop.somebody("ann@shop.example").await;
+    shop.sign_out(&session).await.unwrap();
+    refused_soon(&shop, &session, "refused").await;
+    // Too long ago to be published again by itself.
+    shop.sql("update revocations set revoked_at = now() - interval '1 minute'");
+    for harm in [&*format!("DEL {KEY}"), &format!("SET {KEY} garbage"), &format!("ZPOPMAX {KEY} 9")]
+    {
+        redis::<redis::Value>(&redis_url, harm).await;
+        refused_by_a_new_process(&shop.world, &redis_url, &session).await;
+    }
+    for foreign in ["no-family", "\u{0}"] {
+        redis::<u8>(&redis_url, &format!("ZADD {KEY} 1 {foreign}")).await;
+    }
+    refused_by_a_new_process(&shop.world, &redis_url, &session).await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_everything_works_and_what_was_ended_is_refused_once_it_is_back() {
+    let world = World::new();
+    let detour = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (scheme, rest) = world.redis_url().split_once("://").unwrap();
+    let (login, address) = rest.rsplit_once('@').unwrap();
+    let (address, port) = (address.to_owned(), detour.local_addr().unwrap().port());
+    let through_detour = format!("{scheme}://{login}@127.0.0.1:{port}");
+    drop(detour); // nobody listens
+
+    let shop = open_with(&through_detour, world).await;
+    let session = shop.somebody("ann@shop.example").await;
+    shop.sign_out(&session).await.unwrap();
+    shop.get(&session).await.unwrap();
+
+    let detour = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let forwarding = tokio::spawn(async move {
+        while let Ok((mut near, _)) = detour.accept().await {
+            let mut far = TcpStream::connect(&address).await.unwrap();
+            tokio::spawn(async move { copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    refused_soon(&shop, &session, "Redis is back").await;
+    forwarding.abort();
+    shop.running.stop().await;
+}
