@@ -69,7 +69,8 @@ impl Pages {
         }
     }
 
-    /// To be held while staff change it: whatever comes of that, it is asked for anew afterwards.
+    /// To be held while staff change it: whatever is answered, it is asked for anew afterwards. (If their client goes away before
+    /// product has committed, a page from before may be shown for [`LIFE`], as at any other copy.)
     pub(crate) fn changing(&self, id: ProductId) -> Changing<'_> {
         Changing { pages: self, only: Some(id) }
     }
@@ -80,7 +81,7 @@ impl Pages {
     }
 }
 
-/// Forgets pages when it is dropped, also with a request whose client went away.
+/// Forgets pages when it is dropped.
 #[must_use]
 pub(crate) struct Changing<'a> {
     pages: &'a Pages,

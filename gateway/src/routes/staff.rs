@@ -192,8 +192,10 @@ async fn import(
 ) -> Result<Response, Problem> {
     body::check_type(request.headers(), "application/x-ndjson")?;
     let mut lines = Lines::new(request.into_body());
-    let _forgotten = app.pages().changing_all();
-    let reply = passed_on(&app, &token, &mut lines).await;
+    let reply = {
+        let _forgotten = app.pages().changing_all();
+        passed_on(&app, &token, &mut lines).await
+    };
     if reply.is_err() {
         body::linger(lines.into_body()).await;
     }

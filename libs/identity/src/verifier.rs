@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use cache::redis::Redis;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use thiserror::Error;
@@ -15,7 +16,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::memory::{self, Memory, Subject};
-use crate::revocations::{self, Revocations};
+use crate::revocations::{self, Position, Revocations};
 use crate::signer::key_id;
 use crate::{AUDIENCE, Caller, Claims, ISSUER, Role, crypto};
 
@@ -29,7 +30,7 @@ pub struct Options {
     /// Ed25519 public key (PEM) of the user service, to check access tokens with
     #[arg(long = "token-key", env = "SOUK_TOKEN_PUBLIC_KEY_FILE")]
     pub token_key: PathBuf,
-    /// Where it is said which sign-ins were ended.
+    /// Where the list of revoked sign-ins is.
     #[command(flatten)]
     pub redis: cache::redis::Options,
 }
@@ -55,24 +56,40 @@ struct Inner {
     validation: Validation,
     remembered: Mutex<Memory>,
     revoked: Revocations,
-    redis: Option<Redis>,
 }
 
 impl Verifier {
-    /// Reads the public key, and where Redis is. Errors name the file.
-    pub fn load(options: &Options) -> anyhow::Result<Self> {
+    /// Reads the public key and, once, the list of revoked sign-ins: it is waited for a second, so that a process that has just
+    /// started refuses what the others refuse. The future goes on reading it until asked to stop; it has to be run.
+    ///
+    /// # Errors
+    /// With the file that holds no key, and when the URL of Redis is none.
+    pub async fn start(
+        options: &Options,
+        stop: CancellationToken,
+    ) -> anyhow::Result<(Self, BoxFuture<'static, anyhow::Result<()>>)> {
         let path = &options.token_key;
         let pem = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        let redis = Redis::new(&options.redis)?;
-        Self::new(&pem, redis).with_context(|| format!("{} is no Ed25519 key", path.display()))
+        let verifier = Self::from_pem(&pem);
+        let verifier = verifier.with_context(|| format!("{} is no Ed25519 key", path.display()))?;
+        let Some(redis) = Redis::new(&options.redis, "read revocations")? else {
+            return Ok((verifier, Box::pin(stop.cancelled_owned().map(Ok))));
+        };
+        let revoked = verifier.0.revoked.clone();
+        let mut position = revoked.read_on(&redis, Position::beginning()).await;
+        let reading = async move {
+            let mut rounds = interval(revocations::EVERY);
+            rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while stop.run_until_cancelled(rounds.tick()).await.is_some() {
+                position = revoked.read_on(&redis, position).await;
+            }
+            Ok(())
+        };
+        Ok((verifier, Box::pin(reading)))
     }
 
     /// A verifier for the tokens that the owner of this key signs.
     pub fn from_pem(public_pem: &[u8]) -> anyhow::Result<Self> {
-        Self::new(public_pem, None)
-    }
-
-    fn new(public_pem: &[u8], redis: Option<Redis>) -> anyhow::Result<Self> {
         crypto::install();
         let key = DecodingKey::from_ed_pem(public_pem)?;
         let key_id = key_id(key.try_get_as_bytes()?);
@@ -82,33 +99,18 @@ impl Verifier {
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         validation.leeway = LEEWAY_SECONDS;
         let (remembered, revoked) = (Mutex::default(), Revocations::default());
-        Ok(Self(Arc::new(Inner { key, key_id, validation, remembered, revoked, redis })))
-    }
-
-    /// Reads each second which sign-ins were ended, until asked to stop. Without a Redis there is nothing to read.
-    pub fn follow_revocations(
-        &self,
-        stop: CancellationToken,
-    ) -> BoxFuture<'static, anyhow::Result<()>> {
-        let (redis, revoked) = (self.0.redis.clone(), self.0.revoked.clone());
-        Box::pin(async move {
-            let Some(redis) = redis else {
-                stop.cancelled().await;
-                return Ok(());
-            };
-            let (mut rounds, mut position) = (interval(revocations::EVERY), f64::NEG_INFINITY);
-            rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            while stop.run_until_cancelled(rounds.tick()).await.is_some() {
-                let _said = revoked.read_on(&redis, &mut position).await;
-            }
-            Ok(())
-        })
+        Ok(Self(Arc::new(Inner { key, key_id, validation, remembered, revoked })))
     }
 
     /// Who the token speaks for.
     pub fn verify(&self, token: &str) -> Result<Caller, Refused> {
         let caller = self.verify_even_if_revoked(token)?;
-        if self.0.revoked.contain(caller.family) { Err(Refused) } else { Ok(caller) }
+        if self.is_revoked(&caller) { Err(Refused) } else { Ok(caller) }
+    }
+
+    /// Whether the sign-in of a caller was ended since.
+    pub fn is_revoked(&self, caller: &Caller) -> bool {
+        self.0.revoked.contain(caller.family)
     }
 
     fn verify_even_if_revoked(&self, token: &str) -> Result<Caller, Refused> {
@@ -127,7 +129,7 @@ impl Verifier {
         Ok(self.verify(bearer(metadata).ok_or(Refused)?)?)
     }
 
-    /// As [`Verifier::caller`], also when the sign-in was ended: for what ends it, and may be asked again.
+    /// As [`Verifier::caller`], also when the sign-in was ended: for what ends one, and may be repeated.
     pub fn caller_even_if_revoked(&self, metadata: &MetadataMap) -> Result<Caller, Status> {
         Ok(self.verify_even_if_revoked(bearer(metadata).ok_or(Refused)?)?)
     }

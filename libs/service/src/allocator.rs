@@ -2,6 +2,6 @@
 
 use tikv_jemallocator::Jemalloc;
 
-/// A tenth less processor time for an order than with glibc's allocator (docs/performance.md, "Settled orders").
+/// Less processor time than glibc's allocator: docs/performance.md, "Settled orders".
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;

@@ -76,9 +76,9 @@ catalogue! {
     CACHE_READS: IntCounterVec = "souk.cache.reads", "{read}", ["cache", "outcome"];
     /// What a cache holds, as it counts it.
     CACHE_BYTES: IntGaugeVec = "souk.cache.size", "By", ["cache"];
-    /// 1 while Redis answers, 0 since it did not; not there where none is configured.
-    REDIS_UP: IntGauge = "souk.redis.up", "1", [];
-    /// Sign-ins that were ended and are refused here, in their own time of ten minutes.
+    /// 1 while Redis answers for this purpose, 0 since it did not; not there where none is configured.
+    REDIS_UP: IntGaugeVec = "souk.redis.up", "1", ["purpose"];
+    /// Revoked sign-ins that are refused here: those of the last eleven minutes.
     REVOKED_FAMILIES: IntGauge = "souk.revoked_families", "{family}", [];
 
     /// From asking for a connection to having one.

@@ -58,8 +58,8 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
     tasks.keep("merges", app.clone().finish_merges(MERGES_EVERY, stop.clone()));
 
-    let verifier = identity::Verifier::load(&config.identity)?;
-    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
+    let (verifier, revocations) = identity::Verifier::start(&config.identity, stop.clone()).await?;
+    tasks.keep("revocations", revocations);
     let routes = Routes::new(CartServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

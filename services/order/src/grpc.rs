@@ -119,7 +119,8 @@ impl OrderService for Grpc {
         let caller = self.verifier.caller(request.metadata())?;
         let request = request.into_inner();
         let id = convert::order_id(&request.order_id)?;
-        let versions = watch::versions(&self.app, caller, id, request.after_version).await?;
+        let (verifier, seen) = (self.verifier.clone(), request.after_version);
+        let versions = watch::versions(&self.app, verifier, caller, id, seen).await?;
         let replies =
             versions.map(|order| Ok(WatchOrderResponse { order: Some(convert::order(&order?)) }));
         Ok(Response::new(replies.boxed()))

@@ -69,8 +69,8 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks
         .keep("deadlines", app.clone().enforce_deadlines(Duration::from_millis(500), stop.clone()));
 
-    let verifier = identity::Verifier::load(&config.identity)?;
-    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
+    let (verifier, revocations) = identity::Verifier::start(&config.identity, stop.clone()).await?;
+    tasks.keep("revocations", revocations);
     let routes = Routes::new(OrderServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

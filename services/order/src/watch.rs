@@ -8,7 +8,7 @@ use std::time::Duration;
 use database::Tx;
 use futures_util::stream::{BoxStream, Stream};
 use futures_util::{StreamExt as _, stream};
-use identity::{Caller, Refused};
+use identity::{Caller, Refused, Verifier};
 use kernel::{OrderId, UserId};
 use messaging::Bus;
 use tokio::time::timeout;
@@ -70,10 +70,11 @@ fn subject(order: OrderId) -> String {
     format!("souk-live.order.{order}")
 }
 
-/// The order at each version above `seen`, until it has ended or the caller's token has expired.
+/// The order at each version above `seen`, until it has ended, the caller's token has expired, or their sign-in was ended.
 /// Refused at once when no version will follow.
 pub(crate) async fn versions(
     app: &App,
+    verifier: Verifier,
     caller: Caller,
     id: OrderId,
     seen: i64,
@@ -85,14 +86,23 @@ pub(crate) async fn versions(
     }
     // Subscribed before the first read of the stream, so that no change falls in between.
     let wake_ups = app.watch.of(id).await;
-    let watcher =
-        Watcher { app: app.clone(), caller, id, seen, wake_ups, ended: false, _permit: permit };
+    let watcher = Watcher {
+        app: app.clone(),
+        verifier,
+        caller,
+        id,
+        seen,
+        wake_ups,
+        ended: false,
+        _permit: permit,
+    };
     Ok(stream::unfold(watcher, Watcher::next))
 }
 
 /// One stream.
 struct Watcher {
     app: App,
+    verifier: Verifier,
     caller: Caller,
     id: OrderId,
     seen: i64,
@@ -115,7 +125,7 @@ impl Watcher {
     async fn newer(&mut self) -> Result<Option<Order>, Error> {
         loop {
             let left = self.caller.expires_in();
-            if left.is_zero() {
+            if left.is_zero() || self.verifier.is_revoked(&self.caller) {
                 return Err(Refused.into());
             }
             let order = self.app.order(self.caller.user, self.id).await?;

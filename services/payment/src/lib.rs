@@ -65,8 +65,8 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("worker", worker.run(stop.clone()));
     tasks.keep("waiting", app.clone().export_waiting_metrics(stop.clone()));
 
-    let verifier = identity::Verifier::load(&config.identity)?;
-    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
+    let (verifier, revocations) = identity::Verifier::start(&config.identity, stop.clone()).await?;
+    tasks.keep("revocations", revocations);
     let routes = Routes::new(PaymentServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

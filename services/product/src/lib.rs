@@ -53,8 +53,8 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("consumer", consumer.run(bus, database.clone(), stop.clone()));
     tasks.keep("overdue", events::count_overdue(database.clone(), stop.clone()));
 
-    let verifier = identity::Verifier::load(&config.identity)?;
-    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
+    let (verifier, revocations) = identity::Verifier::start(&config.identity, stop.clone()).await?;
+    tasks.keep("revocations", revocations);
     let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();

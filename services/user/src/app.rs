@@ -13,7 +13,7 @@ use crate::domain::{
 };
 use crate::events::outgoing;
 use crate::passwords::{self, Passwords};
-use crate::store::{self, Credentials, NewUser, Presented};
+use crate::store::{self, Credentials, NewUser, Presented, SignIn};
 use crate::tokens::{RefreshToken, Session, Tokens};
 
 /// The commands and queries of accounts. Cheap to clone.
@@ -124,20 +124,11 @@ impl App {
 
     /// The account.
     pub(crate) async fn user(&self, user: UserId) -> Result<User> {
-        Ok(self.find(user).await?.ok_or(Rejection::UserNotFound)?)
-    }
-
-    /// Whether there is such an account, and it is not erased.
-    pub(crate) async fn exists(&self, user: UserId) -> Result<bool> {
-        Ok(self.find(user).await?.is_some())
-    }
-
-    async fn find(&self, user: UserId) -> Result<Option<User>> {
         let found = self
             .0
             .database
             .read(ONLY_SHARD, Freshness::Primary, move |db| Box::pin(store::user(db, user)));
-        Ok(found.await?)
+        Ok(found.await?.ok_or(Rejection::UserNotFound)?)
     }
 
     /// Changes the name.
@@ -186,15 +177,20 @@ impl App {
         Ok(found.map(|(address, (_, id))| address.ok_or(missing(id))).collect())
     }
 
-    /// Erases the personal data of an account (GDPR: right to erasure). Again: no change.
-    pub(crate) async fn erase(&self, user: UserId) -> Result<()> {
+    /// Erases the personal data of an account (GDPR: right to erasure), for a sign-in that goes on: a token of one that was
+    /// ended may be somebody else's by now. Again: no change.
+    pub(crate) async fn erase(&self, user: UserId, family: FamilyId) -> Result<()> {
         let outbox = self.0.outbox.clone();
         let erase = self.0.database.transaction(ONLY_SHARD, move |tx| {
             Box::pin(async move {
-                if store::erase(tx, user).await? {
-                    outbox.publish(tx, &[outgoing(Event::Erased(user))]).await?;
+                match store::lock_for_erasing(tx, user, family).await? {
+                    None => Ok(()),
+                    Some(SignIn::Ended) => Err(Rejection::SessionEnded.into()),
+                    Some(SignIn::GoesOn) => {
+                        store::erase(tx, user).await?;
+                        Ok(outbox.publish(tx, &[outgoing(Event::Erased(user))]).await?)
+                    }
                 }
-                Ok(())
             })
         });
         erase.await

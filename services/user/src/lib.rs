@@ -64,9 +64,9 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("upkeep", messaging::upkeep("user", database.clone(), stop.clone()));
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
 
-    let verifier = identity::Verifier::load(&config.identity)?;
-    tasks.keep("revocations", verifier.follow_revocations(stop.clone()));
-    let redis = Redis::new(&config.identity.redis)?;
+    let (verifier, revocations) = identity::Verifier::start(&config.identity, stop.clone()).await?;
+    tasks.keep("revocations", revocations);
+    let redis = Redis::new(&config.identity.redis, "write revocations")?;
     tasks.keep("publisher", revocations::publish(database.clone(), redis, stop.clone()));
     let routes = Routes::new(UserServiceServer::new(Grpc::new(app, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };

@@ -305,10 +305,10 @@ pub(crate) async fn rotate(
 pub(crate) async fn end_family(connection: &mut PgConnection, family: FamilyId) -> Result<()> {
     sqlx::query!(
         "with ended as (
-             update families set revoked_at = now() where family_id = $1 and revoked_at is null
+             update families set revoked_at = coalesce(revoked_at, now()) where family_id = $1
              returning family_id
          )
-         insert into revocations (family_id) select family_id from ended",
+         insert into revocations (family_id) select family_id from ended on conflict do nothing",
         family.uuid()
     )
     .execute(connection)
@@ -328,32 +328,55 @@ pub(crate) async fn ended_families(
     Ok(families.fetch_all(connection).await?.into_iter().map(FamilyId::from).collect())
 }
 
-/// Erases what is personal, and every sign-in. False: there is nothing (left) to erase.
-pub(crate) async fn erase(connection: &mut PgConnection, user: UserId) -> Result<bool> {
-    let erased = sqlx::query!(
-        "update users set email = null, name = null, password_hash = null, erased_at = now()
-         where user_id = $1 and erased_at is null",
+/// One sign-in of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignIn {
+    GoesOn,
+    Ended,
+}
+
+/// Locks an account that is not erased: what others wrote before is seen, and nothing can come after. None: there is none.
+pub(crate) async fn lock_for_erasing(
+    connection: &mut PgConnection,
+    user: UserId,
+    family: FamilyId,
+) -> Result<Option<SignIn>> {
+    let locked = sqlx::query_scalar!(
+        "select user_id from users where user_id = $1 and erased_at is null for update",
         user.uuid()
-    )
-    .execute(&mut *connection)
-    .await?;
-    if erased.rows_affected() == 0 {
-        return Ok(false);
+    );
+    if locked.fetch_optional(&mut *connection).await?.is_none() {
+        return Ok(None);
     }
-    // After the row is locked: what others wrote before is seen, and nothing can come after.
+    let goes_on = sqlx::query_scalar!(
+        r#"select exists (
+               select from families where family_id = $2 and user_id = $1 and revoked_at is null
+           ) as "goes_on!""#,
+        user.uuid(),
+        family.uuid()
+    );
+    let goes_on = goes_on.fetch_one(connection).await?;
+    Ok(Some(if goes_on { SignIn::GoesOn } else { SignIn::Ended }))
+}
+
+/// Erases what is personal of an account that is locked, and ends every sign-in.
+pub(crate) async fn erase(connection: &mut PgConnection, user: UserId) -> Result<()> {
     sqlx::query!(
         "with gone as (
              delete from families where user_id = $1 returning family_id
          ), revoked as (
              insert into revocations (family_id) select family_id from gone
              on conflict do nothing -- signed out before
+         ), forgotten as (
+             delete from addresses where user_id = $1
          )
-         delete from addresses where user_id = $1",
+         update users set email = null, name = null, password_hash = null, erased_at = now()
+         where user_id = $1",
         user.uuid()
     )
     .execute(connection)
     .await?;
-    Ok(true)
+    Ok(())
 }
 
 fn role(code: &str) -> Result<Role> {

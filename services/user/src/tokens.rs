@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::domain::Role;
 
-/// How long an access token is valid; also the longest that a revoked family can still be used.
+/// How long an access token is valid; without Redis also the longest that a revoked family can still be used.
 const ACCESS_VALID: Duration = Duration::from_secs(600);
 
 const REFRESH_BYTES: usize = 32;

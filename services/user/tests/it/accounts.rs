@@ -1,7 +1,6 @@
 //! Opening accounts, and what is in them.
 
-use cache::redis::Options as Redis;
-use identity::{Options, Role, Verifier};
+use identity::{Role, Verifier};
 use kernel::AddressId;
 use proto::user::v1::{
     AddAddressRequest, Address, GetUserRequest, RegisterRequest, Role as PbRole, UpdateUserRequest,
@@ -24,9 +23,7 @@ async fn whoever_registers_can_sign_in_and_is_who_they_are() {
 
     let session = shop.sign_in("ANN@shop.example", PASSWORD).await.unwrap();
     assert_eq!((session.expires_in_seconds, &session.user_id), (600, &user.user_id));
-    let verifier =
-        Verifier::load(&Options { token_key: shop.world.token_key(), redis: Redis::default() })
-            .unwrap();
+    let verifier = Verifier::from_pem(&std::fs::read(shop.world.token_key()).unwrap()).unwrap();
     let caller = verifier.verify(&session.access_token).unwrap();
     assert_eq!((caller.user.to_string(), caller.role), (user.user_id.clone(), Role::Customer));
     assert_eq!(shop.get(&session).await.unwrap(), user);

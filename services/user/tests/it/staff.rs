@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use cache::redis::Options as Redis;
-use identity::{Options, Role, Verifier};
+use identity::{Role, Verifier};
 use proto::user::v1::Role as PbRole;
 use testkit::World;
 
@@ -28,9 +27,7 @@ async fn copies_that_start_at_once_open_one_staff_account() {
     assert_eq!(shop.sql("select count(*), min(role) from users"), "1|staff");
     let session = shop.sign_in(EMAIL, PASSWORD).await.unwrap();
     assert_eq!(shop.get(&session).await.unwrap().role(), PbRole::Staff);
-    let verifier =
-        Verifier::load(&Options { token_key: shop.world.token_key(), redis: Redis::default() })
-            .unwrap();
+    let verifier = Verifier::from_pem(&fs::read(shop.world.token_key()).unwrap()).unwrap();
     assert_eq!(verifier.verify(&session.access_token).unwrap().role, Role::Staff);
     let refreshed = shop.refresh(&session.refresh_token).await.unwrap();
     assert_eq!(verifier.verify(&refreshed.access_token).unwrap().role, Role::Staff);

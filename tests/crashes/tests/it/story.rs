@@ -90,6 +90,7 @@ impl Story {
                 self.order = Some(shopper.reaches(&order, "confirmed").await?);
                 shopper.cart_is_empty().await;
                 self.fill_the_cart().await;
+                self.key = text(&shopper.get("/v1/me").await?, "user_id");
                 world.quiet().await?;
             }
         }
@@ -191,7 +192,12 @@ impl Story {
             Deed::Erases => {
                 let api = &self.shopper.api;
                 ensure!(api.sign_in(&self.shopper.email, PASSWORD).await.is_err(), "still there");
-                self.shopper.cart_is_empty().await;
+                // Nobody may look at it any more.
+                let cart = format!("select state from carts where cart_id = '{}'", self.key);
+                let state = world.sql("cart", &cart)?;
+                ensure!(state == "erased", "the cart of whom nobody knows is {state:?}");
+                let lines = format!("select * from cart_lines where cart_id = '{}'", self.key);
+                ensure!(world.sql("cart", &lines)?.is_empty(), "and has lines");
             }
             Deed::LosesTheBus => {
                 let order = self.shopper.order_patiently(&self.product).await?;

@@ -12,6 +12,7 @@ use e2e::shops;
 use operator::http::Client;
 use operator::shop::programs_beside_this;
 use operator::{Shop, Signal};
+use stores::{Home, Psql, Tools};
 use testkit::eventually;
 
 use crate::cases::Case;
@@ -56,6 +57,13 @@ impl World {
         let quiet = audit::until_quiet(&Places::of(&self.shop), SETTLED).await?;
         ensure!(quiet, "the shop does not come to rest within {SETTLED:?}");
         Ok(())
+    }
+
+    /// What the one database of a service answers.
+    pub fn sql(&self, service: &str, statement: &str) -> Result<String> {
+        let psql = Psql::of(&Tools::find(&Home::find()?)).context("psql is beside the server")?;
+        let urls = self.shop.database_urls(service);
+        Ok(psql.run(urls.first().context("no database")?, statement)?.trim().to_owned())
     }
 
     /// Waits until a service has acknowledged all that another one told, what came twice included.

@@ -24,8 +24,10 @@ pub enum Who {
     /// Somebody else with an account.
     Other,
     Staff,
-    /// With a token from before, which is good until it expires.
+    /// With a token from before they were.
     Erased,
+    /// With a token from before they did.
+    SignedOut,
     Expired,
     /// HMAC, with the public key as the secret.
     WrongAlgorithm,
@@ -35,12 +37,13 @@ pub enum Who {
     UnknownKey,
 }
 
-pub const EVERYBODY: [Who; 9] = [
+pub const EVERYBODY: [Who; 10] = [
     Who::Nobody,
     Who::Owner,
     Who::Other,
     Who::Staff,
     Who::Erased,
+    Who::SignedOut,
     Who::Expired,
     Who::WrongAlgorithm,
     Who::WronglyTyped,
@@ -75,7 +78,7 @@ pub enum Verdict {
 
 impl Access {
     pub fn verdict(self, who: Who) -> Verdict {
-        let known = matches!(who, Who::Owner | Who::Other | Who::Staff | Who::Erased);
+        let known = matches!(who, Who::Owner | Who::Other | Who::Staff);
         match self {
             Self::Open => Verdict::Allowed,
             Self::Guest if who == Who::Nobody => Verdict::Allowed,
@@ -102,23 +105,31 @@ impl<'a> Cast<'a> {
     async fn gather(shop: &'a Shop) -> Result<Self> {
         let (staff, owner) = (Staff::new(shop).await?, Shopper::new(shop).await?);
         let (other, erased) = (Shopper::new(shop).await?, Shopper::new(shop).await?);
+        let signed_out = Shopper::new(shop).await?;
         let product = staff.product(10).await?;
         let order = owner.settles(&owner.order(&product, 1).await?).await?;
         ensure!(order["state"] == "confirmed" && booked(shop, &order).await?.0 == 250, "{order}");
-        erase(&erased, &product).await?;
-        let tokens = Tokens::new(shop, [&owner.token, &other.token, &staff.token, &erased.token])?;
+        end(&erased, "/v1/me", &product).await?;
+        end(&signed_out, "/v1/sessions", &product).await?;
+        let good = [&owner, &other].map(|it| &it.token);
+        let ended = [&erased, &signed_out].map(|it| &it.token);
+        let tokens = Tokens::new(shop, [good[0], good[1], &staff.token, ended[0], ended[1]])?;
         Ok(Self { shop, owner, tokens, order: text(&order, "order_id"), product })
     }
 }
 
-/// Erases the account, and waits until the other contexts have heard of it.
-async fn erase(erased: &Shopper, product: &str) -> Result<()> {
-    erased.api.call(http::Method::DELETE, "/v1/me", Some(&erased.token), None, &[]).await?;
-    eventually("cart knows who is erased", SETTLED, async || {
-        let put = refusal::<Value>(erased.put_in_cart(product, 1).await).ok()?;
-        (put.1 == "account_erased").then_some(())
-    })
-    .await;
+/// Ends the account or the sign-in, and waits until every service has read that.
+async fn end(whose: &Shopper, path: &str, product: &str) -> Result<()> {
+    let (api, token) = (&whose.api, Some(&*whose.token));
+    api.call(http::Method::DELETE, path, token, None, &[]).await?;
+    let stock = format!("/v1/staff/products/{product}/stock");
+    for path in ["/v1/me", "/v1/cart", "/v1/orders", "/v1/payment-methods", &stock] {
+        eventually("everybody knows that it was ended", SETTLED, async || {
+            let refused = refusal::<Value>(whose.get(path).await).ok()?;
+            (refused.0 == 401).then_some(())
+        })
+        .await;
+    }
     Ok(())
 }
 

@@ -19,18 +19,18 @@ use super::Who;
 pub struct Tokens(Vec<(Who, String)>);
 
 impl Tokens {
-    /// With the good ones of the owner, somebody else, staff, and somebody who is erased.
-    pub fn new(shop: &Shop, good: [&String; 4]) -> Result<Self> {
+    /// With those of the owner, somebody else, staff, and of two whose sign-ins were ended: erased, and signed out.
+    pub fn new(shop: &Shop, given: [&String; 5]) -> Result<Self> {
         let (public, private) = shop.token_keys();
         let (public, private) = (fs::read(public)?, fs::read(private)?);
         let ours = Signer::from_pem(&private)?;
         let unknown = Signer::from_pem(signer::generate()?.private_pem.as_bytes())?;
-        let (owner, [.., staff, _]) = (good[0], good);
+        let [owner, _, staff, ..] = given;
         let [.., payload, _] = parts(owner)?;
         let claims: Value = serde_json::from_slice(&BASE64.decode(payload)?)?;
-        let mut tokens: Vec<_> = [Who::Owner, Who::Other, Who::Staff, Who::Erased]
+        let mut tokens: Vec<_> = [Who::Owner, Who::Other, Who::Staff, Who::Erased, Who::SignedOut]
             .into_iter()
-            .zip(good.into_iter().cloned())
+            .zip(given.into_iter().cloned())
             .collect();
         tokens.push((Who::Expired, issue(&ours, kernel::clock::now() - Duration::from_secs(900))?));
         tokens.push((Who::UnknownKey, issue(&unknown, kernel::clock::now())?));
