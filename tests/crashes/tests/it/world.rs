@@ -59,11 +59,12 @@ impl World {
         Ok(())
     }
 
-    /// What the one database of a service answers.
+    /// What the databases of a service answer together.
     pub fn sql(&self, service: &str, statement: &str) -> Result<String> {
         let psql = Psql::of(&Tools::find(&Home::find()?)).context("psql is beside the server")?;
-        let urls = self.shop.database_urls(service);
-        Ok(psql.run(urls.first().context("no database")?, statement)?.trim().to_owned())
+        let urls = self.shop.database_urls(service).iter();
+        let answers = urls.map(|url| Ok(psql.run(url, statement)?));
+        Ok(answers.collect::<Result<String>>()?.trim().to_owned())
     }
 
     /// Waits until a service has acknowledged all that another one told, what came twice included.
