@@ -161,20 +161,20 @@ mod tests {
 
     const WITHIN: Duration = Duration::from_millis(300);
 
-    /// A server on a free port that answers each command as it is told at the moment; without an answer it is silent.
+    /// A server on a free port with one answer to all commands, which may be changed; without one it is silent.
     async fn server() -> (Redis, Arc<Mutex<Option<&'static str>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let redis_url = Some(format!("redis://{}", listener.local_addr().unwrap()).into());
         let answer = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&answer);
+        let current = Arc::clone(&answer);
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
-                let told = Arc::clone(&told);
+                let current = Arc::clone(&current);
                 tokio::spawn(async move {
                     let mut bytes = [0; 4096];
                     while let Ok(read @ 1..) = client.read(&mut bytes).await {
                         let commands = bytes[..read].iter().filter(|byte| **byte == b'*').count();
-                        let answer: Option<&str> = *told.lock().unwrap();
+                        let answer: Option<&str> = *current.lock().unwrap();
                         let answers = answer.unwrap_or_default().repeat(commands);
                         client.write_all(answers.as_bytes()).await.unwrap();
                     }

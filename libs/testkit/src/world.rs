@@ -171,8 +171,12 @@ impl World {
 
     /// `Bearer …` for a user, valid for so long.
     pub fn bearer_for(&self, user: UserId, role: Role, valid: Duration) -> String {
-        let now = kernel::clock::now();
-        let token = self.signer.issue(user, role, FamilyId::mint(), now, valid);
+        self.bearer_of(FamilyId::mint(), user, role, valid)
+    }
+
+    /// The same for a user's sign-in.
+    pub fn bearer_of(&self, family: FamilyId, user: UserId, role: Role, valid: Duration) -> String {
+        let token = self.signer.issue(user, role, family, kernel::clock::now(), valid);
         format!("Bearer {}", token.expect("a token"))
     }
 

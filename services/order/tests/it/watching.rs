@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use identity::Role;
+use cache::redis::Redis;
+use identity::{Role, revocations};
+use kernel::FamilyId;
 use proto::order::v1::{CancelOrderRequest, Order, State, WatchOrderRequest, WatchOrderResponse};
 use proto::product::v1::StockReserved;
 use testkit::eventually;
@@ -102,6 +104,24 @@ async fn a_stream_ends_when_its_token_does() {
     let mut live = watch(&shop, &customer, &order.order_id, 0).await.unwrap();
     assert_eq!(next(&mut live).await.unwrap().unwrap().version, 1);
     assert_eq!(next(&mut live).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_sign_in_does() {
+    let shop = Shop::open().await;
+    let mut customer = shop.customer(42, 1);
+    let order = shop.place(&customer, "key").await.unwrap();
+    let (family, valid) = (FamilyId::mint(), Duration::from_secs(600));
+    customer.bearer = shop.world.bearer_of(family, customer.user, Role::Customer, valid);
+    let mut live = watch(&shop, &customer, &order.order_id, 0).await.unwrap();
+    assert_eq!(next(&mut live).await.unwrap().unwrap().version, 1);
+
+    let options = cache::redis::Options { redis_url: Some(shop.world.redis_url().into()) };
+    let redis = Redis::new(&options, "test").unwrap().unwrap();
+    revocations::add(&redis, &[family], false).await.unwrap();
+    assert_eq!(next(&mut live).await.unwrap_err().code(), Code::Unauthenticated);
+    let refused = watch(&shop, &customer, &order.order_id, 0).await.map(drop);
+    assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
 }
 
 #[tokio::test(flavor = "multi_thread")]

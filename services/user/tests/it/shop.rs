@@ -27,6 +27,21 @@ impl Shop {
         Self { world, url, running, client }
     }
 
+    /// With this Redis, or none.
+    pub async fn open_with(world: World, redis_url: Option<&str>) -> Self {
+        let url = world.databases("user", 1).remove(0);
+        let service = world.service("user").databases(std::slice::from_ref(&url)).nats();
+        let mut service = service
+            .arg("--token-key", world.token_key().display())
+            .arg("--token-signing-key", world.token_signing_key().display());
+        if let Some(redis_url) = redis_url {
+            service = service.arg("--redis-url", redis_url);
+        }
+        let running = service.start(user::run).await;
+        let client = client(&world, &running);
+        Self { world, url, running, client }
+    }
+
     /// SQL on the database of the service.
     pub fn sql(&self, statements: &str) -> String {
         self.world.sql(&self.url, statements)

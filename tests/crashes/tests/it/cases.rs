@@ -4,26 +4,26 @@ use std::fmt;
 
 use crash::Point;
 
-use crate::deeds::Deed::{self, *};
+use crate::actions::Action::{self, *};
 
 /// One death.
 #[derive(Clone, Copy)]
 pub struct Case {
     pub service: &'static str,
     pub point: Point,
-    pub deed: Deed,
+    pub action: Action,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, point, deed } = self;
-        write!(f, "{service} at {} while somebody {deed}", point.name())
+        let Self { service, point, action } = self;
+        write!(f, "{service} at {} while somebody {action}", point.name())
     }
 }
 
 /// A point that is new does not compile before it is here, and each is reached or the test fails.
 #[expect(clippy::too_many_lines, reason = "a list: an arm for each variant")]
-fn passed(point: Point) -> &'static [(&'static str, Deed)] {
+fn passed(point: Point) -> &'static [(&'static str, Action)] {
     match point {
         Point::CommitBefore | Point::CommitAfter => &[
             ("order", Buys),
@@ -78,7 +78,7 @@ pub fn all() -> Vec<Case> {
     let cases = Point::ALL.iter().flat_map(|&point| {
         let by = passed(point);
         assert!(!by.is_empty(), "nobody passes {}", point.name());
-        by.iter().map(move |&(service, deed)| Case { service, point, deed })
+        by.iter().map(move |&(service, action)| Case { service, point, action })
     });
     cases.collect()
 }

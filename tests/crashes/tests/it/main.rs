@@ -3,7 +3,7 @@
 //! `SOUK_TEST_CRASHES`. An argument narrows the deaths: `payment at psp`.
 
 mod cases;
-mod deeds;
+mod actions;
 mod story;
 mod world;
 
@@ -71,7 +71,7 @@ async fn deaths(world: &World, cases: &[Case]) -> Result<()> {
 /// The service dies there, lives again without, and all that was under way comes to its end. Answers
 /// the orders that the shop had accepted.
 async fn death(world: &World, case: Case) -> Result<Vec<OrderId>> {
-    let mut story = Story::begin(case.deed, world).await?;
+    let mut story = Story::begin(case.action, world).await?;
     let armed = world.arm(case).await?;
     tokio::try_join!(story.go_on(world), armed.dies())?;
     world.quiet().await?;

@@ -1,4 +1,4 @@
-//! How a deed is done, in two parts: what is done before a service is armed, and what leads it to its
+//! How an action is done, in two parts: what is done before a service is armed, and what leads it to its
 //! point. Whoever gets no answer tries again, as people do.
 
 use anyhow::{Result, ensure};
@@ -11,15 +11,15 @@ use operator::catalogue::{self, Line};
 use serde_json::{Value, json};
 use stores::Server;
 
-use crate::deeds::Deed;
+use crate::actions::Action;
 use crate::world::{World, until};
 
 /// How many buy at one moment: enough that some of them are written together.
 const CROWD: usize = 16;
 
-/// A deed on its way.
+/// An action on its way.
 pub struct Story {
-    deed: Deed,
+    action: Action,
     shopper: Shopper,
     product: String,
     /// Whatever is sent again is sent with this.
@@ -32,60 +32,60 @@ pub struct Story {
 
 impl Story {
     /// Everything up to the moment in question.
-    pub async fn begin(deed: Deed, world: &World) -> Result<Self> {
-        let card = match deed {
-            Deed::BuysByABadLine => "tok_lost",
-            Deed::Cancels | Deed::Waits => "tok_hang",
-            Deed::BuysInVain => "tok_decline",
+    pub async fn begin(action: Action, world: &World) -> Result<Self> {
+        let card = match action {
+            Action::BuysByABadLine => "tok_lost",
+            Action::Cancels | Action::Waits => "tok_hang",
+            Action::BuysInVain => "tok_decline",
             _ => "tok_approve",
         };
         let customer = async || Shopper::with_card(&world.shop, card).await.ok();
         let shopper = until("a customer", customer).await;
-        let product = match deed {
-            Deed::Delivers | Deed::BuysAgain => world.staff.product(1).await?,
+        let product = match action {
+            Action::Delivers | Action::BuysAgain => world.staff.product(1).await?,
             _ => world.product.clone(),
         };
         let mut story =
-            Self { deed, shopper, product, key: fresh(), order: None, crowd: Vec::new() };
+            Self { action, shopper, product, key: fresh(), order: None, crowd: Vec::new() };
         story.lead_up(world).await?;
         Ok(story)
     }
 
     async fn lead_up(&mut self, world: &World) -> Result<()> {
         let shopper = &self.shopper;
-        match self.deed {
-            Deed::Registers | Deed::Delivers | Deed::Imports => {}
-            Deed::Buys | Deed::BuysByABadLine | Deed::BuysAgain | Deed::BuysInVain => {
+        match self.action {
+            Action::Registers | Action::Delivers | Action::Imports => {}
+            Action::Buys | Action::BuysByABadLine | Action::BuysAgain | Action::BuysInVain => {
                 self.fill_the_cart().await;
             }
-            Deed::ManyBuy => self.gather_a_crowd(world).await?,
-            Deed::SignsIn => self.fill_a_guests_cart().await?,
-            Deed::Pays | Deed::Cancels => {
-                if self.deed == Deed::Pays {
+            Action::ManyBuy => self.gather_a_crowd(world).await?,
+            Action::SignsIn => self.fill_a_guests_cart().await?,
+            Action::Pays | Action::Cancels => {
+                if self.action == Action::Pays {
                     world.shop.kill("psp", Signal::STOP)?;
                 }
                 self.order = Some(shopper.order_patiently(&self.product).await?);
                 self.payment_is("pending").await;
             }
-            Deed::BuysAndGoesOn => {
+            Action::BuysAndGoesOn => {
                 world.shop.stop_store(Server::Nats).await?;
                 self.order = Some(shopper.order_patiently(&self.product).await?);
                 shopper.put_in_cart(&self.product, 2).await?;
             }
-            Deed::Waits => {
+            Action::Waits => {
                 world.restart("order", &[("SOUK_CHECKOUT_DEADLINE", "4s")]).await?;
                 self.order = Some(shopper.order_patiently(&self.product).await?);
             }
-            Deed::Returns | Deed::Receives | Deed::LosesTheBus => {
+            Action::Returns | Action::Receives | Action::LosesTheBus => {
                 let order = shopper.order_patiently(&self.product).await?;
                 let order = shopper.reaches(&order, "confirmed").await?;
-                if self.deed == Deed::Receives {
+                if self.action == Action::Receives {
                     shopper.send_back(&order, &self.key, &self.product, 1).await?;
                 }
                 self.order = Some(order);
                 world.quiet().await?;
             }
-            Deed::Erases => {
+            Action::Erases => {
                 let order = shopper.order_patiently(&self.product).await?;
                 self.order = Some(shopper.reaches(&order, "confirmed").await?);
                 shopper.cart_is_empty().await;
@@ -100,12 +100,12 @@ impl Story {
     /// What leads an armed service to its point, over and over until there is an answer.
     pub async fn go_on(&mut self, world: &World) -> Result<()> {
         let shopper = &self.shopper;
-        match self.deed {
-            Deed::Buys | Deed::BuysByABadLine | Deed::BuysInVain => {
+        match self.action {
+            Action::Buys | Action::BuysByABadLine | Action::BuysInVain => {
                 self.order = Some(self.check_out(&self.key).await?);
             }
-            Deed::ManyBuy => self.all_buy().await?,
-            Deed::BuysAgain => {
+            Action::ManyBuy => self.all_buy().await?,
+            Action::BuysAgain => {
                 let first = self.check_out(&self.key).await?;
                 ensure!(bought(&first) == [(&*self.product, 1)], "{first}");
                 self.product.clone_from(&world.product);
@@ -115,28 +115,30 @@ impl Story {
                 self.order = Some(second);
                 self.shopper.reaches(&first, "confirmed").await?;
             }
-            Deed::Pays => world.shop.kill("psp", Signal::CONT)?,
-            Deed::BuysAndGoesOn => world.shop.start_store(Server::Nats).await?,
-            Deed::Cancels => self.insist("cancel", &json!({})).await,
-            Deed::Waits => {}
-            Deed::Returns => {
+            Action::Pays => world.shop.kill("psp", Signal::CONT)?,
+            Action::BuysAndGoesOn => world.shop.start_store(Server::Nats).await?,
+            Action::Cancels => self.insist("cancel", &json!({})).await,
+            Action::Waits => {}
+            Action::Returns => {
                 let order = self.order.as_ref().unwrap_or(&Value::Null);
                 let send =
                     async || shopper.send_back(order, &self.key, &self.product, 1).await.ok();
                 until("an accepted return", send).await;
             }
-            Deed::Receives => self.receive(world).await,
-            Deed::Registers => self.register().await,
-            Deed::SignsIn => self.sign_in().await,
-            Deed::Delivers => self.deliver(world).await,
-            Deed::Imports => drop(until("an import", async || self.import(world).await.ok()).await),
-            Deed::Erases => {
+            Action::Receives => self.receive(world).await,
+            Action::Registers => self.register().await,
+            Action::SignsIn => self.sign_in().await,
+            Action::Delivers => self.deliver(world).await,
+            Action::Imports => {
+                let _counts = until("an import", async || self.import(world).await.ok()).await;
+            }
+            Action::Erases => {
                 let (api, token) = (&shopper.api, Some(&*shopper.token));
                 let erase =
                     async || api.call(Method::DELETE, "/v1/me", token, None, &[]).await.ok();
                 drop(until("an end of the account", erase).await);
             }
-            Deed::LosesTheBus => lose_the_bus(world).await?,
+            Action::LosesTheBus => lose_the_bus(world).await?,
         }
         Ok(())
     }
@@ -144,52 +146,52 @@ impl Story {
     /// Whether everything has come out as it has to.
     #[expect(clippy::too_many_lines, reason = "a list: an arm for each variant")]
     pub async fn end(&self, world: &World) -> Result<()> {
-        match self.deed {
-            Deed::Buys | Deed::BuysAgain | Deed::Pays | Deed::BuysByABadLine => {
+        match self.action {
+            Action::Buys | Action::BuysAgain | Action::Pays | Action::BuysByABadLine => {
                 self.is_confirmed().await?;
             }
-            Deed::ManyBuy => {
+            Action::ManyBuy => {
                 self.is_confirmed().await?;
                 for story in &self.crowd {
                     Box::pin(story.end(world)).await?;
                 }
             }
-            Deed::BuysInVain => {
+            Action::BuysInVain => {
                 self.is_cancelled("payment_declined").await?;
                 self.has_it_back().await;
             }
-            Deed::BuysAndGoesOn => {
+            Action::BuysAndGoesOn => {
                 let order = self.order.as_ref().unwrap_or(&Value::Null);
                 self.shopper.reaches(order, "confirmed").await?;
                 world.has_heard("cart", "order").await?;
                 let cart = self.shopper.get("/v1/cart").await?;
                 ensure!(cart["total"] == gbp(2 * 250), "what came after the order stays: {cart}");
             }
-            Deed::Cancels => self.is_cancelled("customer").await?,
-            Deed::Waits => {
+            Action::Cancels => self.is_cancelled("customer").await?,
+            Action::Waits => {
                 self.is_cancelled("deadline").await?;
                 self.has_it_back().await;
             }
-            Deed::Returns | Deed::Receives => {
+            Action::Returns | Action::Receives => {
                 self.receive(world).await;
                 let order = self.order.as_ref().unwrap_or(&Value::Null);
                 self.shopper.is_refunded(order, 250).await;
             }
-            Deed::Registers => self.register().await,
-            Deed::SignsIn => {
+            Action::Registers => self.register().await,
+            Action::SignsIn => {
                 let cart = until("the cart", async || self.shopper.get("/v1/cart").await.ok());
                 let cart = cart.await;
                 ensure!(cart["total"] == gbp(3 * 250), "merged once: {cart}");
             }
-            Deed::Delivers => world.staff.stock_is(&self.product, 6, 0, 0).await,
-            Deed::Imports => {
+            Action::Delivers => world.staff.stock_is(&self.product, 6, 0, 0).await,
+            Action::Imports => {
                 let again = self.import(world).await?;
                 ensure!((again.unchanged, again.stock_received) == (1, 0), "{again:?}");
                 let found = self.shopper.get(&format!("/v1/products?sku={}", self.key)).await?;
                 let product = text(&found["products"][0], "product_id");
                 world.staff.stock_is(&product, 5, 0, 0).await;
             }
-            Deed::Erases => {
+            Action::Erases => {
                 let api = &self.shopper.api;
                 ensure!(api.sign_in(&self.shopper.email, PASSWORD).await.is_err(), "still there");
                 // Nobody may look at it any more.
@@ -201,15 +203,15 @@ impl Story {
                 let lines = format!("select * from cart_lines where cart_id = '{}'", self.key);
                 ensure!(world.sql("cart", &lines)?.is_empty(), "and has lines");
             }
-            Deed::LosesTheBus => {
+            Action::LosesTheBus => {
                 let order = self.shopper.order_patiently(&self.product).await?;
                 self.shopper.reaches(&order, "confirmed").await?;
             }
         }
         let Some(order) = &self.order else { return Ok(()) };
-        let wanted = match self.deed {
-            Deed::Cancels | Deed::Waits | Deed::BuysInVain => (0, 0, 0),
-            Deed::Returns | Deed::Receives => (250, 250, 1),
+        let wanted = match self.action {
+            Action::Cancels | Action::Waits | Action::BuysInVain => (0, 0, 0),
+            Action::Returns | Action::Receives => (250, 250, 1),
             _ => (250, 0, 1),
         };
         let booked = booked(&world.shop, order).await?;
@@ -289,7 +291,7 @@ impl Story {
     async fn gather_a_crowd(&mut self, world: &World) -> Result<()> {
         self.fill_the_cart().await;
         for _ in 1..CROWD {
-            self.crowd.push(Box::pin(Self::begin(Deed::Buys, world)).await?);
+            self.crowd.push(Box::pin(Self::begin(Action::Buys, world)).await?);
         }
         Ok(())
     }

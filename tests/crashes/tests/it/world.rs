@@ -24,7 +24,7 @@ const VARIABLE: &str = "SOUK_CRASH_AT";
 /// A point that nobody has passed by now will not be passed.
 const REACHED: Duration = Duration::from_secs(30);
 
-/// The shop, and what every deed needs.
+/// The shop, and what every action needs.
 pub struct World {
     pub shop: Shop,
     pub staff: Staff,

@@ -7,4 +7,3 @@ mod small;
 mod wrong;
 mod k6;
 mod bench;
-mod exchanges;

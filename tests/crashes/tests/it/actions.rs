@@ -4,7 +4,7 @@ use std::fmt;
 
 /// What somebody does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Action {
     Buys,
     /// Many customers, at one moment.
     ManyBuy,
@@ -38,7 +38,7 @@ pub enum Deed {
     LosesTheBus,
 }
 
-impl fmt::Display for Deed {
+impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Buys => "buys",

@@ -1,5 +1,7 @@
 //! What an order costs PostgreSQL stays what is recorded in `exchanges.json`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use e2e::shops;
 use load::orders::{Exchanges, count};
 use operator::layout::Layout;
@@ -33,6 +35,6 @@ async fn an_order_costs_the_exchanges_and_rows_that_are_recorded() {
     assert!(
         differences.is_empty(),
         "{differences:#?}\nnow:\n{now}\nSOUK_SHOW_STATEMENTS=1 prints each statement. If that is meant: \
-         SOUK_WRITE_EXCHANGES=1 cargo test -p load exchanges"
+         SOUK_WRITE_EXCHANGES=1 cargo test -p load --test exchanges"
     );
 }
