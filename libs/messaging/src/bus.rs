@@ -39,6 +39,7 @@ pub struct Bus {
     jetstream: Context,
     /// What the server has refused this user first, in its own words.
     denied: watch::Sender<Option<String>>,
+    batch_interval: Duration,
 }
 
 impl Bus {
@@ -71,7 +72,12 @@ impl Bus {
             .connect(servers)
             .await?;
         let jetstream = jetstream::new(client.clone());
-        Ok(Self { client, jetstream, denied })
+        Ok(Self { client, jetstream, denied, batch_interval: options.batch_interval() })
+    }
+
+    /// Minimum time between the starts of two batches of whoever reads or sends here.
+    pub(crate) fn batch_interval(&self) -> Duration {
+        self.batch_interval
     }
 
     /// Whether the server hears us now. What nobody needs later is not even sent when it does not:

@@ -1,6 +1,13 @@
 //! Where the bus is.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
+
+/// In milliseconds.
+const BATCH_INTERVAL: u16 = 20;
+/// In milliseconds: a process that is asked to stop waits for a batch that is to begin.
+const BATCH_INTERVAL_MAX: i64 = 1_000;
 
 /// NATS with JetStream.
 #[derive(Clone, Debug, clap::Args)]
@@ -9,12 +16,24 @@ pub struct Options {
     /// NATS URLs, separated by commas: nats://user:password@host:port, or tls://user:password@host:port?sslrootcert=FILE
     #[arg(long, env = "SOUK_NATS_URL", hide_env_values = true)]
     pub nats_url: SecretString,
+
+    /// Milliseconds between the starts of two batches of events at least. Events that come meanwhile share a transaction
+    #[arg(long, env = "SOUK_BATCH_INTERVAL_MS", default_value_t = BATCH_INTERVAL,
+          value_parser = clap::value_parser!(u16).range(..=BATCH_INTERVAL_MAX))]
+    pub batch_interval_ms: u16,
 }
 
 impl Options {
     /// This server.
     pub fn at(nats_url: impl Into<SecretString>) -> Self {
-        Self { nats_url: nats_url.into() }
+        Self { nats_url: nats_url.into(), batch_interval_ms: BATCH_INTERVAL }
+    }
+
+    /// Minimum time between the starts of two batches of a consumer, and of a relay after a batch that was not full. Events
+    /// that arrive meanwhile share the next commit, which is cheaper (docs/performance.md). After an idle period a batch
+    /// starts at once, so an event alone does not wait.
+    pub(crate) fn batch_interval(&self) -> Duration {
+        Duration::from_millis(self.batch_interval_ms.into())
     }
 }
 

@@ -26,7 +26,7 @@ use crate::bus::{consumer_name, stream_name};
 use crate::model::{Receipt, Received};
 use crate::pulls::{IN_PROGRESS_EVERY, Pulls};
 use crate::source::{NatsSource, Source};
-use crate::{Bus, Delivered, Handler, MIN_BATCH_INTERVAL, metrics, spans};
+use crate::{Bus, Delivered, Handler, metrics, spans};
 use repair::{Health, Look};
 
 /// How often the lag is measured where events never cease.
@@ -65,7 +65,8 @@ impl<H: Handler> Consumer<H> {
         let subjects = [acknowledging, format!("souk-provision.{}.probe", self.context)];
         let handler = Arc::new(self.handler);
         let source = NatsSource::new(bus.clone(), self.context, self.source);
-        let worker = Worker { name, stream, handler, source, database };
+        let batch_interval = bus.batch_interval();
+        let worker = Worker { name, stream, handler, source, database, batch_interval };
         Box::pin(async move {
             metrics::consumer(&worker.name);
             let check = bus.check_rights(&subjects, &stop);
@@ -86,6 +87,7 @@ struct Worker<S> {
     handler: Arc<dyn Handler>,
     source: S,
     database: Database,
+    batch_interval: Duration,
 }
 
 impl<S: Source> Worker<S> {
@@ -119,7 +121,7 @@ impl<S: Source> Worker<S> {
                 continue;
             }
             health = Health::CaughtUp;
-            let next_batch_at = Instant::now() + MIN_BATCH_INTERVAL;
+            let next_batch_at = Instant::now() + self.batch_interval;
             self.process_in_progress(messages, &mut pulls, &mut working).await?;
             sleep_until(next_batch_at).await;
             if measured.elapsed() >= MEASURE {

@@ -10,8 +10,6 @@
 //! engines: `relay` (the publisher, with the stream's checkpoint), `consumer` with `pulls` and `batch`, and
 //! `dead_letters`. A process of its own is the `provisioner`, which alone configures streams and consumers.
 
-use std::time::Duration;
-
 mod config;
 mod model;
 mod codec;
@@ -47,11 +45,6 @@ pub use provisioner::Provisioner;
 pub use relay::Relay;
 pub use replay::{OutboxStatus, ReplayError, outboxes, replay};
 pub use upkeep::upkeep;
-
-/// Minimum time between the starts of two batches of a consumer, and of a relay after a batch that was not full. Events that
-/// arrive meanwhile share the next commit, which is cheaper (docs/performance.md). After an idle period a batch starts
-/// at once, so an event alone does not wait.
-const MIN_BATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The library's own schema, beside the tables of the service.
 pub fn migrator() -> sqlx::migrate::Migrator {

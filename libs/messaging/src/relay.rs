@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::sink::{NatsSink, Sink};
-use crate::{Bus, MIN_BATCH_INTERVAL, Outbox, store};
+use crate::{Bus, Outbox, store};
 use checkpoint::StreamSync;
 use publish::BATCH;
 
@@ -68,7 +68,9 @@ impl Relay {
                 let sink = NatsSink::new(&self.bus, self.context, index);
                 let woken = Arc::clone(self.outbox.wake(index));
                 let database = self.database.clone();
-                DatabaseRelay::new(self.context, sink, database, home, woken).run(stop.clone())
+                let interval = self.bus.batch_interval();
+                let relay = DatabaseRelay::new(self.context, sink, database, home, woken, interval);
+                relay.run(stop.clone())
             });
             tokio::try_join!(join_all(relays).map(Ok), check).map(drop)
         })
@@ -87,6 +89,7 @@ struct DatabaseRelay<S> {
     held_until: Instant,
     starting: bool,
     low_water: i64,
+    batch_interval: Duration,
     /// Not before then it begins to send again.
     next_batch_at: Instant,
     sync: StreamSync,
@@ -99,6 +102,7 @@ impl<S: Sink> DatabaseRelay<S> {
         database: Database,
         home: Shard,
         woken: Arc<Notify>,
+        batch_interval: Duration,
     ) -> Self {
         Self {
             context,
@@ -110,6 +114,7 @@ impl<S: Sink> DatabaseRelay<S> {
             held_until: Instant::now(),
             starting: true,
             low_water: 0,
+            batch_interval,
             next_batch_at: Instant::now(),
             sync: StreamSync::Unknown,
         }
@@ -179,7 +184,7 @@ impl<S: Sink> DatabaseRelay<S> {
     /// look at the stream, does not wait for its end.
     async fn publish_backlog(&mut self, low_water: i64) -> anyhow::Result<()> {
         sleep_until(self.next_batch_at).await;
-        self.next_batch_at = Instant::now() + MIN_BATCH_INTERVAL;
+        self.next_batch_at = Instant::now() + self.batch_interval;
         for _ in 0..BATCHES_PER_TURN {
             if self.publish_batch(low_water).await? < BATCH as usize || !self.hold_lease().await? {
                 return Ok(());

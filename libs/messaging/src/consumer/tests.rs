@@ -59,6 +59,7 @@ impl Bench {
             handler: Arc::new(handler),
             source: source.clone(),
             database: self.database.clone(),
+            batch_interval: Duration::from_millis(20),
         }
     }
 

@@ -10,8 +10,8 @@ use crate::memory::{Bench, HOME, MemorySink};
 impl Bench {
     /// A relay that holds the lease.
     async fn relay(&self, sink: &MemorySink) -> DatabaseRelay<MemorySink> {
-        let database = self.database.clone();
-        let mut relay = DatabaseRelay::new("order", sink.clone(), database, HOME, Arc::default());
+        let (sink, database, woken) = (sink.clone(), self.database.clone(), Arc::default());
+        let mut relay = DatabaseRelay::new("order", sink, database, HOME, woken, Duration::ZERO);
         assert!(relay.hold_lease().await.unwrap());
         relay
     }

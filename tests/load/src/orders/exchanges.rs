@@ -34,7 +34,7 @@ const TIMES: usize = 8;
 const PRODUCTS: usize = 200;
 /// By what part each figure may differ. An order that is alone does the same every time: one statement more fails.
 const ALONE_SPARE: [f64; 5] = [0.02; 5];
-/// How many batches a group makes depends on the moment; its rows do not.
+/// How many batches a group makes depends on the moment, though its shop gathers long; its rows do not.
 const TOGETHER_SPARE: [f64; 5] = [0.35, 0.35, 0.06, 0.06, 0.1];
 /// What a shop does at rest every few seconds, it does in this time; what it does more seldom, the least count leaves out.
 const IDLE: Duration = Duration::from_secs(7);
@@ -119,33 +119,32 @@ impl fmt::Display for Exchanges {
     }
 }
 
-/// Counts in the shop of a folder, which does nothing else. `server` is the URL of a superuser. With `SOUK_SHOW_STATEMENTS`
-/// set it prints what was sent.
+/// Counts what so many orders cost in the shop of a folder, which does nothing else. `server` is the URL of a superuser. With
+/// `SOUK_SHOW_STATEMENTS` set it prints what was sent.
 ///
 /// # Errors
 /// When it is not up, its PostgreSQL does not count, a checkout is refused, or a group does not form.
-pub fn count(layout: &Layout, server: &str) -> Result<Exchanges> {
+pub fn count(layout: &Layout, server: &str, orders: usize) -> Result<Counts> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(counted(layout, server)))
+    runtime.block_on(LocalSet::new().run_until(counted(layout, server, orders)))
 }
 
-async fn counted(layout: &Layout, server: &str) -> Result<Exchanges> {
+async fn counted(layout: &Layout, server: &str, orders: usize) -> Result<Counts> {
     let target = Target::of(layout, running::at(layout)?)?;
     let Local { state, places } = target.local.clone().context("the shop is somewhere else")?;
     let api = Api::new(&target.url());
     let wire = Rc::new(Wire::to(&target.gateways)?);
     let products = seed::products(&api, &target, PRODUCTS).await?;
-    let wanted = ((TIMES + 1) * (GROUP + 1), 1);
+    let wanted = ((TIMES + 1) * orders, 1);
     let customers = customers::prepare(&api, &wire, (layout, &places), wanted, &products).await?;
     let order = state.processes.iter().find(|it| it.task.service == "order");
     let order = Client::new(&format!("http://{}", order.context("no order service")?.task.admin));
     let server = Server::open(Some(server)).await.context("PostgreSQL does not count")?;
     let mut counter = Counter { wire, places, order, server, customers, at_rest: BTreeSet::new() };
     // The first of everything opens connections and plans statements.
-    counter.buy(1).await?;
-    counter.buy(GROUP).await?;
+    counter.buy(orders).await?;
     counter.at_rest = counter.rest().await?;
-    Ok(Exchanges { alone: counter.least(1).await?, together: counter.least(GROUP).await? })
+    counter.least(orders).await
 }
 
 struct Counter {
