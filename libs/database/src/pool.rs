@@ -33,6 +33,8 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 const RESET_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of one attempt to open a connection, however long its caller waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout of opening the first connections, however patient callers are: a start that takes too long is begun anew, with none.
+const WARM_MAX: Duration = Duration::from_secs(2);
 /// Pause between attempts to connect, while the server is starting.
 const CONNECT_AGAIN: Duration = Duration::from_millis(25);
 /// Interval of the probe, while the server is unreachable.
@@ -105,11 +107,12 @@ impl Pool {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens the least connections. What does not open in time is opened when it is needed.
+    /// Opens the least connections. What does not open in time comes to the others later.
     pub(crate) async fn warm(&self) {
         let call = Current::background("warm");
-        let opened = join_all((0..self.inner.least).map(|_| self.acquire(&call, "warm"))).await;
-        opened.into_iter().flatten().for_each(PooledConnection::release);
+        let open = (0..self.inner.least).map(|_| timeout(WARM_MAX, self.acquire(&call, "warm")));
+        let opened = join_all(open).await;
+        opened.into_iter().flatten().flatten().for_each(PooledConnection::release);
     }
 
     /// Refuses all calls until [`Pool::enable`]. Only before the first call.

@@ -14,16 +14,16 @@ use std::time::Duration;
 use context::Current;
 use database::{Database, Freshness, ONLY_SHARD, Options};
 use futures_util::FutureExt as _;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use kernel::Shard;
 use sqlx::Error;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use testkit::{World, eventually};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -325,15 +325,45 @@ async fn a_connection_that_opens_too_slowly_for_its_caller_serves_the_next() {
     eventually("a transaction", SOON, async || writer(&database).await.ok()).await;
 }
 
+#[tokio::test]
+async fn a_start_waits_for_one_connection_and_not_for_all_however_patient_callers_are() {
+    let world = World::new();
+    let opened = Arc::new(Semaphore::new(1));
+    let url = by_a_gate(&world.databases("database", 1)[0], Arc::clone(&opened)).await;
+    let options = Options {
+        database_urls: vec![url.into()],
+        database_connections: 12.try_into().unwrap(),
+        database_acquire_ms: 600_000.try_into().unwrap(),
+    };
+    let starting = Database::connect(&options, "database test");
+    let database = timeout(SOON, starting).await.expect("only the first is waited for").unwrap();
+    opened.add_permits(100);
+    writer(&database).await.unwrap();
+}
+
+/// The URL of a relay that lets a new connection wait for a permit, which it uses up.
+async fn by_a_gate(url: &str, opened: Arc<Semaphore>) -> String {
+    by_a_way(url, move || {
+        let opened = Arc::clone(&opened);
+        async move { opened.acquire().await.unwrap().forget() }.boxed()
+    })
+    .await
+}
+
 /// The URL of a relay that lets each new connection wait.
 async fn by_a_slow_way(url: &str) -> String {
+    by_a_way(url, || tokio::time::sleep(Duration::from_millis(600)).boxed()).await // the fault itself
+}
+
+async fn by_a_way(url: &str, wait: impl Fn() -> BoxFuture<'static, ()> + Send + 'static) -> String {
     let port = url.parse::<PgConnectOptions>().unwrap().get_port();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let slow = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((mut client, _)) = listener.accept().await {
+            let wait = wait();
             tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(600)).await; // the fault itself
+                wait.await;
                 let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
                 let _ended = copy_bidirectional(&mut client, &mut server).await;
             });
