@@ -44,7 +44,7 @@ pub struct Config {
     #[arg(long, env = "SOUK_BODY_LIMIT", value_name = "BYTES", default_value_t = 256 * 1024)]
     pub(crate) body_limit: usize,
 
-    /// Bytes of products, as they are answered, that are kept in memory, each for half a second; 0: none, and each request
+    /// Bytes of products and lists, as they are answered, that are kept in memory, each for half a second; 0: none, and each request
     /// asks the product service
     #[arg(long, env = "SOUK_PRODUCT_PAGES_BYTES", value_name = "BYTES", default_value_t = 2 << 20)]
     pub(crate) product_pages_bytes: u64,

@@ -117,6 +117,11 @@ impl Problem {
     pub(crate) fn code(&self) -> &str {
         &self.code
     }
+
+    /// Whether somebody was refused for who he is, whatever he asked for.
+    pub(crate) fn is_of_the_caller(&self) -> bool {
+        matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+    }
 }
 
 fn shortened(text: Cow<'static, str>) -> Cow<'static, str> {

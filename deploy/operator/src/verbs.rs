@@ -59,6 +59,7 @@ async fn verb(home: &Home, verb: &Verb) -> Result<ExitCode> {
         Verb::Load(_)
         | Verb::Chaos(_)
         | Verb::Bench(_)
+        | Verb::Lab(_)
         | Verb::Test(_)
         | Verb::Doctor
         | Verb::Fetch(_)

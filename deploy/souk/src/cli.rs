@@ -4,12 +4,14 @@ mod bench;
 mod chaos;
 mod external;
 mod images;
+mod lab;
 mod load;
 
 pub use bench::{Bench, CacheBench, Measured, Orders, Provider};
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;
 pub use images::Images;
+pub use lab::{EXPERIMENTS, Lab};
 pub use load::{Class, Load, Scenario, Slo, Steps};
 
 use clap::builder::PossibleValuesParser;
@@ -80,6 +82,8 @@ pub enum Verb {
     Chaos(Chaos),
     /// Measure the shop against a yardstick of this machine
     Bench(Bench),
+    /// Run an experiment of the lab book, docs/scaling.md
+    Lab(Lab),
     /// Run the checks and the tests
     Test(Test),
     /// Say what was found on this machine and what would be done about the rest
@@ -346,6 +350,7 @@ mod tests {
             (vec!["chaos", "--minutes", "0"], "'0' for '--minutes <M>'"),
             (vec!["chaos", "--faults", "kill,flood"], "'flood' for '--faults <LIST>'"),
             (vec!["bench", "carts"], "'carts'"),
+            (vec!["lab", "7"], "'7' for '[N]'"),
             (vec!["bench", "provider", "--delay", "2s"], "less than 2s"),
             (vec!["bench", "orders", "--carts", "3"], "'3' for '--carts <N>'"),
             (vec!["bench", "orders", "--duration", "5"], "such as 500ms"),

@@ -1,7 +1,7 @@
 //! From the command line to the step that does the work.
 
 use crate::build::{self, Profile};
-use crate::cli::{Chaos, Cli, Fetch, Load, Sqlx, Test, Up, Verb};
+use crate::cli::{Chaos, Cli, Fetch, Lab, Load, Sqlx, Test, Up, Verb};
 use crate::port::{self, Port};
 use crate::{Result, doctor, images, machine, style, suites};
 use std::process::ExitCode;
@@ -34,7 +34,12 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Logs(_) => logs(home),
         Verb::Load(options) => load(home, options),
         Verb::Chaos(options) => chaos(home, options),
-        Verb::Bench(_) => bench(home),
+        Verb::Bench(_) => in_a_shop_of_its_own(home, "bench"),
+        Verb::Lab(Lab { number: None }) => {
+            println!("{}", Lab::list());
+            Ok(())
+        }
+        Verb::Lab(_) => in_a_shop_of_its_own(home, "lab"),
         Verb::Test(Test { all }) => suites::run(home, *all),
         Verb::Doctor => doctor::run(home),
         Verb::Fetch(Fetch { all }) => fetch(home, *all),
@@ -143,11 +148,11 @@ fn chaos(home: &Home, options: &Chaos) -> Result {
 }
 
 /// In a shop of its own, whatever else is up: what is measured is this very tree.
-fn bench(home: &Home) -> Result {
+fn in_a_shop_of_its_own(home: &Home, program: &str) -> Result {
     machine::check_for_build(home)?;
     machine::provide_stores(home, &Options::default(), false)?;
     build::shop(home, Profile::Release)?;
-    measure(home, "bench")
+    measure(home, program)
 }
 
 fn sqlx(home: &Home) -> Result {

@@ -1,20 +1,19 @@
-//! The catalogue, for everybody. These answers may be kept for a second (see `conditional`); one product is kept here as well (see `pages`).
+//! The catalogue, for everybody. These answers may be kept for a second (see `conditional`), and are kept here as well (see `pages`).
 
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use http::StatusCode;
 use kernel::ProductId;
 use proto::product::v1 as product;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Table;
 use crate::app::App;
-use crate::conditional::{Known, tag_of};
+use crate::conditional::Known;
+use crate::pages::Wanted;
 use crate::path::Id;
 use crate::problem::Problem;
 use crate::query::Query;
-use crate::render::{self, Product, json};
 
 pub(super) fn routes() -> Table {
     Table::new()
@@ -33,13 +32,6 @@ struct Page {
     sku: String,
 }
 
-#[derive(Serialize)]
-struct Products<'a> {
-    products: Vec<Product<'a>>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    next_page_token: &'a str,
-}
-
 async fn list(
     State(app): State<App>,
     Query(page): Query<Page>,
@@ -51,8 +43,7 @@ async fn list(
         category: page.category,
         sku: page.sku,
     };
-    let reply = app.product().list_products(request).await?.into_inner();
-    Ok(answer(&reply.products, &reply.next_page_token, known))
+    shown(&app, Wanted::List(request), known).await
 }
 
 async fn one(
@@ -60,8 +51,7 @@ async fn one(
     Id(id): Id<ProductId>,
     known: Known,
 ) -> Result<Response, Problem> {
-    let page = app.pages().of(id).await?;
-    Ok(known.or(page.tag.clone(), || page.answer()))
+    shown(&app, Wanted::Product(id), known).await
 }
 
 #[derive(Deserialize)]
@@ -81,14 +71,10 @@ async fn search(
         return Err(Problem::invalid("q", "say what to search for"));
     }
     let request = product::SearchProductsRequest { query: search.q, page_size: search.page_size };
-    let reply = app.product().search_products(request).await?.into_inner();
-    Ok(answer(&reply.products, "", known))
+    shown(&app, Wanted::Search(request), known).await
 }
 
-fn answer(products: &[product::Product], next_page_token: &str, known: Known) -> Response {
-    let told = products.iter().map(|p| (p.product_id.as_str(), p.version, p.available));
-    known.or(tag_of(told, next_page_token), || {
-        let products = products.iter().map(render::Product::from).collect();
-        json(StatusCode::OK, &Products { products, next_page_token })
-    })
+async fn shown(app: &App, wanted: Wanted, known: Known) -> Result<Response, Problem> {
+    let page = app.pages().of(wanted).await?;
+    Ok(known.or(page.tag.clone(), || page.answer()))
 }

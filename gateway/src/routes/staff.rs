@@ -60,7 +60,7 @@ async fn add(
         price: Some(new.price.into()),
         opening_stock: new.opening_stock,
     });
-    let reply = app.product().add_product(request).await?.into_inner();
+    let reply = app.pages().adding().by(app.product().add_product(request)).await?.into_inner();
     rendered(StatusCode::CREATED, reply.product)
 }
 
@@ -90,8 +90,8 @@ async fn revise(
         description: revision.description,
         category: revision.category,
     });
-    let _forgotten = app.pages().changing(id);
-    rendered(StatusCode::OK, app.product().revise_product(request).await?.into_inner().product)
+    let reply = app.pages().changing(id).by(app.product().revise_product(request)).await?;
+    rendered(StatusCode::OK, reply.into_inner().product)
 }
 
 async fn change_price(
@@ -102,8 +102,8 @@ async fn change_price(
 ) -> Result<Response, Problem> {
     let (product_id, price) = (id.to_string(), Some(price.into()));
     let request = token.request(product::ChangePriceRequest { product_id, price });
-    let _forgotten = app.pages().changing(id);
-    rendered(StatusCode::OK, app.product().change_price(request).await?.into_inner().product)
+    let reply = app.pages().changing(id).by(app.product().change_price(request)).await?;
+    rendered(StatusCode::OK, reply.into_inner().product)
 }
 
 async fn retire(
@@ -112,8 +112,8 @@ async fn retire(
     Id(id): Id<ProductId>,
 ) -> Result<Response, Problem> {
     let request = token.request(product::RetireProductRequest { product_id: id.to_string() });
-    let _forgotten = app.pages().changing(id);
-    rendered(StatusCode::OK, app.product().retire_product(request).await?.into_inner().product)
+    let reply = app.pages().changing(id).by(app.product().retire_product(request)).await?;
+    rendered(StatusCode::OK, reply.into_inner().product)
 }
 
 #[derive(Deserialize)]
@@ -131,8 +131,8 @@ async fn receive(
 ) -> Result<Response, Problem> {
     let product_id = id.to_string();
     let request = token.request(product::ReceiveStockRequest { product_id, quantity, receipt });
-    let _forgotten = app.pages().changing(id);
-    let stock = required(app.product().receive_stock(request).await?.into_inner().stock)?;
+    let reply = app.pages().changing(id).by(app.product().receive_stock(request)).await?;
+    let stock = required(reply.into_inner().stock)?;
     Ok(json(StatusCode::OK, &Stock::from(&stock)))
 }
 
@@ -192,10 +192,7 @@ async fn import(
 ) -> Result<Response, Problem> {
     body::check_type(request.headers(), "application/x-ndjson")?;
     let mut lines = Lines::new(request.into_body());
-    let reply = {
-        let _forgotten = app.pages().changing_all();
-        passed_on(&app, &token, &mut lines).await
-    };
+    let reply = app.pages().changing_all().by(passed_on(&app, &token, &mut lines)).await;
     if reply.is_err() {
         body::linger(lines.into_body()).await;
     }

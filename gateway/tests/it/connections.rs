@@ -94,12 +94,13 @@ async fn too_many_requests_are_turned_away_at_once_and_browsing_first() {
     let world = World::with(&["--max-in-flight", "4"]).await;
     let permits = tokio::sync::Semaphore::MAX_PERMITS;
     world.shop.gate.forget_permits(permits);
-    let browse = || get("/v1/products");
-    let held: Vec<_> = (0..3).map(|_| browse()).collect();
+    // Each another list: those who want the same one wait for one answer.
+    let browse = |size: usize| get(&format!("/v1/products?page_size={size}"));
+    let held: Vec<_> = (1..=3).map(browse).collect();
     let mut held = futures_util::future::join_all(held.into_iter().map(|call| call.send(&world)));
     let pressed = async {
         eventually("three are in progress", || world.shop.seen().len() == 3).await;
-        let shed = browse().send(&world).await;
+        let shed = browse(4).send(&world).await;
         assert_eq!(shed.problem(), (503, "overloaded".into()));
         assert_eq!(shed.header("retry-after"), "1");
         world.shop.gate.add_permits(1);
@@ -108,7 +109,7 @@ async fn too_many_requests_are_turned_away_at_once_and_browsing_first() {
     };
     let ((), answers) = tokio::join!(pressed, &mut held);
     assert!(answers.iter().all(|answer| answer.status == 200));
-    assert_eq!(browse().send(&world).await.status, 200);
+    assert_eq!(browse(4).send(&world).await.status, 200);
 }
 
 #[tokio::test]

@@ -86,6 +86,71 @@ async fn a_product_is_asked_for_once_by_all_who_want_it_now_and_anew_after_a_cha
 }
 
 #[tokio::test]
+async fn a_list_is_asked_for_once_by_all_who_want_it_now_and_anew_after_any_change() {
+    let (world, ids) = World::with_products(2).await;
+    let asked = |rpc: &str| world.shop.seen().iter().filter(|call| call.rpc == rpc).count();
+    let price = json!({"currency": "GBP", "minor_units": 300});
+    let new = json!({"sku": "CUP-9", "name": "Cup", "description": "", "category": "", "price": price,
+        "opening_stock": 1});
+    let changes = [
+        (Method::PUT, format!("/v1/staff/products/{}/price", ids[1]), &price),
+        (Method::POST, "/v1/staff/products".to_owned(), &new),
+    ];
+    let lists = [("ListProducts", "/v1/products?page_size="), ("SearchProducts", "/v1/search?q=")];
+    for ((rpc, list), (method, change, body)) in lists.into_iter().zip(changes) {
+        let mut number = 10;
+        let shared = eventually("thirty-two requests are one call", LIMIT, async || {
+            number += 1;
+            let list = format!("{list}{number}");
+            let before = asked(rpc);
+            let many = (0..32).map(|_| get(&list).send(&world));
+            let answers = futures_util::future::join_all(many).await;
+            assert!(answers.iter().all(|it| it.status == 200 && it.body == answers[0].body));
+            let shared = asked(rpc) - before == 1;
+            let done = call(method.clone(), &change).token().json(body).send(&world).await;
+            assert!(done.status.is_success(), "{}", done.status);
+            let before = asked(rpc);
+            get(&list).send(&world).await;
+            assert_eq!(asked(rpc), before + 1, "{list}: after a change");
+            shared.then_some(())
+        });
+        shared.await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_change_nothing_makes_nobody_load_again() {
+    let (world, ids) = World::with_products(1).await;
+    let refusal = rpc::status::refusal(tonic::Code::PermissionDenied, "not_staff", "for staff");
+    world.shop.refuse("ChangePrice", refusal);
+    let price = json!({"currency": "GBP", "minor_units": 300});
+    let (product, change) =
+        (format!("/v1/products/{}", ids[0]), format!("/v1/staff/products/{}/price", ids[0]));
+    let kept = eventually("both are still kept", LIMIT, async || {
+        let look = async || {
+            get(&product).send(&world).await;
+            get("/v1/products").send(&world).await;
+            world.shop.seen().iter().filter(|call| call.rpc != "ChangePrice").count()
+        };
+        let before = look().await;
+        let refused = call(Method::PUT, &change).token().json(&price).send(&world).await;
+        assert_eq!(refused.problem(), (403, "not_staff".into()));
+        (look().await == before).then_some(())
+    });
+    kept.await;
+}
+
+#[tokio::test]
+async fn a_long_question_is_not_kept() {
+    let (world, _) = World::with_products(1).await;
+    let path = format!("/v1/search?q={}", "c".repeat(129));
+    for _ in 0..2 {
+        assert_eq!(get(&path).send(&world).await.status, 200);
+    }
+    assert_eq!(world.shop.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn a_list_takes_its_filters_and_tells_the_next_page() {
     let (world, ids) = World::with_products(2).await;
     let path = "/v1/products?page_size=2&page_token=a%2Fb&category=tea+cups&sku=X&utm_source=y";

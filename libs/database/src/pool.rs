@@ -33,7 +33,8 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 const RESET_TIMEOUT: Duration = Duration::from_secs(2);
 /// Timeout of one attempt to open a connection, however long its caller waits.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of opening the first connections, however patient callers are: a start that takes too long is begun anew, with none.
+/// Timeout of opening the first connections, however patient callers are. A process that is not connected in time tries again from
+/// the beginning (`service::wait_for`), and then has no connection at all.
 const WARM_MAX: Duration = Duration::from_secs(2);
 /// Pause between attempts to connect, while the server is starting.
 const CONNECT_AGAIN: Duration = Duration::from_millis(25);
@@ -107,7 +108,7 @@ impl Pool {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens the least connections. What does not open in time comes to the others later.
+    /// Opens the least connections. What does not open in time is added to the pool when it has opened.
     pub(crate) async fn warm(&self) {
         let call = Current::background("warm");
         let open = (0..self.inner.least).map(|_| timeout(WARM_MAX, self.acquire(&call, "warm")));

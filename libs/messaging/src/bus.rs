@@ -75,7 +75,7 @@ impl Bus {
         Ok(Self { client, jetstream, denied, batch_interval: options.batch_interval() })
     }
 
-    /// Minimum time between the starts of two batches of whoever reads or sends here.
+    /// Minimum time between the starts of two batches of each consumer and relay on this bus.
     pub(crate) fn batch_interval(&self) -> Duration {
         self.batch_interval
     }

@@ -25,8 +25,11 @@ pub mod slo;
 pub mod knee;
 pub mod report;
 mod run;
+mod temporary_shop;
+pub mod table;
 pub mod showing;
 pub mod orders;
+pub mod lab;
 
 use std::process::ExitCode;
 

@@ -21,25 +21,23 @@ mod compare;
 mod exchanges;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use operator::layout::Layout;
-use operator::signals::Signals;
-use operator::state::State;
-use operator::{Options, Shop};
-use souk::cli::{Bench, CacheBench, EXIT_USAGE, Measured, Orders, SERVICES};
+use souk::cli::{Bench, EXIT_USAGE, Measured, Orders};
 use souk::style::red;
-use stores::{Home, Pgbench, Server, Stores};
-use tokio::task::spawn_blocking;
+use stores::Home;
 
 use crate::showing;
+use crate::temporary_shop::with_shop;
 
 pub use bench::measure;
 pub use exchanges::{Counts, Exchanges, GROUP, count};
 pub use report::Report;
+pub(crate) use slow::slow_provider;
 pub use slow::{Slow, measure as measure_slow};
 
 #[derive(Debug, clap::Parser)]
@@ -82,7 +80,7 @@ fn verb(what: &Measured) -> Result<bool> {
             let asked = options.clone();
             let measured =
                 move |layout: &Layout, server: &str| measure(&asked, layout, Some(server));
-            let report = runtime.block_on(in_a_shop_of_its_own(measured, &folder, &[]));
+            let report = runtime.block_on(with_shop(&folder, |_| {}, measured));
             report.and_then(|report| {
                 write(&options, &home, &report)?;
                 if let Some(file) = &options.compare {
@@ -93,79 +91,20 @@ fn verb(what: &Measured) -> Result<bool> {
         }
         Measured::Provider(options) => {
             let measured = move |layout: &Layout, _: &str| measure_slow(&options, layout);
-            let slow = runtime.block_on(in_a_shop_of_its_own(measured, &folder, &[]));
+            let slow = runtime.block_on(with_shop(&folder, |_| {}, measured));
             slow.map(|slow| slow.is_right())
         }
         Measured::Cache(options) => {
-            runtime.block_on(shown(&options, &folder, &home.path().join("bench/cache")))
+            let reports_in = home.path().join("bench/cache");
+            let shown = runtime.block_on(showing::in_turn(&options, &folder, &reports_in));
+            shown.map(|shown| {
+                say(&format!("\n{}", shown.table));
+                shown.is_right
+            })
         }
     };
     runtime.shutdown_background(); // a measurement that was broken off is not waited for
     right
-}
-
-/// Whether everything was shown, in each of the shops, which are in `folder` one after the other.
-async fn shown(options: &CacheBench, folder: &Path, reports_in: &Path) -> Result<bool> {
-    let mut reports = Vec::new();
-    for (name, off) in showing::VARIANTS {
-        say(&format!("---- {name}"));
-        let (options, at) = (options.clone(), reports_in.join(name.replace([' ', '\''], "-")));
-        std::fs::create_dir_all(&at)?;
-        let measure = move |layout: &Layout, _: &str| showing::measure(&options, layout, &at);
-        reports.push((name, in_a_shop_of_its_own(measure, folder, off).await?));
-    }
-    say(&format!("\n{}", showing::table(&reports)?));
-    Ok(reports.iter().all(|(_, report)| report.total.errors_percent < 0.1))
-}
-
-/// Opens a shop in a folder, measures it, and leaves nothing there. `zeros` are settings that are 0, and whose.
-async fn in_a_shop_of_its_own<R: Send + 'static>(
-    measure: impl FnOnce(&Layout, &str) -> Result<R> + Send + 'static,
-    folder: &Path,
-    zeros: &[(&str, &str)],
-) -> Result<R> {
-    let mut signals = Signals::catch()?;
-    let shop = open(folder, zeros).await.context("starting the shop")?;
-    let layout = Layout::at(&folder.join("run"));
-    let server = shop.endpoints().postgres_url.clone();
-    let measured = tokio::select! {
-        measured = spawn_blocking(move || measure(&layout, &server)) => measured?,
-        name = signals.next() => Err(anyhow!("stopped by {name}")),
-    };
-    let stopped = shop.stop().await;
-    let report = measured.with_context(|| format!("logs are in {}", folder.display()))?;
-    stopped?;
-    clear(folder)?;
-    Ok(report)
-}
-
-async fn open(folder: &Path, zeros: &[(&str, &str)]) -> Result<Shop> {
-    let tools = stores::provide(&Home::find()?, &Server::ALL, &say)?;
-    Pgbench::of(&tools)?; // rather now than after a minute
-    let other = State::read(&Layout::at(&folder.join("run"))).ok().flatten();
-    ensure!(!other.is_some_and(|other| other.is_up()), "another measurement is under way here");
-    clear(folder)?;
-    std::fs::create_dir_all(folder)?;
-    let mut options = Options::in_folder(folder, tools)?;
-    options.restart = false;
-    options.stores.statements = true;
-    let sampled = SERVICES.map(|service| {
-        (service.to_owned(), "SOUK_TRACE_RATIO".to_owned(), report::TRACE_RATIO.to_string())
-    });
-    options.environment.extend(sampled);
-    let zero = |(service, name): &(&str, &str)| {
-        ((*service).to_owned(), (*name).to_owned(), "0".to_owned())
-    };
-    options.environment.extend(zeros.iter().map(zero));
-    Shop::start(options).await
-}
-
-fn clear(folder: &Path) -> Result<()> {
-    Stores::wipe(&folder.join("stores"))?;
-    if folder.is_dir() {
-        std::fs::remove_dir_all(folder)?;
-    }
-    Ok(())
 }
 
 fn write(options: &Orders, home: &Home, report: &Report) -> Result<()> {

@@ -3,6 +3,7 @@
 mod assemble;
 
 use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -45,8 +46,23 @@ pub struct Finished {
 /// # Errors
 /// When there is no shop to measure, or the report cannot be written.
 pub fn run(options: &Load, here: Option<&Layout>) -> Result<Finished> {
+    run_while(options, here, Box::new(|_| Ok(())))
+}
+
+/// What is done to the shop under load. It gets the moment at which the warm-up begins.
+pub(crate) type Meanwhile = Box<dyn FnOnce(Instant) -> Result<()> + Send>;
+
+/// The same, and something is done meanwhile, on a thread of its own.
+///
+/// # Errors
+/// As [`run`], and those of what is done; they are told when the load is over.
+pub(crate) fn run_while(
+    options: &Load,
+    here: Option<&Layout>,
+    meanwhile: Meanwhile,
+) -> Result<Finished> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, here)))
+    runtime.block_on(LocalSet::new().run_until(measured(options, here, meanwhile)))
 }
 
 /// Everything that [`assemble`] makes a report of.
@@ -67,8 +83,8 @@ struct Run {
     audit: Option<Audit>,
 }
 
-async fn measured(options: &Load, here: Option<&Layout>) -> Result<Finished> {
-    let run = driven(options, here).await?;
+async fn measured(options: &Load, here: Option<&Layout>, meanwhile: Meanwhile) -> Result<Finished> {
+    let run = driven(options, here, meanwhile).await?;
     let report = assemble::report(&run, options)?;
     report::lines(&report).iter().for_each(|line| say(line));
     let folder = write(options, &report)?;
@@ -77,7 +93,7 @@ async fn measured(options: &Load, here: Option<&Layout>) -> Result<Finished> {
 }
 
 /// Prepares users, sends everything, and waits for what it set going.
-async fn driven(options: &Load, here: Option<&Layout>) -> Result<Run> {
+async fn driven(options: &Load, here: Option<&Layout>, meanwhile: Meanwhile) -> Result<Run> {
     let (name, scenario) = match &options.scenario_file {
         Some(file) => (file.display().to_string(), Scenario::read(file)?),
         None => (options.scenario.name().to_owned(), Scenario::named(options.scenario)),
@@ -98,13 +114,14 @@ async fn driven(options: &Load, here: Option<&Layout>) -> Result<Run> {
     phases.iter().for_each(announce);
     let wire = Wire::to(&target.gateways)?;
     let (started_unix_ms, pace) = (now_unix_ms(), Pace::start(&phases)?);
+    let begin = pace.begin;
+    let beside = thread::spawn(move || meanwhile(begin));
     let outage = outage.map(|outage| outage.begin(&phases, pace.begin));
     let looking = machine::look_at(groups.clone(), boundaries(&phases, pace.begin));
     let driven = drive(wire, &api, scenario.clone(), &phases, &products, members, pace).await?;
     let looks = looking.join().unwrap_or_default();
-    if let Some(outage) = outage {
-        outage.join().map_err(|_| anyhow!("a thread panicked"))?.context("the outage")?;
-    }
+    joined(beside).context("what was done under load")?;
+    outage.map_or(Ok(()), joined).context("the outage")?;
     let (ends, at_rest, audit) = settle(&target, &api, &driven, &groups).await?;
     Ok(Run {
         name,
@@ -120,6 +137,10 @@ async fn driven(options: &Load, here: Option<&Layout>) -> Result<Run> {
         ends,
         audit,
     })
+}
+
+fn joined(thread: JoinHandle<Result<()>>) -> Result<()> {
+    thread.join().map_err(|_| anyhow!("a thread panicked"))?
 }
 
 async fn members(options: &Load, api: &Api, products: &[String]) -> Result<Vec<seed::Member>> {

@@ -10,7 +10,7 @@ use rand::{Rng as _, SeedableRng as _};
 use souk::cli::{Load, Scenario, Steps};
 
 /// Connections are opened and caches filled before anything counts.
-const WARM_UP: Duration = Duration::from_secs(3);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(3);
 const STEPS: u32 = 8;
 /// A spike is so many times the rate.
 const SPIKE: u32 = 3;

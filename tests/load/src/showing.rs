@@ -1,14 +1,21 @@
-//! `cargo souk bench cache`: what it costs to show a product without a memory, with product's, and with the gateway's as well.
+//! `cargo souk bench cache`: what it costs to show products, lists and searches without a memory, with product's, and with the
+//! gateway's as well.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use operator::Options;
 use operator::layout::Layout;
-use serde_json::json;
 use souk::cli::{CacheBench, Load, Scenario};
 
-use crate::report::Report;
+use crate::report::{Cost, Report};
 use crate::run::run;
+use crate::scenario;
+use crate::table::Table;
+use crate::temporary_shop::with_shop;
+
+/// The row of the chart.
+pub(crate) const COST: &str = "  shop and stores";
 
 /// What is turned off, from run to run: services, and their settings that are 0.
 pub const VARIANTS: [(&str, &[(&str, &str)]); 3] = [
@@ -20,14 +27,15 @@ pub const VARIANTS: [(&str, &[(&str, &str)]); 3] = [
     ("both", &[]),
 ];
 
-/// Looks at products of a shop, one product a request. The report goes to a folder.
+/// Looks around in a shop: lists, products and searches, 1 to 10 to 1. The report goes to a folder.
 ///
 /// # Errors
 /// As [`crate::run`].
 pub fn measure(options: &CacheBench, layout: &Layout, folder: &Path) -> Result<Report> {
     let file = folder.join("looking.json");
-    let scenario = json!({ "weights": { "browse": 1 }, "zipf": 1.0, "products": options.products });
-    std::fs::write(&file, scenario.to_string()).context("writing the scenario")?;
+    let products = usize::try_from(options.products)?;
+    let scenario = scenario::Scenario { products, ..scenario::Scenario::named(Scenario::Browse) };
+    std::fs::write(&file, serde_json::to_vec(&scenario)?).context("writing the scenario")?;
     let load = Load {
         target: None,
         scenario: Scenario::Mix, // the file's instead
@@ -43,34 +51,62 @@ pub fn measure(options: &CacheBench, layout: &Layout, folder: &Path) -> Result<R
     Ok(run(&load, Some(layout))?.report)
 }
 
+/// What was measured in the shops of [`VARIANTS`].
+#[derive(Debug)]
+pub(crate) struct Shown {
+    pub(crate) table: Table,
+    /// Whether everything was shown.
+    pub(crate) is_right: bool,
+}
+
+/// Measures each of [`VARIANTS`] in `folder`, one after the other, and draws a chart.
+///
+/// # Errors
+/// When a shop does not come up, or cannot be measured.
+pub(crate) async fn in_turn(
+    options: &CacheBench,
+    folder: &Path,
+    reports_in: &Path,
+) -> Result<Shown> {
+    let mut reports = Vec::new();
+    for (name, off) in VARIANTS {
+        operator::speak::line(format_args!("---- {name}"));
+        let (options, at) = (options.clone(), reports_in.join(name.replace([' ', '\''], "-")));
+        std::fs::create_dir_all(&at)?;
+        let zero = |(service, name): &(&str, &str)| {
+            ((*service).to_owned(), (*name).to_owned(), "0".to_owned())
+        };
+        let change = |shop: &mut Options| shop.environment.extend(off.iter().map(zero));
+        let measured = move |layout: &Layout, _: &str| measure(&options, layout, &at);
+        reports.push((name, with_shop(folder, change, measured).await?));
+    }
+    let table = table(&reports)?;
+    table.chart(COST, "What a look at the catalogue costs", &reports_in.join("cost.svg"))?;
+    let is_right = reports.iter().all(|(_, report)| report.total.errors_percent < 0.1);
+    Ok(Shown { table, is_right })
+}
+
 /// The table: core-milliseconds for a request by process, and latencies. The first is what the others are compared with.
 ///
 /// # Errors
 /// When there is none, or the kernel does not tell what one has cost.
-pub fn table(reports: &[(&str, Report)]) -> Result<String> {
-    let mut lines = vec![row("core-ms for a request", reports, |it| it.0.to_owned())];
+pub fn table(reports: &[(&str, Report)]) -> Result<Table> {
     let cost =
         |report: &Report| report.cost.clone().context("the kernel does not tell what it cost");
     let costs = reports.iter().map(|(_, report)| cost(report)).collect::<Result<Vec<_>>>()?;
-    let figure = |value: f64| format!("{value:.3}");
-    let first = costs.first().context("nothing was measured")?;
+    let first = costs.first().context("nothing was measured")?.clone();
+    let mut table = Table::new("core-ms for a request", reports.iter().map(|it| it.0));
     for name in first.processes.iter().map(|process| &process.name) {
-        let of = |at: usize| costs[at].processes.iter().find(|process| process.name == *name);
-        let figures = (0..costs.len())
-            .map(|at| of(at).map_or_else(String::new, |it| figure(it.core_ms_per_request)));
-        lines.push(row(&format!("  {name}"), &figures.collect::<Vec<_>>(), String::clone));
+        let of = |cost: &Cost| cost.processes.iter().find(|process| process.name == *name).cloned();
+        let figures = costs.iter().map(|cost| of(cost).map(|it| it.core_ms_per_request));
+        table.add(&format!("  {name}"), 3, figures);
     }
-    lines.push(row("  shop and stores", &costs, |it| figure(it.core_ms_per_request)));
-    let ratio =
-        |it: &crate::report::Cost| figure(it.core_ms_per_request / first.core_ms_per_request);
-    lines.push(row("  for one without memory", &costs, ratio));
-    lines.push(row("p50, ms", reports, |it| figure(it.1.total.latency_ms.p50)));
-    lines.push(row("p99, ms", reports, |it| figure(it.1.total.latency_ms.p99)));
-    lines.push(row("good, %", reports, |it| figure(100.0 - it.1.total.errors_percent)));
-    Ok(lines.join("\n"))
-}
-
-fn row<T>(name: &str, columns: &[T], text: impl Fn(&T) -> String) -> String {
-    let columns = columns.iter().map(|column| format!("{:>12}", text(column)));
-    format!("{name:<26}{}", columns.collect::<String>())
+    table.add(COST, 3, costs.iter().map(|it| Some(it.core_ms_per_request)));
+    let ratio = |it: &Cost| Some(it.core_ms_per_request / first.core_ms_per_request);
+    table.add("  for one without memory", 3, costs.iter().map(ratio));
+    let phases = || reports.iter().map(|(_, report)| &report.total);
+    table.add("p50, ms", 3, phases().map(|it| Some(it.latency_ms.p50)));
+    table.add("p99, ms", 3, phases().map(|it| Some(it.latency_ms.p99)));
+    table.add("good, %", 3, phases().map(|it| Some(100.0 - it.errors_percent)));
+    Ok(table)
 }

@@ -31,10 +31,10 @@ pub enum Measured {
     /// --rate times a second. When all has ended it is counted how many orders were paid in time, and for how
     /// many a charge was sent although they were cancelled already: there must be none.
     Provider(Provider),
-    /// What it costs to show a product: from the database, from product's memory, from the gateway's
+    /// What a look at the catalogue costs: without memories, with product's, and with the gateway's as well
     ///
-    /// Three shops of their own, one after the other, as for `orders`. Customers look at --products products by
-    /// Zipf's law, --rate times a second; the last table has what each process used for a request.
+    /// Three shops of their own, one after the other, as for `orders`. Customers look around among --products
+    /// products by Zipf's law, --rate times a second (lists, products and searches, 1 to 10 to 1); the last table has what each process used for a request.
     Cache(CacheBench),
 }
 
@@ -42,7 +42,7 @@ pub enum Measured {
 #[derive(Debug, Clone, Args)]
 pub struct CacheBench {
     /// Requests a second
-    #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    #[arg(long, value_name = "N", default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub rate: u32,
     /// How long each shop is measured
     #[arg(long, value_name = "D", default_value = "8s", value_parser = duration)]

@@ -76,7 +76,7 @@ fn a_senseless_command_line_ends_with_64_and_one_line() {
 fn every_verb_explains_itself() {
     let folder = workspace("help");
     let verbs = [
-        "up", "down", "status", "logs", "order", "import", "load", "chaos", "bench", "test",
+        "up", "down", "status", "logs", "order", "import", "load", "chaos", "bench", "lab", "test",
         "doctor", "fetch", "sqlx", "images",
     ];
     for verb in verbs {

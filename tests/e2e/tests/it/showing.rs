@@ -4,7 +4,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use e2e::shops;
 use futures_util::future::{join_all, try_join_all};
 use http::Method;
@@ -79,21 +79,35 @@ async fn read(
     until: Instant,
 ) -> Result<(usize, usize)> {
     let (mut looks, mut behind) = (0, 0);
+    let mut look = |asked: Instant, shown: &Value, replaced: &Replaced| {
+        let late = late(asked, shown, replaced)?;
+        looks += 1;
+        behind += usize::from(late > Duration::ZERO);
+        anyhow::Ok(())
+    };
     while Instant::now() < until {
         for (product, replaced) in products.iter().zip(replaced) {
             let asked = Instant::now();
-            let shown: Value =
-                gateway.get(&format!("/v1/products/{product}"), None).await?.json()?;
-            let pence = shown["price"]["minor_units"].as_i64().unwrap_or_default();
-            let number = usize::try_from(pence - FIRST_PRICE)?;
-            let gone = replaced.lock().expect("nobody panicked").get(number).copied();
-            looks += 1;
-            if let Some(gone) = gone.filter(|gone| *gone < asked) {
-                behind += 1;
-                let late = asked - gone;
-                ensure!(late <= LIFE, "{pence} was replaced {late:?} before it was asked for");
-            }
+            let shown = gateway.get(&format!("/v1/products/{product}"), None).await?;
+            look(asked, &shown.json()?, replaced)?;
+        }
+        let asked = Instant::now();
+        let list: Value = gateway.get("/v1/products?page_size=100", None).await?.json()?;
+        let listed = list["products"].as_array().map_or(&[][..], Vec::as_slice);
+        for (product, replaced) in products.iter().zip(replaced) {
+            let shown = listed.iter().find(|it| it["product_id"] == **product);
+            look(asked, shown.context("a product is not listed")?, replaced)?;
         }
     }
     Ok((looks, behind))
+}
+
+/// How long before it was asked for the price that is shown had been replaced.
+fn late(asked: Instant, shown: &Value, replaced: &Replaced) -> Result<Duration> {
+    let pence = shown["price"]["minor_units"].as_i64().unwrap_or_default();
+    let number = usize::try_from(pence - FIRST_PRICE)?;
+    let gone = replaced.lock().expect("nobody panicked").get(number).copied();
+    let late = gone.map_or(Duration::ZERO, |gone| asked.saturating_duration_since(gone));
+    ensure!(late <= LIFE, "{pence} was replaced {late:?} before it was asked for");
+    Ok(late)
 }

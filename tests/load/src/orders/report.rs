@@ -17,7 +17,7 @@ use crate::machine::{self, Environment, Group, Part, Spent};
 use crate::report::{Latency, Layout};
 
 /// Of traces.
-pub(super) const TRACE_RATIO: f64 = 0.01;
+pub(super) use crate::temporary_shop::TRACE_RATIO;
 const RATIO_MIN: f64 = 0.1;
 const SETTLED_P99_MAX_MS: f64 = 250.0;
 const PUBLISH_LAG_P99_MAX_MS: f64 = 100.0;

@@ -117,6 +117,17 @@ async fn send(
     sender.finish().await
 }
 
+/// The provider of a shop takes so long for each charge from now on.
+///
+/// # Errors
+/// When it does not answer.
+pub(crate) fn slow_provider(layout: &Layout, delay: Duration) -> Result<()> {
+    let target = Target::of(layout, running::at(layout)?)?;
+    let Local { places, .. } = target.local.context("the shop is somewhere else")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(take_time(&places, delay))
+}
+
 /// How long the provider takes for a charge from now on.
 async fn take_time(places: &Places, delay: Duration) -> Result<()> {
     let provider = Client::new(&places.psp_url);

@@ -36,7 +36,7 @@ fn look() -> String {
     let home = Home::find().unwrap().path().join("e2e").join(SHOP);
     let out = tempfile::tempdir().unwrap();
     let report = showing::measure(&options, &Layout::at(&home.join("run")), out.path()).unwrap();
-    showing::table(&[("off", report.clone()), ("on", report)]).unwrap()
+    showing::table(&[("off", report.clone()), ("on", report)]).unwrap().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

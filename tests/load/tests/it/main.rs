@@ -7,3 +7,4 @@ mod small;
 mod wrong;
 mod k6;
 mod bench;
+mod lab;

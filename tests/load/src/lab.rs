@@ -1,0 +1,162 @@
+//! `cargo souk lab N`: the experiments of the lab book, docs/scaling.md. Most put one load on shops that differ in one thing
+//! ([`experiments`]); each prints its question, runs, and prints the figures and a chart.
+
+mod experiments;
+pub mod sessions;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use clap::Parser as _;
+use operator::layout::Layout;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use souk::cli::{CacheBench, EXIT_USAGE, EXPERIMENTS, Lab};
+use souk::style::red;
+use stores::Home;
+
+use crate::run::{Finished, run_while};
+use crate::showing;
+use crate::table::Table;
+use crate::temporary_shop::with_shop;
+use experiments::{BY_LOAD, Experiment, Variant};
+
+/// The numbers of those that are not one load on several shops.
+const SESSIONS: usize = 3;
+const CACHES: usize = 4;
+const CACHES_QUESTION: &str = "A product is read a thousand times for each time that it changes. What does a look at the \
+     catalogue cost when each asks the database, when product remembers, and when the gateway remembers its own answer?";
+
+#[derive(Debug, clap::Parser)]
+#[command(name = "lab", about = "Run an experiment of the lab book", version)]
+struct Program {
+    #[command(flatten)]
+    lab: Lab,
+}
+
+/// The whole program. 0: run; 1: it could not be, or a promise was not kept meanwhile; 64: the command line makes no sense.
+pub fn main() -> ExitCode {
+    let lab = match Program::try_parse() {
+        Ok(Program { lab }) => lab,
+        Err(error) => {
+            let _ = error.print(); // if it cannot be printed, nobody looks
+            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let done = match lab.number {
+        Some(number) => run(number.into()),
+        None => Err(anyhow!("{}", Lab::list())),
+    };
+    if let Err(error) = done {
+        eprintln!("{} {error:#}", red("error:"));
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+fn run(number: usize) -> Result<()> {
+    let title = EXPERIMENTS.get(number - 1).context("there is no such experiment")?;
+    let home = Home::find()?;
+    let (shop, out) = (home.path().join("bench/shop"), home.path().join(format!("lab/{number}")));
+    std::fs::create_dir_all(&out)?;
+    say(&format!("{number}  {title}\n"));
+    match number {
+        SESSIONS => {
+            ask(sessions::QUESTION);
+            in_runtime(with_shop(&shop, sessions::copies, |layout, _| sessions::run(layout)))
+        }
+        CACHES => {
+            ask(CACHES_QUESTION);
+            let bench =
+                CacheBench { rate: 1_500, duration: Duration::from_secs(8), products: 1_000 };
+            let shown = in_runtime(showing::in_turn(&bench, &shop, &out))?;
+            ensure!(shown.is_right, "some looks were answered with an error:\n{}", shown.table);
+            conclude(&shown.table, showing::COST, &out.join("cost.svg"))
+        }
+        _ => {
+            let by_load = BY_LOAD.iter().find(|(its, _)| *its == number);
+            let (_, experiment) = by_load.context("there is no such experiment")?;
+            ask(experiment.question);
+            let (table, failures) = in_turn(experiment, &shop, &out)?;
+            let chart = out.join("chart.svg");
+            table.chart(experiment.chart, title, &chart)?;
+            conclude(&table, experiment.chart, &chart)?;
+            ensure!(failures.is_empty(), "{}", failures.join("; "));
+            Ok(())
+        }
+    }
+}
+
+fn ask(question: &str) {
+    say(question);
+    say("\nWhat do you expect? Write it down before you read on.\n");
+}
+
+fn conclude(table: &Table, charted: &str, chart: &Path) -> Result<()> {
+    say(&format!("\n{table}\n\n{}\n", table.bars(charted)?));
+    say(&format!("chart      {}", chart.display()));
+    say("Why, where the code is, and when not to do it: docs/scaling.md");
+    Ok(())
+}
+
+/// The figures, and which promises were not kept.
+fn in_turn(experiment: &Experiment, shop: &Path, out: &Path) -> Result<(Table, Vec<String>)> {
+    let columns = experiment.shops.iter().map(|variant| variant.name);
+    let mut table = Table::new("", columns);
+    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    for variant in experiment.shops {
+        say(&format!("---- {}", variant.name));
+        let folder = out.join(variant.name.replace(' ', "-"));
+        let finished = measured(experiment, variant, shop, folder)?;
+        let of_this = |failure| format!("{}: {failure}", variant.name);
+        failures.extend(finished.failures.into_iter().map(of_this));
+        reports.push(finished.report);
+    }
+    for (name, decimals, figure) in experiment.figures {
+        table.add(name, *decimals, reports.iter().map(figure));
+    }
+    Ok((table, failures))
+}
+
+/// The generator is no part of the shop: only that is kept to some of the cores.
+fn measured(
+    experiment: &Experiment,
+    variant: &Variant,
+    shop: &Path,
+    report_in: PathBuf,
+) -> Result<Finished> {
+    let all = sched_getaffinity(None)?;
+    let (mut load, meanwhile) = ((experiment.load)(), variant.meanwhile);
+    load.out = Some(report_in);
+    let measure = move |layout: &Layout, _: &str| {
+        sched_setaffinity(None, &all)?;
+        let at = layout.clone();
+        run_while(&load, Some(layout), Box::new(move |begin| meanwhile(&at, begin)))
+    };
+    let cores = variant.cores.map_or(Ok(all), |cores| first(&all, cores))?;
+    sched_setaffinity(None, &cores)?; // threads and processes that are started inherit it
+    let report = in_runtime(with_shop(shop, variant.change, measure));
+    sched_setaffinity(None, &all)?;
+    report
+}
+
+fn first(all: &CpuSet, cores: usize) -> Result<CpuSet> {
+    let mut some = CpuSet::new();
+    let allowed = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu)).take(cores);
+    allowed.for_each(|cpu| some.set(cpu));
+    let found = usize::try_from(some.count())?;
+    ensure!(found == cores, "this experiment wants {cores} cores; there are {found}");
+    Ok(some)
+}
+
+fn in_runtime<R>(work: impl Future<Output = Result<R>>) -> Result<R> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background(); // a measurement that was broken off is not waited for
+    done
+}
+
+fn say(text: &str) {
+    operator::speak::line(format_args!("{text}"));
+}
