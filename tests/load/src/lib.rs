@@ -28,6 +28,7 @@ mod run;
 mod temporary_shop;
 pub mod table;
 pub mod showing;
+pub mod freshness;
 pub mod orders;
 pub mod lab;
 

@@ -183,11 +183,19 @@ pub(crate) fn memory(group: &Group) -> (Option<u64>, Option<u64>) {
     }
     let children = stats().unwrap_or_default().into_iter();
     let children = children.filter(|(_, stat)| stat.parent == group.pid).map(|(pid, _)| pid);
-    let all = children.chain([group.pid]).map(|pid| {
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-        field(&rollup, "Pss:")
-    });
+    let all = children.chain([group.pid]).map(pss);
     (all.flatten().reduce(|sum, bytes| sum + bytes), None)
+}
+
+/// Proportional set size: of what a process shares with others, its part. In bytes.
+fn pss(pid: u32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    field(&rollup, "Pss:")
+}
+
+/// The proportional set size of the gateway and the services, in bytes.
+pub(crate) fn shop_pss(groups: &[Group]) -> u64 {
+    groups.iter().filter(|group| group.part == Part::Shop).filter_map(|group| pss(group.pid)).sum()
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {

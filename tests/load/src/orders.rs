@@ -31,8 +31,8 @@ use souk::cli::{Bench, EXIT_USAGE, Measured, Orders};
 use souk::style::red;
 use stores::Home;
 
-use crate::showing;
 use crate::temporary_shop::with_shop;
+use crate::{freshness, showing};
 
 pub use bench::measure;
 pub use exchanges::{Counts, Exchanges, GROUP, count};
@@ -93,6 +93,14 @@ fn verb(what: &Measured) -> Result<bool> {
             let measured = move |layout: &Layout, _: &str| measure_slow(&options, layout);
             let slow = runtime.block_on(with_shop(&folder, |_| {}, measured));
             slow.map(|slow| slow.is_right())
+        }
+        Measured::Freshness(options) => {
+            let measured = move |layout: &Layout, _: &str| freshness::measure(&options, layout);
+            let fresh = runtime.block_on(with_shop(&folder, freshness::copies, measured));
+            fresh.map(|fresh| {
+                say(&fresh.to_string());
+                fresh.is_right()
+            })
         }
         Measured::Cache(options) => {
             let reports_in = home.path().join("bench/cache");

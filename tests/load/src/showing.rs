@@ -81,7 +81,11 @@ pub(crate) async fn in_turn(
         reports.push((name, with_shop(folder, change, measured).await?));
     }
     let table = table(&reports)?;
-    table.chart(COST, "What a look at the catalogue costs", &reports_in.join("cost.svg"))?;
+    table.chart(
+        COST,
+        "What a look at the catalogue costs, core-ms",
+        &reports_in.join("cost.svg"),
+    )?;
     let is_right = reports.iter().all(|(_, report)| report.total.errors_percent < 0.1);
     Ok(Shown { table, is_right })
 }

@@ -76,7 +76,8 @@ impl Table {
     /// # Errors
     /// When there is no such row, or the file cannot be written.
     pub(crate) fn chart(&self, name: &str, title: &str, file: &Path) -> Result<()> {
-        let bars: Vec<(&str, Option<f64>)> = self.bars_of(self.row(name)?).collect();
+        let mut bars: Vec<(&str, Option<f64>)> = self.bars_of(self.row(name)?).collect();
+        bars.reverse(); // the axis goes upwards
         let most = largest(bars.iter().copied());
         let count = u32::try_from(bars.len())?;
         let size = (WIDTH, HEIGHT_OF_THE_REST + HEIGHT_OF_A_BAR * count);
@@ -87,13 +88,14 @@ impl Table {
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(150)
-            .build_cartesian_2d(0.0..most * 1.05, (0..count).into_segmented())?;
+            .build_cartesian_2d(0.0..most * 1.05, (0..count.saturating_sub(1)).into_segmented())?;
         let column = |place: &SegmentValue<u32>| match place {
             SegmentValue::CenterOf(at) => bars.get(*at as usize).map_or("", |bar| bar.0).to_owned(),
             _ => String::new(),
         };
         let mesh = &mut chart.configure_mesh();
-        mesh.disable_y_mesh().x_desc(name.trim()).y_label_formatter(&column).draw()?;
+        mesh.disable_y_mesh().light_line_style(TRANSPARENT);
+        mesh.x_desc(name.trim()).y_label_formatter(&column).draw()?;
         let values = (0..count).zip(&bars).filter_map(|(at, (_, value))| Some((at, (*value)?)));
         let series = Histogram::horizontal(&chart).style(BLUE.mix(0.6).filled()).margin(8);
         chart.draw_series(series.data(values))?;

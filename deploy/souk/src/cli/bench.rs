@@ -36,6 +36,30 @@ pub enum Measured {
     /// Three shops of their own, one after the other, as for `orders`. Customers look around among --products
     /// products by Zipf's law, --rate times a second (lists, products and searches, 1 to 10 to 1); the last table has what each process used for a request.
     Cache(CacheBench),
+    /// How old is what is shown while prices change
+    ///
+    /// A shop of its own, as for `orders`, with two gateways and two copies of product. Staff change --changes prices a
+    /// second through one gateway; customers look --rate times a second through both, half of them at what
+    /// has changed in the last five seconds. Told is for how long what was shown had been replaced, and exit code 1
+    /// when that was more than a second.
+    Freshness(FreshnessBench),
+}
+
+/// Options of `bench freshness`.
+#[derive(Debug, Clone, Args)]
+pub struct FreshnessBench {
+    /// Looks a second
+    #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub rate: u32,
+    /// Changes a second
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub changes: u32,
+    /// How long
+    #[arg(long, value_name = "D", default_value = "30s", value_parser = duration)]
+    pub duration: Duration,
+    /// Products that are looked at and changed
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(8..=10_000))]
+    pub products: u32,
 }
 
 /// Options of `bench cache`.

@@ -15,7 +15,7 @@ use souk::cli::Orders;
 use time::OffsetDateTime;
 use tokio::task::LocalSet;
 
-use super::batches::{Processes, Sizes};
+use super::batches::{InUse, Processes, Sizes};
 use super::books::Books;
 use super::customers::{self, Customer};
 use super::report::{self, Report, Setting, Told};
@@ -43,6 +43,7 @@ pub(super) struct Look {
     /// None where PostgreSQL is not ours to ask.
     pub(super) done: Option<Mark>,
     pub(super) batches: Sizes,
+    pub(super) in_use: InUse,
 }
 
 /// What is looked at.
@@ -58,8 +59,8 @@ impl Sights {
             Some(server) => Some(server.mark().await?),
             None => None,
         };
-        let batches = self.processes.sizes().await;
-        Ok(Look { at: clock::now(), spent: machine::snapshot(&self.groups), done, batches })
+        let (batches, in_use) = self.processes.counted().await;
+        Ok(Look { at: clock::now(), spent: machine::snapshot(&self.groups), done, batches, in_use })
     }
 }
 

@@ -93,6 +93,8 @@ pub struct Phase {
     pub writes: Option<Writes>,
     /// The mean size of the shop's batches, by kind: steps of a checkout, reads, and each consumer's.
     pub batches: BTreeMap<String, f64>,
+    /// For how many milliseconds a connection to each database was in use, for each settled order.
+    pub connection_ms: BTreeMap<String, f64>,
 }
 
 /// Processor time and memory.
@@ -106,6 +108,8 @@ pub struct Cost {
     pub others_percent: f64,
     /// The gateway and the services together, in bytes.
     pub shop_resident: u64,
+    /// The same as proportional set size (PSS).
+    pub shop_pss: u64,
     /// Each process.
     pub processes: Vec<Process>,
 }
@@ -211,6 +215,7 @@ impl Told {
             cost: spent.map(|(from, to)| cost(&to.since(from, groups), groups, settled)),
             writes: self.writes.clone(),
             batches: self.phase.to.batches.since(&self.phase.from.batches),
+            connection_ms: self.phase.to.in_use.each_since(&self.phase.from.in_use, settled),
         })
     }
 }
@@ -230,6 +235,7 @@ fn cost(spent: &Spent, groups: &[Group], orders: u64) -> Cost {
         all_core_ms_per_order: each(spent.all()),
         others_percent: spent.others_percent(),
         shop_resident: shop.filter_map(|process| process.resident).sum(),
+        shop_pss: machine::shop_pss(groups),
         processes,
     }
 }

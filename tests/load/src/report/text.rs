@@ -150,8 +150,9 @@ fn cost(cost: &Cost) -> Vec<String> {
         cost.core_ms_per_request, cost.all_core_ms_per_request
     ));
     lines.push(format!(
-        "gateway and services: {} MB resident; others on this machine did {:.0} % of its work",
+        "gateway and services: {} MB resident, {} MB proportional (PSS); others on this machine did {:.0} % of its work",
         mb(Some(cost.shop_resident)),
+        mb(Some(cost.shop_pss)),
         cost.others_percent
     ));
     lines

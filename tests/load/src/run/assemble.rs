@@ -250,6 +250,7 @@ fn cost(run: &Run, all: &Counted) -> Option<Cost> {
         all_core_ms_per_request: each(spent.all(), requests)?,
         others_percent: spent.others_percent(),
         shop_resident: shop.filter_map(|process| process.resident).sum(),
+        shop_pss: machine::shop_pss(&run.groups),
         processes,
     })
 }

@@ -21,7 +21,7 @@ fn parsed(line: &str) -> Measured {
 }
 
 fn run() -> Report {
-    let small = "bench orders --carts 900 --under-way 2 --duration 1s --yardstick 1s";
+    let small = "bench orders --carts 900 --under-way 2 --duration 1s --yardstick 3s";
     let Measured::Orders(options) = parsed(small) else { panic!("{small}") };
     let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
     measure(&options, &Layout::at(&folder), None).unwrap()

@@ -1,7 +1,10 @@
+use std::time::Duration;
+
 use e2e::shops;
+use load::freshness;
 use load::lab::sessions;
 use operator::layout::Layout;
-use souk::cli::EXPERIMENTS;
+use souk::cli::{EXPERIMENTS, FreshnessBench};
 use stores::Home;
 
 const SHOP: &str = "lab";
@@ -17,9 +20,18 @@ fn each_experiment_has_its_section_in_the_lab_book() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_outlive_processes_and_end_everywhere() {
+async fn what_is_shown_is_fresh_and_sessions_outlive_processes_and_end_everywhere() {
     let shop = shops::open(SHOP, sessions::copies).await.unwrap();
     let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
-    let done = tokio::task::spawn_blocking(move || sessions::run(&Layout::at(&folder))).await;
-    shops::close_after(SHOP, shop, done.unwrap()).await.unwrap();
+    let done = tokio::task::spawn_blocking(move || {
+        let layout = Layout::at(&folder);
+        let seen = freshness::measure(&small(), &layout)?;
+        anyhow::ensure!(seen.is_right() && seen.changes > 0 && seen.replaced > 0, "{seen}");
+        sessions::run(&layout)
+    });
+    shops::close_after(SHOP, shop, done.await.unwrap()).await.unwrap();
+}
+
+fn small() -> FreshnessBench {
+    FreshnessBench { rate: 200, changes: 20, duration: Duration::from_secs(4), products: 8 }
 }

@@ -1,5 +1,6 @@
 //! The report for a terminal.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::super::writes::{Statement, Writes};
@@ -34,7 +35,9 @@ impl fmt::Display for Report {
         if let (Some(full), Some(half)) = (&full.cost, &half.cost) {
             costs(full, half, f)?;
         }
-        batches(full, half, f)?;
+        by_name("members of a batch, mean", [&full.batches, &half.batches], 1, f)?;
+        let in_use = [&full.connection_ms, &half.connection_ms];
+        by_name("connection in use, ms per order", in_use, 3, f)?;
         if let (Some(full_writes), Some(half_writes)) = (&full.writes, &half.writes) {
             writes((full_writes, full.settled), (half_writes, half.settled), f)?;
         }
@@ -125,6 +128,11 @@ fn costs(full: &Cost, half: &Cost, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         "  {:<24}{:>10.3}{:>11.3}",
         "with provider and bench", full.all_core_ms_per_order, half.all_core_ms_per_order
     )?;
+    let (pss, resident) = (full.shop_pss as f64 / 1e6, full.shop_resident as f64 / 1e6);
+    writeln!(
+        f,
+        "  gateway and services: {resident:.1} MB resident, {pss:.1} MB proportional (PSS)"
+    )?;
     writeln!(
         f,
         "  others did {:.0} % of the machine's work at full load, {:.0} % at half",
@@ -134,11 +142,16 @@ fn costs(full: &Cost, half: &Cost, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 type Counted<'a> = (&'a Writes, u64);
 
-fn batches(full: &Phase, half: &Phase, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "\n{:<32}{:>10}{:>11}", "members of a batch, mean", "full load", "half load")?;
-    for (kind, members) in &full.batches {
-        let at_half = half.batches.get(kind).copied().unwrap_or_default();
-        writeln!(f, "  {kind:<30}{members:>10.1}{at_half:>11.1}")?;
+fn by_name(
+    heading: &str,
+    [full, half]: [&BTreeMap<String, f64>; 2],
+    decimals: usize,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    writeln!(f, "\n{heading:<32}{:>10}{:>11}", "full load", "half load")?;
+    for (name, value) in full {
+        let at_half = half.get(name).copied().unwrap_or_default();
+        writeln!(f, "  {name:<30}{value:>10.decimals$}{at_half:>11.decimals$}")?;
     }
     Ok(())
 }
