@@ -9,8 +9,9 @@ use proto::order::v1::{CancelReason, Order, State};
 use proto::payment::v1::PaymentCaptured;
 use testkit::eventually;
 use tokio::time::{Instant, sleep_until};
+use tonic::{Code, Status};
 
-use crate::shop::{SOON, Shop, id, reason};
+use crate::shop::{Customer, SOON, Shop, id, reason};
 
 const CUSTOMERS: usize = 8;
 /// So many deadlines pass in a second.
@@ -61,7 +62,7 @@ async fn deadline_cancel_and_payment_race_to_one_end() {
                     return None;
                 }
                 sleep_until(moment(613)).await; // the fault itself
-                Some(shop.cancel(customer, &order.to_string()).await)
+                Some(answered(shop, customer, order).await)
             };
             tokio::join!(captured, cancelled).1
         }
@@ -90,10 +91,21 @@ async fn deadline_cancel_and_payment_race_to_one_end() {
     println!("{races} races: deadline and cancellation won {ended:?}, payment the others");
     assert!(ended.iter().all(|won| *won > 0) && ended.iter().sum::<usize>() < races);
     let refused = answers.extract_if(.., |answer| answer.is_err()).map(reason);
-    assert!(refused.collect::<Vec<_>>().iter().all(|reason| reason == "order_confirmed"));
+    let others: Vec<_> = refused.filter(|reason| reason != "order_confirmed").collect();
+    assert!(others.is_empty(), "{others:?}");
     assert!(answers.iter().flatten().all(|order| order.state() == State::Cancelled));
     let mine = |order: &&Order| order.cancel_reason() == CancelReason::Customer;
     assert_eq!(answers.iter().flatten().filter(mine).count(), ended[1]);
+}
+
+/// A busy machine may not answer in time; a customer who heard nothing asks again.
+async fn answered(shop: &Shop, customer: &Customer, order: OrderId) -> Result<Order, Status> {
+    loop {
+        match shop.cancel(customer, &order.to_string()).await {
+            Err(late) if late.code() == Code::DeadlineExceeded => {}
+            answer => return answer,
+        }
+    }
 }
 
 impl Shop {
