@@ -90,8 +90,8 @@ impl Page {
     }
 
     fn of_many(products: &[product::Product], next_page_token: &str) -> Result<Self, Problem> {
-        let told = products.iter().map(|p| (p.product_id.as_str(), p.version, p.available));
-        let tag = tag_of(told, next_page_token);
+        let shown = products.iter().map(|p| (p.product_id.as_str(), p.version, p.available));
+        let tag = tag_of(shown, next_page_token);
         let products = products.iter().map(render::Product::from).collect();
         Self::new(tag, &Products { products, next_page_token })
     }
@@ -144,7 +144,7 @@ impl Pages {
 
     /// A new product.
     pub(crate) fn adding(&self) -> Changing<'_> {
-        Changing { pages: self, which: Which::None }
+        Changing { pages: self, which: Which::New }
     }
 
     /// A change of any of them.
@@ -162,7 +162,7 @@ pub(crate) struct Changing<'a> {
 }
 
 enum Which {
-    None,
+    New,
     One(ProductId),
     All,
 }
@@ -174,7 +174,7 @@ impl Changing<'_> {
         change: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Problem> {
         let done = change.await.map_err(Into::into);
-        if done.as_ref().is_err_and(Problem::is_of_the_caller) {
+        if done.as_ref().is_err_and(Problem::denies_access) {
             std::mem::forget(self);
         }
         done
@@ -186,7 +186,7 @@ impl Drop for Changing<'_> {
         let Some(kept) = &self.pages.kept else { return };
         self.pages.changes.fetch_add(1, Ordering::AcqRel);
         match self.which {
-            Which::None => {}
+            Which::New => {}
             Which::One(id) => kept.forget(&[self.pages.key(Wanted::Product(id))]),
             Which::All => kept.clear(),
         }

@@ -118,8 +118,8 @@ impl Problem {
         &self.code
     }
 
-    /// Whether somebody was refused for who he is, whatever he asked for.
-    pub(crate) fn is_of_the_caller(&self) -> bool {
+    /// Whether the caller may not do this at all: 401 or 403.
+    pub(crate) fn denies_access(&self) -> bool {
         matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo souk bench freshness`: how old is what is shown while prices change. A price carries the number of its change, so
+//! `cargo souk bench freshness`: how old what is shown is, while prices change. A price carries the number of its change, so
 //! each look tells which change it is from, and when that was replaced.
 
 use std::cell::RefCell;
@@ -35,6 +35,8 @@ const FIRST_PRICE: i64 = 100_000;
 const READERS: u32 = 16;
 const CHANGERS: u32 = 4;
 const SEED: u64 = 23;
+/// One look of so many is at a list.
+const LIST_EVERY: u32 = 12;
 
 /// What was seen.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ impl fmt::Display for Freshness {
 
 /// Two copies of what remembers products.
 pub fn copies(shop: &mut Options) {
-    shop.replicas = "gateway=2,product=2".parse().expect("services and numbers");
+    shop.replicas = "gateway=2,product=2".parse().expect("services and numbers"); // written here
 }
 
 /// Measures the shop of a folder, on this thread.
@@ -181,28 +183,48 @@ impl Shelf {
         Ok(())
     }
 
+    /// Looks at products and, once in [`LIST_EVERY`] times, at the list.
     async fn read(&self, gateway: &Api, number: u32, every: Duration) -> Result<Seen> {
         let mut random = StdRng::seed_from_u64(SEED * 2 + u64::from(number));
         let mut ticks = ticks(every);
         let mut seen = Seen { looks: 0, ages_us: ages()?, too_old: 0 };
         while Instant::now() < self.until {
             ticks.tick().await;
-            let at = self.draw(&mut random);
+            let is_list = random.random_ratio(1, LIST_EVERY);
+            let path = match is_list {
+                true => {
+                    format!("/v1/products?page_size={}&category={}", seed::PAGE, seed::CATEGORY)
+                }
+                false => format!("/v1/products/{}", self.products[self.draw(&mut random)]),
+            };
             let asked = Instant::now();
-            let path = format!("/v1/products/{}", self.products[at]);
-            let shown: Value = gateway.get(&path, None).await?.json()?;
-            let minor = shown["price"]["minor_units"].as_i64().context("no price")?;
-            let change = usize::try_from(minor - FIRST_PRICE)?;
-            let known = self.replaced[at].borrow();
-            ensure!(change <= known.len() + 1, "nobody has set a price of {minor}");
-            seen.looks += 1;
-            if let Some(gone) = known.get(change).filter(|gone| **gone < asked) {
-                let age = asked - *gone;
-                seen.ages_us.saturating_record(u64::try_from(age.as_micros())?);
-                seen.too_old += u64::from(age > AGE_MAX);
+            let mut shown: Value = gateway.get(&path, None).await?.json()?;
+            let listed = shown["products"].as_array_mut().map(std::mem::take);
+            let all = listed.unwrap_or_else(|| vec![shown]);
+            let expected = if is_list { self.products.len().min(seed::PAGE) } else { 1 };
+            ensure!(all.len() == expected, "{path} shows {} products", all.len());
+            for product in all {
+                self.judge(&product, asked, &mut seen)?;
             }
         }
         Ok(seen)
+    }
+
+    /// Notes for how long what is shown had been replaced when it was asked for.
+    fn judge(&self, shown: &Value, asked: Instant, seen: &mut Seen) -> Result<()> {
+        let id = shown["product_id"].as_str().context("no id")?;
+        let at = self.products.iter().position(|it| it == id).context("another product")?;
+        let minor = shown["price"]["minor_units"].as_i64().context("no price")?;
+        let change = usize::try_from(minor - FIRST_PRICE)?;
+        let known = self.replaced[at].borrow();
+        ensure!(change <= known.len() + 1, "nobody has set a price of {minor}");
+        seen.looks += 1;
+        if let Some(gone) = known.get(change).filter(|gone| **gone < asked) {
+            let age = asked - *gone;
+            seen.ages_us.saturating_record(u64::try_from(age.as_micros())?);
+            seen.too_old += u64::from(age > AGE_MAX);
+        }
+        Ok(())
     }
 
     /// Every other time something that has changed a moment ago.

@@ -6,27 +6,22 @@ pub mod sessions;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use clap::Parser as _;
 use operator::layout::Layout;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use souk::cli::{CacheBench, EXIT_USAGE, EXPERIMENTS, Lab};
+use souk::cli::{EXPERIMENTS, Lab};
 use souk::style::red;
 use stores::Home;
 
 use crate::run::{Finished, run_while};
-use crate::showing;
 use crate::table::Table;
 use crate::temporary_shop::with_shop;
+use crate::{arguments, say};
 use experiments::{BY_LOAD, Experiment, Variant};
 
-/// The numbers of those that are not one load on several shops.
+/// The number of the one that is not one load on several shops.
 const SESSIONS: usize = 3;
-const CACHES: usize = 4;
-const CACHES_QUESTION: &str = "A product is read a thousand times for each time that it changes. What does a look at the \
-     catalogue cost when each asks the database, when product remembers, and when the gateway remembers its own answer?";
 
 #[derive(Debug, clap::Parser)]
 #[command(name = "lab", about = "Run an experiment of the lab book", version)]
@@ -37,12 +32,9 @@ struct Program {
 
 /// The whole program. 0: run; 1: it could not be, or a promise was not kept meanwhile; 64: the command line makes no sense.
 pub fn main() -> ExitCode {
-    let lab = match Program::try_parse() {
+    let lab = match arguments() {
         Ok(Program { lab }) => lab,
-        Err(error) => {
-            let _ = error.print(); // if it cannot be printed, nobody looks
-            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     let done = match lab.number {
         Some(number) => run(number.into()),
@@ -61,43 +53,27 @@ fn run(number: usize) -> Result<()> {
     let (shop, out) = (home.path().join("bench/shop"), home.path().join(format!("lab/{number}")));
     std::fs::create_dir_all(&out)?;
     say(&format!("{number}  {title}\n"));
-    match number {
-        SESSIONS => {
-            ask(sessions::QUESTION);
-            in_runtime(with_shop(&shop, sessions::copies, |layout, _| sessions::run(layout)))
-        }
-        CACHES => {
-            ask(CACHES_QUESTION);
-            let bench =
-                CacheBench { rate: 1_500, duration: Duration::from_secs(8), products: 1_000 };
-            let shown = in_runtime(showing::in_turn(&bench, &shop, &out))?;
-            ensure!(shown.is_right, "some looks were answered with an error:\n{}", shown.table);
-            conclude(&shown.table, showing::COST, &out.join("cost.svg"))
-        }
-        _ => {
-            let by_load = BY_LOAD.iter().find(|(its, _)| *its == number);
-            let (_, experiment) = by_load.context("there is no such experiment")?;
-            ask(experiment.question);
-            let (table, failures) = in_turn(experiment, &shop, &out)?;
-            let chart = out.join("chart.svg");
-            table.chart(experiment.chart, title, &chart)?;
-            conclude(&table, experiment.chart, &chart)?;
-            ensure!(failures.is_empty(), "{}", failures.join("; "));
-            Ok(())
-        }
+    if number == SESSIONS {
+        ask(sessions::QUESTION);
+        let follow = |layout: &Layout, _: &str| sessions::run(layout);
+        return in_runtime(with_shop(&shop, sessions::copies, follow));
     }
+    let by_load = BY_LOAD.iter().find(|(its, _)| *its == number);
+    let (_, experiment) = by_load.context("there is no such experiment")?;
+    ask(experiment.question);
+    let (table, failures) = in_turn(experiment, &shop, &out)?;
+    let chart = out.join("chart.svg");
+    table.chart(experiment.chart, title, &chart)?;
+    say(&format!("\n{table}\n\n{}\n", table.bars(experiment.chart)?));
+    say(&format!("chart      {}", chart.display()));
+    say("Why, where the code is, and when not to do it: docs/scaling.md");
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
 }
 
 fn ask(question: &str) {
     say(question);
     say("\nWhat do you expect? Write it down before you read on.\n");
-}
-
-fn conclude(table: &Table, charted: &str, chart: &Path) -> Result<()> {
-    say(&format!("\n{table}\n\n{}\n", table.bars(charted)?));
-    say(&format!("chart      {}", chart.display()));
-    say("Why, where the code is, and when not to do it: docs/scaling.md");
-    Ok(())
 }
 
 /// The figures, and which promises were not kept.
@@ -155,8 +131,4 @@ fn in_runtime<R>(work: impl Future<Output = Result<R>>) -> Result<R> {
     let done = runtime.block_on(work);
     runtime.shutdown_background(); // a measurement that was broken off is not waited for
     done
-}
-
-fn say(text: &str) {
-    operator::speak::line(format_args!("{text}"));
 }

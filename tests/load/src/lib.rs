@@ -34,7 +34,7 @@ pub mod lab;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::Parser;
 use operator::layout::Layout;
 use souk::cli::{EXIT_USAGE, Load};
 use souk::style::red;
@@ -52,12 +52,9 @@ struct Program {
 /// The whole program. 0: done, and all promises and stated service levels were kept; 1: they were
 /// not, or there was no shop to measure; 64: the command line makes no sense.
 pub fn main() -> ExitCode {
-    let Program { load } = match Program::try_parse() {
+    let Program { load } = match arguments() {
         Ok(program) => program,
-        Err(error) => {
-            let _ = error.print(); // if it cannot be printed, nobody looks
-            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     let here = Home::find().ok().map(|home| Layout::at(&home.run()));
     match run(&load, here.as_ref()) {
@@ -70,4 +67,16 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the command line says; else the exit code, after help or one message about what was wrong.
+fn arguments<P: Parser>() -> Result<P, ExitCode> {
+    P::try_parse().map_err(|error| {
+        let _ = error.print(); // if it cannot be printed, nobody looks
+        if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS }
+    })
+}
+
+fn say(text: &str) {
+    operator::speak::line(format_args!("{text}"));
 }

@@ -24,15 +24,14 @@ mod report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
-use clap::Parser as _;
+use anyhow::{Context as _, Result, ensure};
 use operator::layout::Layout;
-use souk::cli::{Bench, EXIT_USAGE, Measured, Orders};
+use souk::cli::{Bench, Measured, Orders};
 use souk::style::red;
 use stores::Home;
 
 use crate::temporary_shop::with_shop;
-use crate::{freshness, showing};
+use crate::{arguments, freshness, say, showing};
 
 pub use bench::measure;
 pub use exchanges::{Counts, Exchanges, GROUP, count};
@@ -50,12 +49,9 @@ struct Program {
 /// The whole program. 0: measured, and the books are right (targets that are missed are only said);
 /// 1: they are not, or nothing could be measured; 64: the command line makes no sense.
 pub fn main() -> ExitCode {
-    let what = match Program::try_parse() {
+    let what = match arguments() {
         Ok(Program { bench }) => bench.what,
-        Err(error) => {
-            let _ = error.print(); // if it cannot be printed, nobody looks
-            return if error.use_stderr() { EXIT_USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     match verb(&what) {
         Ok(true) => ExitCode::SUCCESS,
@@ -97,18 +93,19 @@ fn verb(what: &Measured) -> Result<bool> {
         Measured::Freshness(options) => {
             let measured = move |layout: &Layout, _: &str| freshness::measure(&options, layout);
             let fresh = runtime.block_on(with_shop(&folder, freshness::copies, measured));
-            fresh.map(|fresh| {
+            fresh.and_then(|fresh| {
                 say(&fresh.to_string());
-                fresh.is_right()
+                ensure!(
+                    fresh.is_right(),
+                    "what was shown had been replaced for more than a second"
+                );
+                Ok(true)
             })
         }
         Measured::Cache(options) => {
             let reports_in = home.path().join("bench/cache");
             let shown = runtime.block_on(showing::in_turn(&options, &folder, &reports_in));
-            shown.map(|shown| {
-                say(&format!("\n{}", shown.table));
-                shown.is_right
-            })
+            shown.map(|()| true)
         }
     };
     runtime.shutdown_background(); // a measurement that was broken off is not waited for
@@ -127,8 +124,4 @@ fn write(options: &Orders, home: &Home, report: &Report) -> Result<()> {
     write().with_context(|| format!("cannot write the report to {}", folder.display()))?;
     say(&format!("report     {}", folder.join("report.json").display()));
     Ok(())
-}
-
-fn say(text: &str) {
-    operator::speak::line(format_args!("{text}"));
 }

@@ -20,6 +20,7 @@ use crate::machine::{self, Environment, Group, Snapshot};
 use crate::outage::ShardOutage;
 use crate::pace::Pace;
 use crate::report::{self, Report};
+use crate::say;
 use crate::scenario::Scenario;
 use crate::schedule::{self, OUTAGE, Phase};
 use crate::seed;
@@ -55,7 +56,7 @@ pub(crate) type Meanwhile = Box<dyn FnOnce(Instant) -> Result<()> + Send>;
 /// The same, and something is done meanwhile, on a thread of its own.
 ///
 /// # Errors
-/// As [`run`], and those of what is done; they are told when the load is over.
+/// As [`run`], and those of what is done; these only when the load is over.
 pub(crate) fn run_while(
     options: &Load,
     here: Option<&Layout>,
@@ -204,8 +205,4 @@ fn write(options: &Load, report: &Report) -> Result<Option<PathBuf>> {
     write().with_context(|| format!("cannot write the report to {}", folder.display()))?;
     say(&format!("report     {}", folder.join("report.html").display()));
     Ok(Some(folder))
-}
-
-fn say(text: &str) {
-    operator::speak::line(format_args!("{text}"));
 }

@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep};
 use crate::shop::Target;
 
 /// The section of the catalogue that is for load.
-const CATEGORY: &str = "load";
+pub(crate) const CATEGORY: &str = "load";
 /// No run comes to the end of it.
 const STOCK: i64 = 10_000_000;
-const PAGE: usize = 100;
+pub(crate) const PAGE: usize = 100;
 /// The shop hashes two passwords at once.
 const AT_ONCE: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(30);

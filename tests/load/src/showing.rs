@@ -3,19 +3,19 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use operator::Options;
 use operator::layout::Layout;
 use souk::cli::{CacheBench, Load, Scenario};
 
 use crate::report::{Cost, Report};
 use crate::run::run;
-use crate::scenario;
 use crate::table::Table;
 use crate::temporary_shop::with_shop;
+use crate::{say, scenario};
 
 /// The row of the chart.
-pub(crate) const COST: &str = "  shop and stores";
+const COST: &str = "  shop and stores";
 
 /// What is turned off, from run to run: services, and their settings that are 0.
 pub const VARIANTS: [(&str, &[(&str, &str)]); 3] = [
@@ -51,32 +51,25 @@ pub fn measure(options: &CacheBench, layout: &Layout, folder: &Path) -> Result<R
     Ok(run(&load, Some(layout))?.report)
 }
 
-/// What was measured in the shops of [`VARIANTS`].
-#[derive(Debug)]
-pub(crate) struct Shown {
-    pub(crate) table: Table,
-    /// Whether everything was shown.
-    pub(crate) is_right: bool,
+/// A shop whose services have these settings at 0.
+pub(crate) fn turn_off(shop: &mut Options, settings: &[(&str, &str)]) {
+    let zero = |(service, name): &(&str, &str)| {
+        ((*service).to_owned(), (*name).to_owned(), "0".to_owned())
+    };
+    shop.environment.extend(settings.iter().map(zero));
 }
 
-/// Measures each of [`VARIANTS`] in `folder`, one after the other, and draws a chart.
+/// Measures each of [`VARIANTS`] in `folder`, one after the other, prints the table and draws a chart.
 ///
 /// # Errors
-/// When a shop does not come up, or cannot be measured.
-pub(crate) async fn in_turn(
-    options: &CacheBench,
-    folder: &Path,
-    reports_in: &Path,
-) -> Result<Shown> {
+/// When a shop does not come up, or cannot be measured, or did not show everything.
+pub(crate) async fn in_turn(options: &CacheBench, folder: &Path, reports_in: &Path) -> Result<()> {
     let mut reports = Vec::new();
     for (name, off) in VARIANTS {
-        operator::speak::line(format_args!("---- {name}"));
+        say(&format!("---- {name}"));
         let (options, at) = (options.clone(), reports_in.join(name.replace([' ', '\''], "-")));
         std::fs::create_dir_all(&at)?;
-        let zero = |(service, name): &(&str, &str)| {
-            ((*service).to_owned(), (*name).to_owned(), "0".to_owned())
-        };
-        let change = |shop: &mut Options| shop.environment.extend(off.iter().map(zero));
+        let change = |shop: &mut Options| turn_off(shop, off);
         let measured = move |layout: &Layout, _: &str| measure(&options, layout, &at);
         reports.push((name, with_shop(folder, change, measured).await?));
     }
@@ -86,8 +79,10 @@ pub(crate) async fn in_turn(
         "What a look at the catalogue costs, core-ms",
         &reports_in.join("cost.svg"),
     )?;
-    let is_right = reports.iter().all(|(_, report)| report.total.errors_percent < 0.1);
-    Ok(Shown { table, is_right })
+    say(&format!("\n{table}"));
+    let shown = reports.iter().all(|(_, report)| report.total.errors_percent < 0.1);
+    ensure!(shown, "some looks were answered with an error");
+    Ok(())
 }
 
 /// The table: core-milliseconds for a request by process, and latencies. The first is what the others are compared with.

@@ -36,11 +36,11 @@ pub enum Measured {
     /// Three shops of their own, one after the other, as for `orders`. Customers look around among --products
     /// products by Zipf's law, --rate times a second (lists, products and searches, 1 to 10 to 1); the last table has what each process used for a request.
     Cache(CacheBench),
-    /// How old is what is shown while prices change
+    /// How old what is shown is, while prices change
     ///
     /// A shop of its own, as for `orders`, with two gateways and two copies of product. Staff change --changes prices a
-    /// second through one gateway; customers look --rate times a second through both, half of them at what
-    /// has changed in the last five seconds. Told is for how long what was shown had been replaced, and exit code 1
+    /// second through one gateway; customers look --rate times a second through both, at products and lists, half of them at what
+    /// has changed in the last five seconds. It prints for how long what was shown had been replaced; exit code 1
     /// when that was more than a second.
     Freshness(FreshnessBench),
 }

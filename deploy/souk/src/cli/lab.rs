@@ -16,7 +16,7 @@ pub const EXPERIMENTS: [&str; 6] = [
 #[derive(Debug, Clone, Args)]
 pub struct Lab {
     /// Which experiment; without it they are listed
-    #[arg(value_name = "N", value_parser = clap::value_parser!(u8).range(1..=6))]
+    #[arg(value_name = "N", value_parser = clap::value_parser!(u8).range(1..=EXPERIMENTS.len() as i64))]
     pub number: Option<u8>,
 }
 

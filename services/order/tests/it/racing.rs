@@ -9,13 +9,12 @@ use proto::order::v1::{CancelReason, Order, State};
 use proto::payment::v1::PaymentCaptured;
 use testkit::eventually;
 use tokio::time::{Instant, sleep_until};
-use tonic::{Code, Status};
 
-use crate::shop::{Customer, SOON, Shop, id, reason};
+use crate::shop::{SOON, Shop, id, reason};
 
 const CUSTOMERS: usize = 8;
-/// So many deadlines pass in a second.
-const A_SECOND: usize = 250;
+/// So many deadlines pass in a second: what a slow machine answers in time beside other tests.
+const A_SECOND: usize = 125;
 /// The first deadline; the orders are written meanwhile.
 const BEGIN: Duration = Duration::from_secs(5);
 /// The others come at most so long before a deadline, and so long from then on: deadlines are looked
@@ -62,7 +61,7 @@ async fn deadline_cancel_and_payment_race_to_one_end() {
                     return None;
                 }
                 sleep_until(moment(613)).await; // the fault itself
-                Some(answered(shop, customer, order).await)
+                Some(shop.cancel(customer, &order.to_string()).await)
             };
             tokio::join!(captured, cancelled).1
         }
@@ -96,16 +95,6 @@ async fn deadline_cancel_and_payment_race_to_one_end() {
     assert!(answers.iter().flatten().all(|order| order.state() == State::Cancelled));
     let mine = |order: &&Order| order.cancel_reason() == CancelReason::Customer;
     assert_eq!(answers.iter().flatten().filter(mine).count(), ended[1]);
-}
-
-/// A busy machine may not answer in time; a customer who heard nothing asks again.
-async fn answered(shop: &Shop, customer: &Customer, order: OrderId) -> Result<Order, Status> {
-    loop {
-        match shop.cancel(customer, &order.to_string()).await {
-            Err(late) if late.code() == Code::DeadlineExceeded => {}
-            answer => return answer,
-        }
-    }
 }
 
 impl Shop {

@@ -21,7 +21,6 @@ mod one_shard;
 mod releases;
 mod repeating;
 mod retention;
-mod showing;
 mod upgrading;
 mod watching;
 
@@ -119,7 +118,6 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             releases::a_release_serves_a_schema_that_is_one_migration_ahead,
             repeating::every_event_again_in_any_order_changes_nothing,
             retention::what_is_over_is_deleted_and_nothing_else,
-            showing::what_is_shown_was_current_within_the_last_second,
             upgrading::what_the_last_release_wrote_is_read,
             watching::a_live_stream_outlives_the_copies_that_it_comes_from,
         ]

@@ -12,7 +12,7 @@ use operator::{Options, Signal, running};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::say;
+use crate::say;
 
 /// What the experiment asks.
 pub const QUESTION: &str = "Somebody signs in through one of two gateways, at one of two processes of user. Is she signed in \

@@ -108,7 +108,7 @@ pub struct Cost {
     pub others_percent: f64,
     /// The gateway and the services together, in bytes.
     pub shop_resident: u64,
-    /// The same as proportional set size (PSS).
+    /// Their proportional set size (PSS), in bytes.
     pub shop_pss: u64,
     /// Each process.
     pub processes: Vec<Process>,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 
-use super::say;
+use crate::say;
 
 /// So many of the dearest statements are told.
 const DEAREST: usize = 16;

@@ -3,11 +3,11 @@ use std::time::Duration;
 use e2e::shops;
 use load::freshness;
 use load::lab::sessions;
+use operator::Options;
 use operator::layout::Layout;
 use souk::cli::{EXPERIMENTS, FreshnessBench};
 use stores::Home;
 
-const SHOP: &str = "lab";
 const BOOK: &str = include_str!("../../../../docs/scaling.md");
 
 #[test]
@@ -20,18 +20,33 @@ fn each_experiment_has_its_section_in_the_lab_book() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_shown_is_fresh_and_sessions_outlive_processes_and_end_everywhere() {
-    let shop = shops::open(SHOP, sessions::copies).await.unwrap();
-    let folder = Home::find().unwrap().path().join("e2e").join(SHOP).join("run");
-    let done = tokio::task::spawn_blocking(move || {
-        let layout = Layout::at(&folder);
-        let seen = freshness::measure(&small(), &layout)?;
-        anyhow::ensure!(seen.is_right() && seen.changes > 0 && seen.replaced > 0, "{seen}");
-        sessions::run(&layout)
-    });
-    shops::close_after(SHOP, shop, done.await.unwrap()).await.unwrap();
+async fn sessions_outlive_processes_and_end_everywhere() {
+    in_a_shop("sessions", sessions::copies, sessions::run).await;
 }
 
-fn small() -> FreshnessBench {
-    FreshnessBench { rate: 200, changes: 20, duration: Duration::from_secs(4), products: 8 }
+/// Two copies of product and two gateways, each with memories of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_was_current_within_the_last_second() {
+    let small =
+        FreshnessBench { rate: 400, changes: 40, duration: Duration::from_secs(5), products: 8 };
+    in_a_shop("freshness", freshness::copies, move |layout| {
+        let seen = freshness::measure(&small, layout)?;
+        println!("{seen}");
+        anyhow::ensure!(seen.is_right(), "{seen}");
+        let of_memory = seen.changes > 8 && seen.replaced > 0;
+        anyhow::ensure!(of_memory, "nothing was shown from memory: {seen}");
+        Ok(())
+    })
+    .await;
+}
+
+async fn in_a_shop(
+    name: &str,
+    change: impl FnOnce(&mut Options),
+    run: impl FnOnce(&Layout) -> anyhow::Result<()> + Send + 'static,
+) {
+    let shop = shops::open(name, change).await.unwrap();
+    let folder = Home::find().unwrap().path().join("e2e").join(name).join("run");
+    let done = tokio::task::spawn_blocking(move || run(&Layout::at(&folder))).await;
+    shops::close_after(name, shop, done.unwrap()).await.unwrap();
 }
