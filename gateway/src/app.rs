@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::pages::Pages;
+use crate::views::Views;
 
 /// Clones are one.
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub(crate) struct App(Arc<Inner>);
 struct Inner {
     product: ProductServiceClient<Channel>,
     pages: Pages,
+    views: Views,
     user: UserServiceClient<Channel>,
     cart: CartServiceClient<Channel>,
     order: OrderServiceClient<Channel>,
@@ -37,7 +39,8 @@ impl App {
         let connect = |name, targets| rpc::connect(name, targets, identity);
         let product = ProductServiceClient::new(connect("product", &config.product_urls));
         Self(Arc::new(Inner {
-            pages: Pages::new(&product, config.product_pages_bytes),
+            pages: Pages::new(&product, config.product_pages_bytes, config.product_pages_life),
+            views: Views::new(&product),
             product,
             user: UserServiceClient::new(connect("user", &config.user_urls)),
             cart: CartServiceClient::new(connect("cart", &config.cart_urls)),
@@ -59,6 +62,11 @@ impl App {
     /// Products as they are answered.
     pub(crate) fn pages(&self) -> &Pages {
         &self.0.pages
+    }
+
+    /// How often products are looked at.
+    pub(crate) fn views(&self) -> &Views {
+        &self.0.views
     }
 
     pub(crate) fn user(&self) -> UserServiceClient<Channel> {

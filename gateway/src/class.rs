@@ -18,7 +18,7 @@ impl Class {
     /// By the route that matched.
     pub(crate) fn of(route: &str) -> Self {
         match route {
-            "/v1/products" | "/v1/products/{id}" | "/v1/search" => Self::Browse,
+            "/v1/products" | "/v1/products/{id}" | "/v1/search" | "/v1/popular" => Self::Browse,
             "/v1/staff/import" => Self::Import,
             "/v1/orders/{id}/events" => Self::Watch,
             _ => Self::Usual,

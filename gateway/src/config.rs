@@ -44,10 +44,17 @@ pub struct Config {
     #[arg(long, env = "SOUK_BODY_LIMIT", value_name = "BYTES", default_value_t = 256 * 1024)]
     pub(crate) body_limit: usize,
 
-    /// Bytes of products and lists, as they are answered, that are kept in memory, each for half a second; 0: none, and each request
-    /// asks the product service
+    /// Bytes of products and lists, as they are answered, that are kept in memory; 0: none, and each request asks the product service
     #[arg(long, env = "SOUK_PRODUCT_PAGES_BYTES", value_name = "BYTES", default_value_t = 2 << 20)]
     pub(crate) product_pages_bytes: u64,
+
+    /// How long one may be kept while the product service says that it has not changed; 0: for half a second, whatever it says
+    #[arg(long, env = "SOUK_PRODUCT_PAGES_LIFE", value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) product_pages_life: Duration,
+
+    /// How often one of them is compared with the database (souk_cache_audits_total); 0: never
+    #[arg(long, env = "SOUK_PRODUCT_AUDIT_INTERVAL", value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub(crate) product_audit_interval: Duration,
 
     /// How long a request may take, its body and every call behind it included
     #[arg(long, env = "SOUK_DEADLINE", value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]

@@ -4,6 +4,8 @@
 mod config;
 mod app;
 mod pages;
+mod views;
+mod audit;
 mod problem;
 mod token;
 mod path;
@@ -48,8 +50,15 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let listeners = server::listen(&config, &identity).await?;
 
     let app = App::connect(&config, &identity, shutdown.token());
+    tasks.keep("changes", app.pages().clone().follow(shutdown.token()));
+    tasks.keep("views", app.views().clone().report(shutdown.token()));
+    let every = config.product_audit_interval;
+    let audit = audit::run(app.pages().clone(), app.product(), every, shutdown.token());
+    tasks.keep("cache audit", audit);
+    let views = app.views().clone();
     let routes = routes::all(app, &config);
     health.ready(true);
     server::serve(listeners, &config, routes, &shutdown).await;
+    views.report_now().await;
     tasks.finish().await
 }

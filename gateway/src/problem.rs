@@ -118,6 +118,11 @@ impl Problem {
         &self.code
     }
 
+    /// Whether a service behind could not be asked: 503 or 504.
+    pub(crate) fn is_outage(&self) -> bool {
+        matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+    }
+
     /// Whether the caller may not do this at all: 401 or 403.
     pub(crate) fn denies_access(&self) -> bool {
         matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)

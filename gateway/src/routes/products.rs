@@ -20,6 +20,7 @@ pub(super) fn routes() -> Table {
         .route("/v1/products", get(list))
         .route("/v1/products/{id}", get(one))
         .route("/v1/search", get(search))
+        .route("/v1/popular", get(popular))
 }
 
 #[derive(Deserialize)]
@@ -51,7 +52,9 @@ async fn one(
     Id(id): Id<ProductId>,
     known: Known,
 ) -> Result<Response, Problem> {
-    shown(&app, Wanted::Product(id), known).await
+    let answer = shown(&app, Wanted::Product(id), known).await?;
+    app.views().note(id);
+    Ok(answer)
 }
 
 #[derive(Deserialize)]
@@ -72,6 +75,21 @@ async fn search(
     }
     let request = product::SearchProductsRequest { query: search.q, page_size: search.page_size };
     shown(&app, Wanted::Search(request), known).await
+}
+
+#[derive(Deserialize)]
+struct Popular {
+    #[serde(default)]
+    page_size: u32,
+}
+
+async fn popular(
+    State(app): State<App>,
+    Query(Popular { page_size }): Query<Popular>,
+    known: Known,
+) -> Result<Response, Problem> {
+    let request = product::ListPopularProductsRequest { page_size };
+    shown(&app, Wanted::Popular(request), known).await
 }
 
 async fn shown(app: &App, wanted: Wanted, known: Known) -> Result<Response, Problem> {

@@ -1,10 +1,12 @@
 //! Looking at products.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use kernel::ProductId;
+use proto::product::v1::ListProductChangesResponse;
 use serde_json::json;
+use telemetry::catalogue::CACHE_AUDITS;
 use testkit::eventually;
 
 use crate::client::{call, get};
@@ -116,6 +118,165 @@ async fn a_list_is_asked_for_once_by_all_who_want_it_now_and_anew_after_any_chan
         });
         shared.await;
     }
+}
+
+/// Much longer than a page is kept that nobody confirms.
+const CONFIRMED: Duration = Duration::from_millis(1_500);
+
+#[tokio::test]
+async fn pages_are_kept_while_product_says_that_they_have_not_changed() {
+    let (world, ids) = World::with_products(2).await;
+    let product = format!("/v1/products/{}", ids[0]);
+    let pages = [("GetProduct", &*product), ("ListProducts", "/v1/products")];
+    let asked = |rpc: &str| world.shop.seen().iter().filter(|call| call.rpc == rpc).count();
+    let says = |level, changes| {
+        let mut state = world.shop.state();
+        (state.level, state.changes) = (level, Some(changes));
+    };
+    for (rpc, page) in pages {
+        // The second time it is lower than before, as that of another database.
+        says(5, ListProductChangesResponse { level: 5, ..Default::default() });
+        let kept = eventually("it is kept for long", LIMIT, async || {
+            get(page).send(&world).await;
+            let (before, began) = (asked(rpc), Instant::now());
+            while began.elapsed() < CONFIRMED && asked(rpc) == before {
+                get(page).send(&world).await;
+                tokio::time::sleep(Duration::from_millis(20)).await; // the fault itself
+            }
+            (asked(rpc) == before).then_some(())
+        });
+        kept.await;
+        // A list may show another product, of which it does not know yet.
+        let (named, catalogue) =
+            if rpc == "GetProduct" { (&ids[..1], false) } else { (&[][..], true) };
+        let change = ListProductChangesResponse {
+            level: 7,
+            product_ids: named.to_vec(),
+            catalogue,
+            ..Default::default()
+        };
+        let behind = ListProductChangesResponse { level: 8, ..Default::default() };
+        let reasons = [
+            ("it has changed", 6, Some(change)),
+            ("who answered knows less than who was asked for changes", 6, Some(behind)),
+            ("product does not answer", 8, None),
+        ];
+        for (reason, level, changes) in reasons {
+            let before = asked(rpc);
+            world.shop.state().level = level;
+            world.shop.state().changes = changes;
+            let anew = eventually(reason, LIMIT, async || {
+                get(page).send(&world).await;
+                (asked(rpc) >= before + 2).then_some(())
+            });
+            anew.await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn while_product_is_away_what_was_shown_is_shown() {
+    let (world, ids) = World::with_products(2).await;
+    let product = format!("/v1/products/{}", ids[0]);
+    let pages = [("GetProduct", &*product), ("ListProducts", "/v1/products")];
+    for (rpc, page) in pages {
+        let before = get(page).send(&world).await;
+        let away = tonic::Status::unavailable("no");
+        world.shop.refuse(rpc, away);
+        let asked = || world.shop.seen().iter().filter(|call| call.rpc == rpc).count();
+        let in_vain = asked();
+        let shown = eventually("product was asked in vain", LIMIT, async || {
+            let shown = get(page).send(&world).await;
+            assert_eq!((shown.status, &shown.body), (before.status, &before.body));
+            (asked() > in_vain).then_some(())
+        });
+        shown.await;
+        let gone = rpc::status::refusal(tonic::Code::NotFound, "product_not_found", "no");
+        world.shop.refuse(rpc, gone);
+        let answer = eventually("a definite answer is one", LIMIT, async || {
+            let answer = get(page).send(&world).await;
+            (answer.status == 404).then_some(answer)
+        });
+        assert_eq!(answer.await.problem().0, 404);
+    }
+    world.shop.refuse("GetProduct", tonic::Status::unavailable("no"));
+    let unseen = get(&format!("/v1/products/{}", ids[1])).send(&world).await;
+    assert_eq!(unseen.problem().0, 503);
+}
+
+#[tokio::test]
+async fn views_are_reported_and_what_is_popular_is_shown_with_its_count() {
+    let (mut world, ids) = World::with_products(3).await;
+    for id in [&ids[0], &ids[0], &ids[0], &ids[1]] {
+        get(&format!("/v1/products/{id}")).send(&world).await;
+    }
+    get(&format!("/v1/products/{}", ProductId::mint())).send(&world).await; // is none
+    let expected = [(ids[0].clone(), 3), (ids[1].clone(), 1)].into();
+    let reported = eventually("all views are reported", LIMIT, async || {
+        (world.shop.state().views == expected).then_some(())
+    });
+    reported.await;
+
+    world.shop.refuse("CountViews", tonic::Status::unavailable("no"));
+    get(&format!("/v1/products/{}", ids[1])).send(&world).await;
+    let in_vain = eventually("a report in vain", LIMIT, async || {
+        world.shop.seen().into_iter().find(|call| call.rpc == "CountViews")
+    });
+    let traceparent = in_vain.await.traceparent.unwrap();
+    assert!(traceparent.ends_with("-00"), "nobody asked for it: {traceparent}");
+    world.shop.state().refusals.remove("CountViews");
+
+    let popular = get("/v1/popular?page_size=3").send(&world).await;
+    let shown = popular.json()["products"].clone();
+    assert_eq!((&shown[0]["views"], &shown[2]["views"]), (&json!(9), &json!(7)));
+    assert_eq!(shown[0]["product_id"], json!(ids[2]));
+    assert_eq!(
+        popular.header("cache-control"),
+        get("/v1/products").send(&world).await.header("cache-control")
+    );
+    get(&format!("/v1/products/{}", ids[2])).send(&world).await;
+    world.stop().await;
+    assert_eq!(world.shop.state().views[&ids[2]], 1, "a gateway that stops reports what is left");
+}
+
+#[tokio::test]
+async fn without_a_memory_each_request_is_a_call() {
+    let off = ["--product-pages-bytes", "0"];
+    let (world, ids) = World::with_products_and(1, &off).await;
+    for asked in 1..=3 {
+        get(&format!("/v1/products/{}", ids[0])).send(&world).await;
+        let calls = world.shop.seen().iter().filter(|call| call.rpc == "GetProduct").count();
+        assert_eq!(calls, asked);
+    }
+}
+
+/// A database that changes without anybody saying so, as a mistake in the feed would look.
+#[tokio::test]
+async fn the_audit_finds_what_was_replaced_and_is_shown() {
+    let often = ["--product-audit-interval", "50ms"];
+    let (world, ids) = World::with_products_and(1, &often).await;
+    let audits = |outcome| CACHE_AUDITS.with_label_values(&["gateway.products", outcome]).get();
+    let path = format!("/v1/products/{}", ids[0]);
+    {
+        let mut state = world.shop.state();
+        state.level = 5;
+        state.changes = Some(ListProductChangesResponse { level: 5, ..Default::default() });
+    }
+    let found = async |what: &str, outcome| {
+        let before = audits(outcome);
+        let found = eventually(what, LIMIT, async || {
+            assert_eq!(get(&path).send(&world).await.status, 200);
+            (audits(outcome) > before).then_some(())
+        });
+        found.await;
+    };
+    found("it is current", "current").await;
+    assert_eq!(audits("stale"), 0);
+    world.shop.state().products[0].version += 1;
+    found("what is shown was replaced", "stale").await;
+    let change = ListProductChangesResponse { level: 6, product_ids: ids, ..Default::default() };
+    world.shop.state().changes = Some(change);
+    found("it is current again", "current").await;
 }
 
 #[tokio::test]

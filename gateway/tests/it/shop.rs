@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use proto::cart::v1::Cart;
 use proto::money::v1::Money;
 use proto::order::v1::Order;
-use proto::product::v1::{ImportProductsRequest, Product};
+use proto::product::v1::{ImportProductsRequest, ListProductChangesResponse, Product};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
@@ -31,6 +31,12 @@ pub struct Seen {
 #[derive(Default)]
 pub struct State {
     pub products: Vec<Product>,
+    /// Of what product answers.
+    pub level: i64,
+    /// How often each product was looked at, as it was reported.
+    pub views: HashMap<String, u32>,
+    /// What has changed; none: product cannot say.
+    pub changes: Option<ListProductChangesResponse>,
     pub cart: Cart,
     pub order: Order,
     /// What an RPC refuses with.

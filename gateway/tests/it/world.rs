@@ -66,6 +66,10 @@ impl World {
         args.extend(["--tls-dir".to_owned(), dir.to_str().unwrap().to_owned()]);
         args.extend(["--listen".to_owned(), address.to_string()]);
         args.extend(["--tls-listen".to_owned(), tls_address.to_string()]);
+        // Nobody asks for products but the test; `options` may say so.
+        if !options.contains(&"--product-audit-interval") {
+            args.extend(["--product-audit-interval", "0"].map(str::to_owned));
+        }
         args.extend(options.iter().map(ToString::to_string));
 
         let (config, shutdown) = (Cli::parse_from(args).config, Shutdown::new());
@@ -85,7 +89,12 @@ impl World {
 
     /// A world with this many products, the first of which is `ids()[0]`.
     pub async fn with_products(count: usize) -> (Self, Vec<String>) {
-        let world = Self::new().await;
+        Self::with_products_and(count, &[]).await
+    }
+
+    /// The same, of a gateway that is told this as well.
+    pub async fn with_products_and(count: usize, options: &[&str]) -> (Self, Vec<String>) {
+        let world = Self::with(options).await;
         let products: Vec<_> = (1..=count).map(product).collect();
         let ids = products.iter().map(|product| product.product_id.clone()).collect();
         world.shop.state().products = products;

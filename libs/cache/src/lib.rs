@@ -1,8 +1,12 @@
 //! A cache inside the process (in-process cache, near cache, L1) for what is read often and may be a moment old.
 //!
 //! Read-through: [`Cache::get`] answers from memory, or loads. A value lives for a fixed time, counted from the moment at
-//! which its load began, so nothing that is shown is older than that, whatever else fails. Whoever changes something calls
-//! [`Cache::forget`] after the commit, and from then on nobody in this process is shown what was before.
+//! which its load began. Whoever changes something calls [`Cache::forget`] after the commit, and from then on nobody in this
+//! process is shown what was before.
+//!
+//! Confirmed values live longer. Whoever follows what changes at the source polls it, and calls [`Cache::confirm`] with what it
+//! names: that is forgotten, and the time of everything else counts from the poll. So nothing that is shown was replaced
+//! longer ago than `life`; when the source does not answer, everything is loaded again once that has passed.
 //!
 //! - One load per key at a time (single flight, request coalescing): who comes meanwhile waits for it, however many they are.
 //!   A load that takes longer than a value lives is joined no more. One that fails fails for all, who try once more together.
@@ -10,22 +14,26 @@
 //!   who comes after does not join it. That is what leases are for in "Scaling Memcache at Facebook" (NSDI 2013, 3.2.1).
 //! - Bounded in bytes, and one long scan does not push out what is asked for again and again (`quick_cache`, S3-FIFO).
 //!
-//! Other processes are not notified of a change: what they show is as old as the time to live.
+//! Other processes are not notified of a change: what they show was replaced `life` ago at most.
 
+mod flights;
 pub mod redis;
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, Shared, WeakShared};
+use futures_util::future::{BoxFuture, Shared};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache as Bounded;
 use telemetry::catalogue::{CACHE_BYTES, CACHE_READS};
 use telemetry::metrics::prometheus::{IntCounter, IntGauge};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+use flights::{Flight, Flights, Lease};
 
 /// Values by key. Cheap to clone; all clones share what they hold.
 pub struct Cache<K, V, E>(Arc<Inner<K, V, E>>);
@@ -35,8 +43,29 @@ pub struct Cache<K, V, E>(Arc<Inner<K, V, E>>);
 pub struct Limits {
     /// Bytes of keys and values, as [`Value::bytes`] tells them.
     pub bytes: u64,
-    /// Time to live, from the beginning of the load.
+    /// Time to live, from the beginning of the load or from the last confirmation.
     pub life: Duration,
+    /// Maximum age of what is confirmed, from the beginning of the load.
+    pub confirmed_life: Duration,
+}
+
+/// How much of what happened at the source is known, a high-water mark. What it counts is the source's business.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(pub u64);
+
+impl Level {
+    /// Of what was read from the source itself.
+    pub const NEWEST: Self = Self(u64::MAX);
+}
+
+/// What a load brings.
+#[derive(Clone, Debug)]
+pub struct Loaded<V> {
+    /// The value.
+    pub value: V,
+    /// No change up to this one is missing in it. A lower one than was confirmed before the load began: it comes from somebody
+    /// who knew less, changes that it lacks will not be named again, and it is not confirmed.
+    pub level: Level,
 }
 
 /// What can be kept.
@@ -53,29 +82,19 @@ impl<V: Value> Value for Option<V> {
 }
 
 type Loading<V, E> = BoxFuture<'static, Result<V, E>>;
-type Load<K, V, E> = dyn Fn(K) -> Loading<V, E> + Send + Sync;
+type Load<K, V, E> = dyn Fn(K) -> BoxFuture<'static, Result<Loaded<V>, E>> + Send + Sync;
 
 struct Inner<K, V, E> {
     kept: Bounded<K, Kept<V>, Weight>,
     /// Loads under way that may be joined and stored.
     flights: Mutex<Flights<K, V, E>>,
     load: Box<Load<K, V, E>>,
-    life: Duration,
+    limits: Limits,
+    made_at: Instant,
+    /// When the source was asked for what has changed, in nanoseconds since `made_at`; 0: never.
+    confirmed: AtomicU64,
     reads: Reads,
     bytes: IntGauge,
-}
-
-struct Flights<K, V, E> {
-    by_key: HashMap<K, Flight<V, E>>,
-    /// How many there have been: the number of the last.
-    count: u64,
-}
-
-struct Flight<V, E> {
-    number: u64,
-    /// As long as what it brings may be shown.
-    until: Instant,
-    loading: WeakShared<Loading<V, E>>,
 }
 
 /// Where an answer comes from.
@@ -88,13 +107,17 @@ enum Source<V, E> {
 #[derive(Clone)]
 struct Kept<V> {
     value: V,
-    until: Instant,
+    /// When its load did.
+    began: Instant,
+    /// Changes of it will be named.
+    followed: bool,
 }
 
 struct Reads {
     hit: IntCounter,
     joined: IntCounter,
     loaded: IntCounter,
+    stale: IntCounter,
 }
 
 #[derive(Clone)]
@@ -118,23 +141,33 @@ where
     /// An empty cache. `name` is a label of metrics.
     pub fn new<F>(name: &'static str, limits: Limits, load: F) -> Self
     where
-        F: Fn(K) -> BoxFuture<'static, Result<V, E>> + Send + Sync + 'static,
+        F: Fn(K) -> BoxFuture<'static, Result<Loaded<V>, E>> + Send + Sync + 'static,
     {
         let reads = |outcome| CACHE_READS.with_label_values(&[name, outcome]);
-        let reads = Reads { hit: reads("hit"), joined: reads("joined"), loaded: reads("loaded") };
+        let reads = Reads {
+            hit: reads("hit"),
+            joined: reads("joined"),
+            loaded: reads("loaded"),
+            stale: reads("stale"),
+        };
         let entries = usize::try_from(limits.bytes).unwrap_or(usize::MAX) / 512; // a first guess
         Self(Arc::new(Inner {
             kept: Bounded::with_weighter(entries, limits.bytes, Weight),
-            flights: Mutex::new(Flights { by_key: HashMap::new(), count: 0 }),
+            flights: Mutex::new(Flights {
+                by_key: HashMap::new(),
+                count: 0,
+                level: Level::default(),
+            }),
             load: Box::new(load),
-            life: limits.life,
+            limits,
+            made_at: Instant::now(),
+            confirmed: AtomicU64::new(0),
             reads,
             bytes: CACHE_BYTES.with_label_values(&[name]),
         }))
     }
 
-    /// What `key` leads to: at the moment of asking at most as old as the time to live, and no older than the last
-    /// [`Cache::forget`] of it.
+    /// What `key` leads to, or led to within the time to live; no older than the last [`Cache::forget`] of it.
     ///
     /// # Errors
     /// Those of the load. Who joined one that failed takes part in one more: its deadline was somebody else's.
@@ -143,6 +176,45 @@ where
             (Err(_), true) => self.ask(&key).await.0,
             (outcome, _) => outcome,
         }
+    }
+
+    /// The same. When the source is away (its error says so, or it does not answer within `patience`): what `key` led to when it
+    /// was last known, if it was loaded within `confirmed_life` and not forgotten since (`stale-if-error` of RFC 5861).
+    ///
+    /// # Errors
+    /// As for [`Cache::get`].
+    pub async fn get_or_stale(
+        &self,
+        key: K,
+        patience: Duration,
+        away: impl Fn(&E) -> bool,
+    ) -> Result<V, E> {
+        if let Some(value) = self.0.kept(&key) {
+            self.0.reads.hit.inc();
+            return Ok(value);
+        }
+        if self.0.stale(&key).is_none() {
+            return self.get(key).await;
+        }
+        let failed = match timeout(patience, self.get(key.clone())).await {
+            Ok(Err(error)) if away(&error) => Some(error),
+            Ok(outcome) => return outcome,
+            Err(_) => None,
+        };
+        match (self.0.stale(&key), failed) {
+            (Some(stale), _) => {
+                self.0.reads.stale.inc();
+                Ok(stale)
+            }
+            // It was forgotten meanwhile.
+            (None, Some(error)) => Err(error),
+            (None, None) => self.get(key).await,
+        }
+    }
+
+    /// What would be shown from memory now.
+    pub fn peek(&self, key: &K) -> Option<V> {
+        self.0.kept(key)
     }
 
     /// True: it took part in a load that somebody else had begun.
@@ -173,11 +245,43 @@ where
         }
     }
 
-    /// The same for all keys.
-    pub fn clear(&self) {
+    /// The same for what is `stale`. A load that is under way has no value yet.
+    pub fn forget_if(&self, stale: impl Fn(&K, Option<&V>) -> bool) {
+        self.0.forget_if(&mut locked(&self.0.flights), stale);
+    }
+
+    /// At `asked_at` the source was asked for what had changed: all of it, up to `level`, is `stale`. It is forgotten, and what
+    /// is kept beside it was current at that moment. A load that is under way has no value yet. False, and nothing is
+    /// done: an earlier call had a higher level, whoever answered knows less.
+    pub fn confirm(
+        &self,
+        asked_at: Instant,
+        level: Level,
+        stale: impl Fn(&K, Option<&V>) -> bool,
+    ) -> bool {
+        let mut flights = locked(&self.0.flights);
+        if level < flights.level {
+            return false;
+        }
+        // In this order, and under one lock: a load that begins after the first step is compared with this level.
+        flights.level = level;
+        self.0.forget_if(&mut flights, stale);
+        self.0.confirmed_at(asked_at);
+        true
+    }
+
+    /// The same when it is not known what has changed, or `level` does not go on from the last: all is forgotten.
+    pub fn restart(&self, asked_at: Instant, level: Level) {
         let mut flights = locked(&self.0.flights);
         flights.by_key.clear();
         self.0.kept.clear();
+        flights.level = level;
+        self.0.confirmed_at(asked_at);
+    }
+
+    /// The highest level that was confirmed.
+    pub fn level(&self) -> Level {
+        locked(&self.0.flights).level
     }
 }
 
@@ -193,8 +297,29 @@ where
     V: Value,
     E: Clone + Send + Sync + 'static,
 {
+    fn forget_if(&self, flights: &mut Flights<K, V, E>, stale: impl Fn(&K, Option<&V>) -> bool) {
+        flights.by_key.retain(|key, _| !stale(key, None));
+        self.kept.retain(|key, kept| !stale(key, Some(&kept.value)));
+    }
+
+    fn confirmed_at(&self, asked_at: Instant) {
+        let since = asked_at.saturating_duration_since(self.made_at).as_nanos();
+        self.confirmed.fetch_max(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
     fn kept(&self, key: &K) -> Option<V> {
-        self.kept.get(key).filter(|kept| kept.until > Instant::now()).map(|kept| kept.value)
+        // Before the value is looked at: what was forgotten for this confirmation is gone by now.
+        let confirmed = Duration::from_nanos(self.confirmed.load(Ordering::Acquire));
+        let Kept { value, began, followed } = self.kept.get(key)?;
+        let Limits { life, confirmed_life, .. } = self.limits;
+        let now = Instant::now();
+        let is_confirmed = || now < began + confirmed_life && now < self.made_at + confirmed + life;
+        (now < began + life || followed && is_confirmed()).then_some(value)
+    }
+
+    fn stale(&self, key: &K) -> Option<V> {
+        let Kept { value, began, followed } = self.kept.get(key)?;
+        (followed && Instant::now() < began + self.limits.confirmed_life).then_some(value)
     }
 
     fn source(self: &Arc<Self>, key: &K) -> Source<V, E> {
@@ -211,58 +336,14 @@ where
             return Source::Joined(loading);
         }
         flights.count += 1;
-        let (number, until) = (flights.count, now + self.life);
-        let lease = Lease { inner: Arc::clone(self), key: key.clone(), number, until };
+        let (number, until) = (flights.count, now + self.limits.life);
+        let (inner, level) = (Arc::clone(self), flights.level);
+        let lease = Lease { inner, key: key.clone(), number, began: now, level };
         let loading = lease.load().boxed().shared();
         if let Some(weak) = loading.downgrade() {
             flights.by_key.insert(key.clone(), Flight { number, until, loading: weak });
         }
         Source::New(loading)
-    }
-}
-
-/// The right of a load to be joined and stored, until its key is forgotten. Ends with the load, and when nobody waits for it.
-struct Lease<K: Clone + Eq + Hash, V, E> {
-    inner: Arc<Inner<K, V, E>>,
-    key: K,
-    number: u64,
-    until: Instant,
-}
-
-impl<K, V, E> Lease<K, V, E>
-where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
-    V: Value,
-    E: Clone + Send + Sync + 'static,
-{
-    async fn load(self) -> Result<V, E> {
-        let value = (self.inner.load)(self.key.clone()).await?;
-        self.store(Kept { value: value.clone(), until: self.until });
-        Ok(value)
-    }
-
-    /// Unless the key was forgotten since the load began: then the lease is revoked.
-    fn store(&self, kept: Kept<V>) {
-        let flights = locked(&self.inner.flights);
-        if flights.is_current(&self.key, self.number) {
-            self.inner.kept.insert(self.key.clone(), kept);
-            self.inner.bytes.set(i64::try_from(self.inner.kept.weight()).unwrap_or(i64::MAX));
-        }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V, E> Drop for Lease<K, V, E> {
-    fn drop(&mut self) {
-        let mut flights = locked(&self.inner.flights);
-        if flights.is_current(&self.key, self.number) {
-            flights.by_key.remove(&self.key);
-        }
-    }
-}
-
-impl<K: Eq + Hash, V, E> Flights<K, V, E> {
-    fn is_current(&self, key: &K, number: u64) -> bool {
-        self.by_key.get(key).is_some_and(|it| it.number == number)
     }
 }
 

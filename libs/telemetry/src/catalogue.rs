@@ -72,8 +72,13 @@ catalogue! {
     /// Those who wait for the batch under way to end, and go together in the next.
     BATCH_WAITING: IntGaugeVec = "souk.batch.waiting", "{member}", ["batch"];
 
-    /// Answers of a cache, by where they come from: `hit`, `joined` (a load that was under way) or `loaded`.
+    /// Answers of a cache, by where they come from: `hit`, `joined` (a load that was under way), `loaded`, or `stale` (none could be had, and an old one could).
     CACHE_READS: IntCounterVec = "souk.cache.reads", "{read}", ["cache", "outcome"];
+    /// Samples of what a cache shows, compared with the database: `current`, `replaced` (within the last second), or `stale`
+    /// (longer ago), which is a promise broken.
+    CACHE_AUDITS: IntCounterVec = "souk.cache.audits", "{sample}", ["cache", "outcome"];
+    /// 1 while the source of a cache says what changes, so that what does not is kept for long.
+    CACHE_FOLLOWING: IntGaugeVec = "souk.cache.following", "1", ["cache"];
     /// What a cache holds, as it counts it.
     CACHE_BYTES: IntGaugeVec = "souk.cache.size", "By", ["cache"];
     /// 1 while Redis answers for this purpose, 0 since it did not; not there where none is configured.

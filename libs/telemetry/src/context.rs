@@ -53,6 +53,15 @@ pub fn continue_from(span: &tracing::Span, traceparent: &str) {
     set_parent(span, read(traceparent, None));
 }
 
+/// A span for what a process does again and again by itself, several times a second: neither it nor what it calls is recorded,
+/// here or elsewhere.
+#[must_use]
+pub fn unrecorded() -> tracing::Span {
+    let span = tracing::info_span!(parent: None, "unrecorded");
+    continue_from(&span, "00-00000000000000000000000000000001-0000000000000001-00");
+    span
+}
+
 /// [`continue_from`] what the headers of a request say, `tracestate` included.
 pub fn continue_from_headers(span: &tracing::Span, headers: &HeaderMap) {
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());

@@ -1,9 +1,12 @@
 //! One function per command and query: load, decide, store and publish in one transaction.
 
+mod changes;
 mod import;
 mod offers;
+mod popular;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use database::{Database, Freshness, ONLY_SHARD, Tx, constraint};
 use futures_util::FutureExt as _;
@@ -12,15 +15,22 @@ use kernel::{Money, ProductId};
 use messaging::Outbox;
 use sqlx::PgConnection;
 use thiserror::Error;
+use tokio::time::timeout;
 
+pub(crate) use changes::{ChangeFeed, Since};
 pub(crate) use import::{Imported, Item};
 pub(crate) use offers::Offers;
+pub(crate) use popular::Popular;
 
 use crate::domain::product::{Command, Event, decide};
 use crate::domain::{Listing, Offer, Product, Rejection, Stock, offer};
 use crate::events::catalogued;
 use crate::store::stock::Receipt;
 use crate::store::{self, Cursor, Offered, stock};
+
+/// As many products as one statement reads.
+const WARM: usize = 64;
+const WARM_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, Error)]
@@ -50,12 +60,18 @@ pub(crate) struct App {
     database: Database,
     outbox: Outbox,
     offers: Offers,
+    popular: Popular,
 }
 
 impl App {
-    pub(crate) fn new(database: &Database, outbox: &Outbox, offers: &Offers) -> Self {
+    pub(crate) fn new(
+        database: &Database,
+        outbox: &Outbox,
+        offers: &Offers,
+        popular: Popular,
+    ) -> Self {
         let (database, outbox) = (database.clone(), outbox.clone());
-        Self { database, outbox, offers: offers.clone() }
+        Self { database, outbox, offers: offers.clone(), popular }
     }
 
     /// One page of the products on sale.
@@ -81,6 +97,29 @@ impl App {
     /// The products on sale that match best.
     pub(crate) async fn search(&self, query: String, limit: i64) -> Result<Vec<Offered>, Error> {
         self.read(move |db| async move { store::search(db, &query, limit).await }.boxed()).await
+    }
+
+    /// The products on sale that were looked at most, with how often.
+    pub(crate) async fn popular(&self, limit: usize) -> Result<Vec<(Offered, i64)>, Error> {
+        let top = self.popular.top(limit * 2).await; // some are off sale by now
+        let offered = self.offers.those(top.iter().map(|(id, _)| *id).collect()).await?;
+        let mut offered: HashMap<_, _> =
+            offered.into_iter().map(|it| (it.product.id, it)).collect();
+        let ranked = top.into_iter().filter_map(|(id, views)| Some((offered.remove(&id)?, views)));
+        Ok(ranked.filter(|(it, _)| !it.product.retired).take(limit).collect())
+    }
+
+    /// Reads what is looked at most, so that it is in memory before the first request comes. It takes a second at most, and
+    /// whatever goes wrong costs nothing but the warmth.
+    pub(crate) async fn warm(&self) {
+        let read = timeout(WARM_WITHIN, self.popular(WARM));
+        let warm = read.await.ok().and_then(Result::ok).map_or(0, |popular| popular.len());
+        tracing::info!(warm, "popular products are in memory");
+    }
+
+    /// Adds looks at products.
+    pub(crate) async fn count_views(&self, views: &[(ProductId, u32)]) {
+        self.popular.count(views).await;
     }
 
     /// One product, retired or not.

@@ -1,5 +1,7 @@
 //! `product --help` is the configuration reference.
 
+use std::time::Duration;
+
 use service::HasOptions;
 
 /// The product service: catalogue, prices, stock, reservations.
@@ -17,9 +19,12 @@ pub struct Config {
     pub(crate) messaging: messaging::Options,
     #[command(flatten)]
     pub(crate) identity: identity::Options,
-    /// Bytes of products that are kept in memory, each for half a second; 0: none, and each read asks the database
+    /// Bytes of products that are kept in memory; 0: none, and each read asks the database
     #[arg(long, env = "SOUK_PRODUCT_CACHE_BYTES", value_name = "BYTES", default_value_t = 2 << 20)]
     pub(crate) cache_bytes: u64,
+    /// How long a product may be kept while the database says that it has not changed; 0: for half a second, whatever it says
+    #[arg(long, env = "SOUK_PRODUCT_CACHE_LIFE", value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub(crate) cache_life: Duration,
 }
 
 impl HasOptions for Config {

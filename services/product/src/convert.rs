@@ -11,14 +11,18 @@ use rpc::status::{internal, invalid, refusal, unavailable};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::app::{Error, Filter, Imported, Item};
+use crate::app::{Error, Filter, Imported, Item, Since};
 use crate::domain::{Fault, Listing, Offer, Rejection, Stock};
+use crate::store::changes::Change;
 use crate::store::stock::Receipt;
 use crate::store::{Cursor, Offered};
 
 const PAGE_DEFAULT: u32 = 20;
 const PAGE_MAX: u32 = 100;
 const BATCH_MAX: usize = 2_000;
+const VIEWS_MAX: usize = 1_000;
+/// Of one report of one gateway, a second's.
+const COUNT_MAX: u32 = 1_000_000;
 const QUERY_MAX: usize = 200;
 
 impl From<Error> for Status {
@@ -80,7 +84,19 @@ pub(crate) fn product_ids(texts: &[String]) -> Result<Vec<ProductId>, Status> {
     Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
-fn page_size(size: u32) -> Result<i64, Status> {
+/// How often each was looked at; what is no id was no product.
+pub(crate) fn views(request: &wire::CountViewsRequest) -> Result<Vec<(ProductId, u32)>, Status> {
+    if request.views.len() > VIEWS_MAX {
+        return Err(invalid([("views", "at most 1000")]));
+    }
+    if request.views.iter().any(|views| views.count > COUNT_MAX) {
+        return Err(invalid([("count", "at most 1000000")]));
+    }
+    let each = request.views.iter();
+    Ok(each.filter_map(|views| Some((views.product_id.parse().ok()?, views.count))).collect())
+}
+
+pub(crate) fn page_size(size: u32) -> Result<i64, Status> {
     match size {
         0 => Ok(PAGE_DEFAULT.into()),
         1..=PAGE_MAX => Ok(size.into()),
@@ -207,6 +223,21 @@ pub(crate) fn product(offered: Offered) -> wire::Product {
 
 pub(crate) fn products(offered: Vec<Offered>) -> Vec<wire::Product> {
     offered.into_iter().map(product).collect()
+}
+
+pub(crate) fn popular(ranked: Vec<(Offered, i64)>) -> wire::ListPopularProductsResponse {
+    let one = |(offered, views)| wire::list_popular_products_response::Popular {
+        product: Some(product(offered)),
+        views,
+    };
+    wire::ListPopularProductsResponse { products: ranked.into_iter().map(one).collect() }
+}
+
+pub(crate) fn changes(since: Since) -> wire::ListProductChangesResponse {
+    let Since { level, change: Change { products, catalogue } } = since;
+    let everything = products.is_none();
+    let product_ids = products.into_iter().flatten().map(|id| id.to_string()).collect();
+    wire::ListProductChangesResponse { level, everything, product_ids, catalogue }
 }
 
 pub(crate) fn stock(id: ProductId, stock: Stock) -> wire::Stock {

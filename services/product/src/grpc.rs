@@ -4,15 +4,17 @@ use identity::Verifier;
 use proto::product::v1::product_service_server::ProductService;
 use proto::product::v1::{
     AddProductRequest, AddProductResponse, BatchGetProductsRequest, BatchGetProductsResponse,
-    ChangePriceRequest, ChangePriceResponse, GetProductRequest, GetProductResponse,
-    GetStockRequest, GetStockResponse, ImportProductsRequest, ImportProductsResponse,
+    ChangePriceRequest, ChangePriceResponse, CountViewsRequest, CountViewsResponse,
+    GetProductRequest, GetProductResponse, GetStockRequest, GetStockResponse,
+    ImportProductsRequest, ImportProductsResponse, ListPopularProductsRequest,
+    ListPopularProductsResponse, ListProductChangesRequest, ListProductChangesResponse,
     ListProductsRequest, ListProductsResponse, ReceiveStockRequest, ReceiveStockResponse,
     RetireProductRequest, RetireProductResponse, ReviseProductRequest, ReviseProductResponse,
     SearchProductsRequest, SearchProductsResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::app::App;
+use crate::app::{App, ChangeFeed};
 use crate::convert;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -20,12 +22,13 @@ type Answer<T> = Result<Response<T>, Status>;
 /// The service's RPCs.
 pub(crate) struct Grpc {
     app: App,
+    feed: ChangeFeed,
     verifier: Verifier,
 }
 
 impl Grpc {
-    pub(crate) fn new(app: App, verifier: Verifier) -> Self {
-        Self { app, verifier }
+    pub(crate) fn new(app: App, feed: ChangeFeed, verifier: Verifier) -> Self {
+        Self { app, feed, verifier }
     }
 }
 
@@ -36,11 +39,13 @@ impl ProductService for Grpc {
         request: Request<ListProductsRequest>,
     ) -> Answer<ListProductsResponse> {
         let (filter, after, limit) = convert::page(request.into_inner())?;
+        let level = self.feed.level();
         let page = self.app.list(filter, after, limit).await?;
         let next_page_token = convert::next_page_token(&page, limit);
         Ok(Response::new(ListProductsResponse {
             products: convert::products(page),
             next_page_token,
+            level,
         }))
     }
 
@@ -49,14 +54,16 @@ impl ProductService for Grpc {
         request: Request<SearchProductsRequest>,
     ) -> Answer<SearchProductsResponse> {
         let (query, limit) = convert::search(request.get_ref())?;
+        let level = self.feed.level();
         let products = convert::products(self.app.search(query.to_owned(), limit).await?);
-        Ok(Response::new(SearchProductsResponse { products }))
+        Ok(Response::new(SearchProductsResponse { products, level }))
     }
 
     async fn get_product(&self, request: Request<GetProductRequest>) -> Answer<GetProductResponse> {
         let id = convert::product_id(&request.get_ref().product_id)?;
+        let level = self.feed.level();
         let product = Some(convert::product(self.app.product(id).await?));
-        Ok(Response::new(GetProductResponse { product }))
+        Ok(Response::new(GetProductResponse { product, level }))
     }
 
     async fn batch_get_products(
@@ -67,6 +74,29 @@ impl ProductService for Grpc {
         let ids = convert::product_ids(product_ids)?;
         let products = convert::products(self.app.products(ids, *may_be_cached).await?);
         Ok(Response::new(BatchGetProductsResponse { products }))
+    }
+
+    async fn list_popular_products(
+        &self,
+        request: Request<ListPopularProductsRequest>,
+    ) -> Answer<ListPopularProductsResponse> {
+        let limit = convert::page_size(request.get_ref().page_size)?;
+        let popular = self.app.popular(usize::try_from(limit).unwrap_or_default()).await?;
+        Ok(Response::new(convert::popular(popular)))
+    }
+
+    async fn count_views(&self, request: Request<CountViewsRequest>) -> Answer<CountViewsResponse> {
+        self.app.count_views(&convert::views(request.get_ref())?).await;
+        Ok(Response::new(CountViewsResponse {}))
+    }
+
+    async fn list_product_changes(
+        &self,
+        request: Request<ListProductChangesRequest>,
+    ) -> Answer<ListProductChangesResponse> {
+        let since = self.feed.since(request.get_ref().since_level);
+        let since = since.ok_or_else(|| Status::unavailable("what changes is not known"))?;
+        Ok(Response::new(convert::changes(since)))
     }
 
     async fn add_product(&self, request: Request<AddProductRequest>) -> Answer<AddProductResponse> {

@@ -8,6 +8,7 @@ mod events;
 mod grpc;
 mod convert;
 
+use cache::redis::Redis;
 use database::Database;
 use futures_util::future::LocalBoxFuture;
 use messaging::{Bus, Consumer, Outbox, Relay};
@@ -18,7 +19,7 @@ use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
-use app::{App, Offers};
+use app::{App, ChangeFeed, Offers, Popular};
 use events::Events;
 use grpc::Grpc;
 
@@ -41,21 +42,26 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let bus = Bus::connect(&config.messaging, "product").await?;
 
     let outbox = Outbox::new(&database);
-    let offers = Offers::new(&database, config.cache_bytes);
-    let app = App::new(&database, &outbox, &offers);
+    let offers = Offers::new(&database, config.cache_bytes, config.cache_life);
+    let feed = ChangeFeed::new(&database, &offers);
+    let popular = Popular::new(Redis::new(&config.identity.redis, "popular products")?);
+    let app = App::new(&database, &outbox, &offers, popular);
 
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("product", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("product", database.clone(), stop.clone()));
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
+    tasks.keep("changes", feed.clone().run(stop.clone()));
     let handler = Events::new(&outbox, &offers);
     let consumer = Consumer { context: "product", source: "order", handler };
     tasks.keep("consumer", consumer.run(bus, database.clone(), stop.clone()));
     tasks.keep("overdue", events::count_overdue(database.clone(), stop.clone()));
 
+    app.warm().await;
+
     let (verifier, revocations) = identity::Verifier::start(&config.identity, stop.clone()).await?;
     tasks.keep("revocations", revocations);
-    let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, verifier)));
+    let routes = Routes::new(ProductServiceServer::new(Grpc::new(app, feed, verifier)));
     let options = ServerOptions { services: &[SERVICE_NAME], ..ServerOptions::default() };
     let stored = database.clone();
     health.check("PostgreSQL", move || stored.clone().check());

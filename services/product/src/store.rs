@@ -3,6 +3,7 @@
 //! Lock ordering: rows are always locked in one order (products by SKU, receipts, reservations by id, shelves by
 //! id), so that no two transactions wait for each other (deadlock).
 
+pub(crate) mod changes;
 pub(crate) mod stock;
 mod retention;
 

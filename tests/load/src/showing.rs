@@ -1,5 +1,5 @@
-//! `cargo souk bench cache`: what it costs to show products, lists and searches without a memory, with product's, and with the
-//! gateway's as well.
+//! `cargo souk bench cache`: what it costs to show products, lists and searches without a memory, with product's, with the
+//! gateway's as well, and when both are kept as long as nothing changes.
 
 use std::path::Path;
 
@@ -18,12 +18,16 @@ use crate::{say, scenario};
 const COST: &str = "  shop and stores";
 
 /// What is turned off, from run to run: services, and their settings that are 0.
-pub const VARIANTS: [(&str, &[(&str, &str)]); 3] = [
+pub const VARIANTS: [(&str, &[(&str, &str)]); 4] = [
     (
         "no memory",
         &[("product", "SOUK_PRODUCT_CACHE_BYTES"), ("gateway", "SOUK_PRODUCT_PAGES_BYTES")],
     ),
     ("product's", &[("gateway", "SOUK_PRODUCT_PAGES_BYTES")]),
+    (
+        "half a second",
+        &[("product", "SOUK_PRODUCT_CACHE_LIFE"), ("gateway", "SOUK_PRODUCT_PAGES_LIFE")],
+    ),
     ("both", &[]),
 ];
 

@@ -24,7 +24,7 @@ const REQUIRED: [&str; 14] = [
 const OPTIONAL: [&str; 2] = ["src/events.rs", "src/peers.rs"];
 
 /// Folders in which a service names files as it likes.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 9] = [
     "src/app/",
     "src/domain/",
     "src/store/",
@@ -32,6 +32,7 @@ const OPEN: [&str; 8] = [
     "migrations/",
     ".sqlx/",
     "examples/",
+    "planted/",
     "proptest-regressions/",
 ];
 

@@ -1,6 +1,6 @@
 use proto::product::v1 as product;
 use proto::product::v1::product_service_server::ProductService;
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::{Answer, Shop, ok};
 
@@ -12,7 +12,8 @@ impl ProductService for Shop {
     ) -> Answer<product::ListProductsResponse> {
         self.enter("ListProducts", request).await?;
         let products = self.state().products.clone();
-        ok(product::ListProductsResponse { products, next_page_token: "next".into() })
+        let level = self.state().level;
+        ok(product::ListProductsResponse { products, next_page_token: "next".into(), level })
     }
 
     async fn search_products(
@@ -20,7 +21,9 @@ impl ProductService for Shop {
         request: Request<product::SearchProductsRequest>,
     ) -> Answer<product::SearchProductsResponse> {
         self.enter("SearchProducts", request).await?;
-        ok(product::SearchProductsResponse { products: self.state().products.clone() })
+        let products = self.state().products.clone();
+        let level = self.state().level;
+        ok(product::SearchProductsResponse { products, level })
     }
 
     async fn get_product(
@@ -28,7 +31,50 @@ impl ProductService for Shop {
         request: Request<product::GetProductRequest>,
     ) -> Answer<product::GetProductResponse> {
         let request = self.enter("GetProduct", request).await?;
-        ok(product::GetProductResponse { product: Some(self.product(&request.product_id)?) })
+        let product = Some(self.product(&request.product_id)?);
+        let level = self.state().level;
+        ok(product::GetProductResponse { product, level })
+    }
+
+    async fn list_popular_products(
+        &self,
+        request: Request<product::ListPopularProductsRequest>,
+    ) -> Answer<product::ListPopularProductsResponse> {
+        self.enter("ListPopularProducts", request).await?;
+        let products = self.state().products.clone().into_iter().rev().enumerate();
+        let popular = |(number, product)| product::list_popular_products_response::Popular {
+            product: Some(product),
+            views: 9 - number as i64,
+        };
+        ok(product::ListPopularProductsResponse { products: products.map(popular).collect() })
+    }
+
+    /// Nobody's request makes it: it is noted when it is refused only.
+    async fn count_views(
+        &self,
+        request: Request<product::CountViewsRequest>,
+    ) -> Answer<product::CountViewsResponse> {
+        let refusal = self.state().refusals.get("CountViews").cloned();
+        if let Some(refusal) = refusal {
+            self.note("CountViews", &request);
+            return Err(refusal);
+        }
+        let mut state = self.state();
+        for views in request.into_inner().views {
+            *state.views.entry(views.product_id).or_default() += views.count;
+        }
+        ok(product::CountViewsResponse {})
+    }
+
+    /// Nobody's request makes it, so it is not noted.
+    async fn list_product_changes(
+        &self,
+        request: Request<product::ListProductChangesRequest>,
+    ) -> Answer<product::ListProductChangesResponse> {
+        let changes = self.state().changes.clone();
+        let mut changes = changes.ok_or_else(|| Status::unimplemented("as the release before"))?;
+        changes.everything |= request.get_ref().since_level == 0;
+        ok(changes)
     }
 
     async fn batch_get_products(

@@ -1,20 +1,22 @@
-//! What is shown of products. What was read within the last half second is shown from memory; what this copy has changed
-//! since then is read again. A checkout's prices never come from here.
+//! What is shown of products. It is shown from memory as long as the database has said within the last half second that it has not
+//! changed; what this copy has changed is read again at once. A checkout's prices never come from here.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cache::{Cache, Limits, Value};
+use cache::{Cache, Level, Limits, Loaded, Value};
 use database::{Database, Freshness, Gathered, ONLY_SHARD, Tx, again};
 use futures_util::FutureExt as _;
 use futures_util::future::try_join_all;
 use kernel::ProductId;
+use tokio::time::Instant;
 
+use crate::store::changes::Change;
 use crate::store::{self, Offered};
 
 /// Another copy's changes are shown that late at most. The gateway keeps answers for as long again: a second in all.
-const LIFE: Duration = Duration::from_millis(500);
+pub(super) const LIFE: Duration = Duration::from_millis(500);
 /// Maximum number of products of one statement.
 const GATHERED_MAX: usize = 64;
 
@@ -37,16 +39,21 @@ impl Value for Offered {
 }
 
 impl Offers {
-    /// Keeps so many bytes of products in memory; 0: none.
-    pub(crate) fn new(database: &Database, bytes: u64) -> Self {
+    /// Keeps so many bytes of products in memory, each so long at most; 0: none.
+    pub(crate) fn new(database: &Database, bytes: u64, confirmed_life: Duration) -> Self {
         let single = database.gather("product.get", GATHERED_MAX, |db, ids| {
             async move { store::each_product(db, &ids).await }.boxed()
         });
         let keep = || {
             let single = single.clone();
-            Cache::new("product.offers", Limits { bytes, life: LIFE }, move |id| {
+            let limits = Limits { bytes, life: LIFE, confirmed_life };
+            Cache::new("product.offers", limits, move |id| {
                 let single = single.clone();
-                async move { single.read(ONLY_SHARD, id).await.map_err(Arc::new) }.boxed()
+                let read = async move {
+                    let value = single.read(ONLY_SHARD, id).await.map_err(Arc::new)?;
+                    Ok(Loaded { value, level: Level::NEWEST })
+                };
+                read.boxed()
             })
         };
         let kept = (bytes > 0).then(keep);
@@ -79,6 +86,17 @@ impl Offers {
             async move { store::products(db, &ids).await }.boxed()
         });
         read.await
+    }
+
+    /// The database was asked at `asked_at` what had changed by `level`, and this is it.
+    pub(super) fn take_in(&self, asked_at: Instant, level: Level, change: &Change) {
+        let Some(kept) = &self.kept else { return };
+        match &change.products {
+            None => kept.restart(asked_at, level),
+            Some(products) => {
+                kept.confirm(asked_at, level, |id, _| products.contains(id));
+            }
+        }
     }
 
     /// Once `tx` is committed, these are read again.

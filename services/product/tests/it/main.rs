@@ -6,6 +6,8 @@ mod shop;
 mod catalogue;
 mod searching;
 mod importing;
+mod following;
+mod popular;
 mod holding;
 mod showing;
 mod batches;

@@ -24,7 +24,7 @@ struct Rows {
     at: &'static str,
 }
 
-const TEMPORARY: [Rows; 7] = [
+const TEMPORARY: [Rows; 8] = [
     Rows {
         context: "order",
         insert: "insert into idempotency_keys select 7, gen_random_uuid(), 'key', '', '', now() - age",
@@ -90,6 +90,14 @@ const TEMPORARY: [Rows; 7] = [
         kept: "59 days",
         from: "reservations where product_ids = '{}'",
         at: "created_at",
+    },
+    Rows {
+        context: "product",
+        insert: "insert into changes (product_ids, stock_only, changed_at) select '{}', true, now() - age",
+        over: "90 min",
+        kept: "10 min",
+        from: "changes where product_ids = '{}'",
+        at: "changed_at",
     },
 ];
 

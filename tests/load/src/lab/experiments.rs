@@ -111,6 +111,7 @@ const CACHES: Experiment = Experiment {
         Variant { name: VARIANTS[0].0, change: |shop| turn_off(shop, VARIANTS[0].1), ..AS_IT_IS },
         Variant { name: VARIANTS[1].0, change: |shop| turn_off(shop, VARIANTS[1].1), ..AS_IT_IS },
         Variant { name: VARIANTS[2].0, change: |shop| turn_off(shop, VARIANTS[2].1), ..AS_IT_IS },
+        Variant { name: VARIANTS[3].0, change: |shop| turn_off(shop, VARIANTS[3].1), ..AS_IT_IS },
     ],
     figures: &[
         ("gateway, core-ms", 3, |report| core_ms(report, "gateway")),

@@ -129,6 +129,7 @@ pub(super) fn change(statement: &Statement, names: &Names) -> Vec<Change> {
         ["create", "unique", "index", index, "on", table, ..] if !names.has_table(table) => {
             Change::Tightens(head(&words), (*index).to_owned())
         }
+        ["create", "trigger", name, ..] => Change::Tightens(head(&words), (*name).to_owned()),
         ["create", "or", "replace", "function" | "view", ..]
         | [
             "create",

@@ -63,6 +63,7 @@ fn a_new_rule_needs_a_reason_why_older_binaries_keep_it() {
         "alter table a add constraint c check (b > 0) not valid;",
         "create unique index c on a (b);",
         "alter table a alter column c drop not null;",
+        "create trigger c after insert on a for each statement execute function f();",
     ] {
         assert_eq!(said(bad).len(), 1, "{bad}");
         let with = |line: &str| said(&format!("{line}\n{bad}")).len();
