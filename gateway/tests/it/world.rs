@@ -92,7 +92,7 @@ impl World {
         Self::with_products_and(count, &[]).await
     }
 
-    /// The same, of a gateway that is told this as well.
+    /// The same, with these options of the gateway.
     pub async fn with_products_and(count: usize, options: &[&str]) -> (Self, Vec<String>) {
         let world = Self::with(options).await;
         let products: Vec<_> = (1..=count).map(product).collect();

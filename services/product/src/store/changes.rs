@@ -14,7 +14,7 @@ const ROWS_MAX: i64 = 1_000;
 const PRODUCTS_MAX: usize = 10_000;
 
 /// Which products have changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Change {
     /// None: it may be any.
     pub products: Option<BTreeSet<ProductId>>,

@@ -113,7 +113,7 @@ async fn a_copy_has_what_is_popular_in_memory_before_it_is_ready() {
     // A busy machine may hear nothing for half a second: then both are read again, and it is tried again.
     let warm = eventually("only what is popular was read before", LIMIT, async || {
         for (id, name) in [(cup, "cup"), (plate, "plate")] {
-            shop.sql(&format!("update products set name = '{name}' where product_id = '{id}'"));
+            shop.rename(id, name);
         }
         let (copy, client) = copy(&shop, Some(&url)).await;
         for (id, name) in [(cup, "mug"), (plate, "dish")] {

@@ -51,6 +51,11 @@ impl Shop {
         start(&self.world, &self.url).await
     }
 
+    /// Past the service, as another copy would do it.
+    pub fn rename(&self, id: ProductId, name: &str) {
+        self.sql(&format!("update products set name = '{name}' where product_id = '{id}'"));
+    }
+
     /// The service as another process sees it.
     pub fn as_seen_by(&self, process: &str) -> ProductServiceClient<Channel> {
         let channel = self.world.channel(process, "product", &[self.running.address]);

@@ -32,11 +32,6 @@ async fn price(client: &ProductServiceClient<Channel>, id: ProductId) -> i64 {
     product.unwrap().price.unwrap().minor_units
 }
 
-/// Past the service, as another copy would: this one is not told.
-fn rename(shop: &Shop, id: ProductId, name: &str) {
-    shop.sql(&format!("update products set name = '{name}' where product_id = '{id}'"));
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_just_read_is_shown_from_memory_and_a_checkout_reads_the_primary() {
     let shop = Shop::open().await;
@@ -46,7 +41,7 @@ async fn what_was_just_read_is_shown_from_memory_and_a_checkout_reads_the_primar
     let from_memory = eventually("a name is shown from memory", LIMIT, async || {
         number += 1;
         let before = shop.product(cup).await.name;
-        rename(&shop, cup, &format!("cup {number}"));
+        shop.rename(cup, &format!("cup {number}"));
         assert_eq!(names(&shop, cup, false).await, [format!("cup {number}")], "the primary's");
         let shown = names(&shop, cup, true).await;
         (shown == [before] && shop.product(cup).await.name == shown[0]).then_some(())
