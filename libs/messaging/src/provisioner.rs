@@ -8,6 +8,7 @@
 //! Several provisioners do no harm: each step is right whoever has done it already.
 
 mod consumers;
+mod leaderless;
 mod room;
 
 use std::collections::{BTreeMap, HashSet};
@@ -29,6 +30,7 @@ use crate::bus::{consumer_name, stream_name};
 use crate::config::ProvisionerOptions;
 use crate::provisioning::{Request, SUBJECTS};
 use crate::{Bus, metrics};
+use leaderless::Leaderless;
 
 /// How often what exists is compared with what is configured.
 const RECONCILE: Duration = Duration::from_secs(5);
@@ -57,6 +59,7 @@ struct Provisioned {
     consumers: Vec<String>,
     /// Held while it is changed: of two requests to create it anew, the second sees what the first has done.
     turn: Turn<()>,
+    leaderless: Leaderless,
 }
 
 impl Provisioner {
@@ -96,10 +99,13 @@ impl Provisioner {
             }
             join_all(self.topology.iter().map(|(context, stream)| async move {
                 let _turn = stream.turn.lock().await;
-                if let Err(error) = self.reconcile(context).await {
+                let reconciled = self.reconcile(context).await;
+                if let Err(error) = &reconciled {
                     let error = format!("{error:#}");
                     tracing::warn!(context, error, "provisioning: will try again");
                 }
+                let name = stream_name(context);
+                stream.leaderless.watch(&self.bus, &name, reconciled.is_ok()).await;
             }))
             .await;
         }

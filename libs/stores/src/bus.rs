@@ -116,8 +116,8 @@ fn provisioner_publishes() -> Vec<String> {
         ];
         streams.into_iter().chain(consumers)
     };
-    let answers = "_INBOX.>".to_owned();
-    USERS.iter().flat_map(|user| of(user.context)).chain([answers]).collect()
+    let others = ["_INBOX.>", "$JS.API.STREAM.NAMES"].map(str::to_owned);
+    USERS.iter().flat_map(|user| of(user.context)).chain(others).collect()
 }
 
 fn provisioner_subscribes() -> Vec<String> {

@@ -131,6 +131,25 @@ async fn what_a_server_forgot_is_sent_again_over_a_connection_to_another() {
     context.settled(90).await;
 }
 
+/// The only server of the cluster that has the stream is dead, and stays so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_nobody_can_lead_is_filled_again_on_other_servers() {
+    let mut context = Context::with_replicas(1, 3, 2).await;
+    let stop = CancellationToken::new();
+    let _ended = stop.clone().drop_guard();
+    context.relay(&stop);
+    confirm(&context, 20).await;
+    published(&context, 20).await;
+    let holder = leader(context.world.nats_url()).await;
+    kill(&mut context, &holder).await;
+    // Nobody had read these, nor those before.
+    confirm(&context, 10).await;
+    published_within(HEALED, &context, 30).await;
+    assert_ne!(leader(&others(&context, &holder)).await, holder);
+    context.consume(Effects::default(), &stop);
+    context.settled(30).await;
+}
+
 async fn confirm(context: &Context, events: u8) {
     for number in 0..events {
         context.confirm(Shard(number * 4)).await;
@@ -141,7 +160,7 @@ async fn confirm(context: &Context, events: u8) {
 async fn leader(url: &str) -> String {
     let bus = bus_at(url).await;
     let jetstream = async_nats::jetstream::new(bus.client().clone());
-    eventually("the stream has a leader", SOON, async || {
+    eventually("the stream has a leader", HEALED, async || {
         let stream = jetstream.get_stream(STREAM).await.ok()?;
         stream.cached_info().cluster.as_ref()?.leader.clone()
     })
