@@ -19,8 +19,8 @@ impl Class {
     pub(crate) fn of(route: &str) -> Self {
         match route {
             "/v1/products" | "/v1/products/{id}" | "/v1/search" | "/v1/popular" => Self::Browse,
-            "/v1/staff/import" => Self::Import,
-            "/v1/orders/{id}/events" => Self::Watch,
+            "/v1/staff/import" | "/v1/staff/imports" => Self::Import,
+            "/v1/orders/{id}/events" | "/v1/staff/imports/{id}/events" => Self::Watch,
             _ => Self::Usual,
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::StatusCode;
 use http::request::Parts;
-use kernel::{OrderId, ProductId, ReturnId};
+use kernel::{ImportId, OrderId, ProductId, ReturnId};
 
 use crate::problem::Problem;
 
@@ -31,6 +31,10 @@ impl InPath for OrderId {
 
 impl InPath for ReturnId {
     const MISSING: (&'static str, &'static str) = ("return_not_found", "there is no such return");
+}
+
+impl InPath for ImportId {
+    const MISSING: (&'static str, &'static str) = ("import_not_found", "there is no such import");
 }
 
 impl<S: Send + Sync, T: InPath> FromRequestParts<S> for Id<T> {

@@ -2,9 +2,11 @@
 //! but into the body.
 
 mod body;
+mod import;
 mod returns;
 
 pub(crate) use body::{json, json_body, written};
+pub(crate) use import::Import;
 pub(crate) use returns::Return;
 
 use proto::money::v1 as money;

@@ -9,6 +9,7 @@ mod returns;
 mod payments;
 mod refunds;
 mod staff;
+mod imports;
 mod webhooks;
 mod table;
 
@@ -52,6 +53,7 @@ fn table() -> Table {
         .merge(payments::routes())
         .merge(refunds::routes())
         .merge(staff::routes())
+        .merge(imports::routes())
         .merge(webhooks::routes())
 }
 

@@ -97,6 +97,22 @@ pub struct Imported {
     pub stock_received: i64,
 }
 
+/// An import in the background.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Import {
+    /// Its id.
+    pub import_id: String,
+    /// `running`, `done`, `cancelled` or `failed`.
+    pub state: String,
+    /// Of the file.
+    pub items: i64,
+    /// The first so many of them are imported.
+    pub items_imported: i64,
+    /// What that did.
+    #[serde(flatten)]
+    pub imported: Imported,
+}
+
 /// The shop said no.
 #[derive(Clone, Debug)]
 pub struct Refusal {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use futures_util::stream;
 use http::Method;
@@ -12,11 +12,14 @@ use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
-use crate::api::{Api, Imported, Money, accepted, bearer};
+use crate::api::{Api, Import, Imported, Money, accepted, bearer};
 use crate::secrets::STAFF_EMAIL;
 
-/// Longer than the gateway allows for an import.
+/// How often the shop is asked how far an import is.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+/// Longer than the gateway allows for the upload of one.
 const IMPORT_MAX: Duration = Duration::from_secs(150);
 const CHUNK_BYTES: usize = 32 * 1024;
 const OWN: &str = include_str!("../catalogue.json");
@@ -79,7 +82,7 @@ pub async fn fill(api: &Api, staff_password: &str) -> Result<(usize, i64)> {
     let lines = own()?;
     let count = lines.len();
     let token = api.sign_in(STAFF_EMAIL, staff_password).await.context("signing in as staff")?;
-    let imported = upload(api, &token, lines, |_| ()).await.context("filling the shelves")?;
+    let imported = upload(api, &token, lines).await.context("filling the shelves")?;
     Ok((count, imported.added))
 }
 
@@ -93,17 +96,48 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Sends products as one stream, as fast as the shop takes them; `sent` gets the number of those
-/// that are on their way. What is there already changes nothing.
+/// Imports products. What is there already changes nothing.
 ///
 /// # Errors
-/// When the shop refuses a line, or the connection breaks: sending all again is safe.
-pub async fn upload(
+/// As [`send`] and [`follow`].
+pub async fn upload(api: &Api, token: &str, lines: Vec<Line>) -> Result<Imported> {
+    let import = send(api, token, lines, |_| ()).await?;
+    follow(api, token, import, |_| ()).await
+}
+
+/// Waits for the end of an import; `imported` gets the number of products that are.
+///
+/// # Errors
+/// When the import comes to another end than its own, or the shop does not answer: it goes on without us.
+pub async fn follow(
+    api: &Api,
+    token: &str,
+    mut import: Import,
+    mut imported: impl FnMut(i64),
+) -> Result<Imported> {
+    while import.state == "running" {
+        imported(import.items_imported);
+        sleep(FOLLOW_EVERY).await;
+        let path = format!("/v1/staff/imports/{}", import.import_id);
+        import = api.get(&path, Some(token)).await?.json()?;
+    }
+    imported(import.items_imported);
+    let Import { state, items_imported, items, .. } = &import;
+    ensure!(state == "done", "the import is {state}: {items_imported} of {items} are imported");
+    Ok(import.imported)
+}
+
+/// Sends products as one stream, as fast as the shop takes them, to be imported in the background; `sent` gets the number of
+/// those that are on their way.
+///
+/// # Errors
+/// When the shop refuses a line, or the connection breaks: then nothing is imported.
+pub async fn send(
     api: &Api,
     token: &str,
     lines: Vec<Line>,
     mut sent: impl FnMut(usize) + Send + 'static,
-) -> Result<Imported> {
+) -> Result<Import> {
     let mut lines = lines.into_iter();
     let mut count = 0;
     let frames = std::iter::from_fn(move || {
@@ -122,7 +156,7 @@ pub async fn upload(
         (!chunk.is_empty()).then(|| Ok(Frame::data(Bytes::from(chunk))))
     });
     let body = StreamBody::new(stream::iter(frames)).boxed_unsync();
-    let request = api.client().request(Method::POST, "/v1/staff/import");
+    let request = api.client().request(Method::POST, "/v1/staff/imports");
     let request = request.header(AUTHORIZATION, bearer(token)?);
     let request = request.header(CONTENT_TYPE, "application/x-ndjson").body(body)?;
     accepted(api.client().send(request, IMPORT_MAX).await?)?.json()

@@ -54,8 +54,13 @@ pub async fn run(home: &Home, path: &Path) -> Result<()> {
             bar.end();
         }
     };
-    let imported = catalogue::upload(&api, &token, lines, sent).await;
-    let imported = imported.context("the import broke off; running it again completes it")?;
+    let import =
+        catalogue::send(&api, &token, lines, sent).await.context("nothing was imported")?;
+    let bar = Bar::new("importing");
+    let shown = |count: i64| bar.show(count.unsigned_abs(), whole);
+    let imported = catalogue::follow(&api, &token, import, shown).await;
+    bar.end();
+    let imported = imported.context("running it again completes it")?;
     speak::lines(&read.report.lines());
     speak::lines(&report::imported(&imported, reading, began.elapsed()));
     Ok(())

@@ -23,7 +23,7 @@ use crate::path::Id;
 use crate::problem::Problem;
 use crate::query::{Page, Query};
 use crate::render::{Money, Order, Payment, TotalChanged, json, required};
-use crate::sse;
+use crate::sse::{self, LastEventId};
 use crate::token::Token;
 
 /// The detail that order puts beside its refusal.
@@ -128,21 +128,6 @@ async fn one(
     Ok(json(StatusCode::OK, &Order::from(&order)))
 }
 
-/// `Last-Event-ID`: the version that the client saw last, 0 for none.
-struct LastEventId(i64);
-
-impl<S: Sync> FromRequestParts<S> for LastEventId {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let Some(id) = parts.headers.get("last-event-id") else { return Ok(Self(0)) };
-        let version = id.to_str().ok().and_then(|id| id.trim().parse().ok());
-        version.filter(|version| *version >= 0).map(Self).ok_or_else(|| {
-            Problem::invalid("Last-Event-ID", "the id of an event is the version of the order")
-        })
-    }
-}
-
 async fn watch(
     State(app): State<App>,
     token: Token,
@@ -151,7 +136,10 @@ async fn watch(
     permit: Option<Extension<Arc<Permit>>>,
 ) -> Result<Response, Problem> {
     match OrderStream::begin(&app, token, id, after_version).await {
-        Ok(versions) => Ok(sse::respond(versions, &app, permit.map(|Extension(permit)| permit))),
+        Ok(versions) => {
+            let permit = permit.map(|Extension(permit)| permit);
+            Ok(sse::respond(sse::of_order(versions), &app, permit))
+        }
         // What tells an EventSource not to come back.
         Err(refused) if live::is_end(&refused) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(refused) => Err(refused.into()),

@@ -11,7 +11,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
 
-use crate::client::{Call, post};
+use crate::client::{Call, get, post};
+use crate::shop::IMPORT;
 use crate::world::{World, eventually};
 
 /// Without a line on its way for this long, the client stands still.
@@ -146,4 +147,51 @@ async fn a_slow_product_slows_the_client_down() {
     assert_eq!(answer.json()["added"], 1000, "{answer:?}");
     client.await.unwrap();
     eventually("a good end", || world.shop.state().import_ended_well == Some(true)).await;
+}
+
+fn start(body: impl Into<Body>) -> Call {
+    post("/v1/staff/imports").token().header("content-type", "application/x-ndjson").body(body)
+}
+
+#[tokio::test]
+async fn an_import_in_the_background_is_accepted_followed_and_cancelled() {
+    let world = World::new().await;
+    let answer = start(line(1) + &line(2)).send(&world).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let at = format!("/v1/staff/imports/{IMPORT}");
+    assert_eq!(answer.header("location"), at);
+    assert_eq!(world.shop.state().imported.len(), 2);
+    let expected = json!({"import_id": IMPORT, "source": "f00", "state": "running", "version": 1, "items": 2,
+        "items_imported": 0, "added": 0, "revised": 0, "unchanged": 0, "stock_received": 0});
+    assert_eq!(answer.json(), expected);
+    let answer = get(&at).token().send(&world).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["version"].as_i64()), (200, Some(1)));
+    let answer = post(&format!("{at}/cancel")).token().json(&json!({})).send(&world).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["state"].as_str()), (200, Some("cancelled")));
+    let answer = get("/v1/staff/imports/x").token().send(&world).await;
+    assert_eq!(answer.problem(), (404, "import_not_found".into()));
+}
+
+#[tokio::test]
+async fn how_far_an_import_is_comes_as_events_until_its_end() {
+    let world = World::new().await;
+    let watch = || get(&format!("/v1/staff/imports/{IMPORT}/events")).token();
+    let answer = watch().send(&world).await;
+    let body = String::from_utf8(answer.body.to_vec()).unwrap();
+    let ids: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("id: ")).collect();
+    assert_eq!(ids, ["1", "2", "3"], "{body}");
+    assert!(body.contains("\"state\":\"done\""), "{body}");
+    let answer = watch().header("last-event-id", "3").send(&world).await;
+    assert_eq!(answer.status, 204, "an EventSource stops");
+    let answer = watch().header("last-event-id", "x").send(&world).await;
+    assert_eq!((answer.problem().0, answer.fields()), (422, vec!["Last-Event-ID".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_bad_line_is_named_and_nothing_is_begun() {
+    let world = World::new().await;
+    let answer = start(line(1) + "{\"sku\":7}\n").send(&world).await;
+    assert_eq!((answer.problem().0, answer.fields()), (422, vec!["line 2: sku".to_owned()]));
+    let answer = post("/v1/staff/imports").token().json(&json!([])).send(&world).await;
+    assert_eq!(answer.problem(), (415, "unsupported_media_type".into()));
 }

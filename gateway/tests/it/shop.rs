@@ -6,6 +6,8 @@ mod cart;
 mod order;
 mod payment;
 
+pub use product::IMPORT;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -42,6 +44,8 @@ pub struct State {
     /// What an RPC refuses with.
     pub refusals: HashMap<&'static str, Status>,
     pub imported: Vec<ImportProductsRequest>,
+    /// What GetImport answered last.
+    pub import_version: i64,
     /// How the stream of the last import ended: `Some(true)` for a good end (see `spy`).
     pub import_ended_well: Option<bool>,
     /// The live streams, to send into.

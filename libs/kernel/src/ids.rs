@@ -109,6 +109,10 @@ id!(
     ProductId
 );
 id!(
+    /// The import of a catalogue file.
+    ImportId
+);
+id!(
     /// An account.
     UserId
 );

@@ -6,7 +6,7 @@ pub mod ids;
 pub mod money;
 
 pub use ids::{
-    AddressId, CartId, EventId, FamilyId, InvalidId, OrderId, PaymentMethodId, ProductId, ReturnId,
-    Shard, UserId,
+    AddressId, CartId, EventId, FamilyId, ImportId, InvalidId, OrderId, PaymentMethodId, ProductId,
+    ReturnId, Shard, UserId,
 };
 pub use money::{Currency, Money};

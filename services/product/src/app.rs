@@ -2,10 +2,12 @@
 
 mod changes;
 mod import;
+mod jobs;
 mod offers;
 mod popular;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use database::{Database, Freshness, ONLY_SHARD, Tx, constraint};
@@ -15,10 +17,11 @@ use kernel::{Money, ProductId};
 use messaging::Outbox;
 use sqlx::PgConnection;
 use thiserror::Error;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 pub(crate) use changes::{ChangeFeed, Since};
-pub(crate) use import::{Imported, Item};
+pub(crate) use import::Item;
 pub(crate) use offers::Offers;
 pub(crate) use popular::Popular;
 
@@ -61,6 +64,8 @@ pub(crate) struct App {
     outbox: Outbox,
     offers: Offers,
     popular: Popular,
+    /// A flag: an import waits in the table.
+    staged: Arc<Notify>,
 }
 
 impl App {
@@ -71,7 +76,7 @@ impl App {
         popular: Popular,
     ) -> Self {
         let (database, outbox) = (database.clone(), outbox.clone());
-        Self { database, outbox, offers: offers.clone(), popular }
+        Self { database, outbox, offers: offers.clone(), popular, staged: Arc::default() }
     }
 
     /// One page of the products on sale.

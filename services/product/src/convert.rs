@@ -4,15 +4,15 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
-use kernel::{Currency, Money, ProductId};
+use kernel::{Currency, ImportId, Money, ProductId};
 use proto::money::v1::Money as ProtoMoney;
 use proto::product::v1 as wire;
 use rpc::status::{internal, invalid, refusal, unavailable};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::app::{Error, Filter, Imported, Item, Since};
-use crate::domain::{Fault, Listing, Offer, Rejection, Stock};
+use crate::app::{Error, Filter, Item, Since};
+use crate::domain::{Fault, Imported, Job, JobState, Listing, Offer, Rejection, Stock};
 use crate::store::changes::Change;
 use crate::store::stock::Receipt;
 use crate::store::{Cursor, Offered};
@@ -40,11 +40,11 @@ impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         let code = match &rejection {
             Rejection::Invalid(faults) => return invalid(faults.iter().map(fault)),
-            Rejection::CurrencyNotSupported => Code::InvalidArgument,
-            Rejection::ProductNotFound => Code::NotFound,
+            Rejection::CurrencyNotSupported | Rejection::ImportEmpty => Code::InvalidArgument,
+            Rejection::ProductNotFound | Rejection::ImportNotFound => Code::NotFound,
             Rejection::SkuTaken => Code::AlreadyExists,
             Rejection::VersionConflict { .. } => Code::Aborted,
-            Rejection::ReceiptReused => Code::FailedPrecondition,
+            Rejection::ReceiptReused | Rejection::ImportEnded => Code::FailedPrecondition,
         };
         refusal(code, rejection.code(), rejection.to_string())
     }
@@ -65,7 +65,10 @@ fn item_refused(at: usize, rejection: &Rejection) -> Status {
         | Rejection::ProductNotFound
         | Rejection::SkuTaken
         | Rejection::VersionConflict { .. }
-        | Rejection::ReceiptReused => {
+        | Rejection::ReceiptReused
+        | Rejection::ImportEmpty
+        | Rejection::ImportNotFound
+        | Rejection::ImportEnded => {
             let message = format!("items[{at}]: {rejection}");
             refusal(Code::InvalidArgument, rejection.code(), message)
         }
@@ -75,6 +78,11 @@ fn item_refused(at: usize, rejection: &Rejection) -> Status {
 /// What is no id is the id of nothing.
 pub(crate) fn product_id(text: &str) -> Result<ProductId, Status> {
     text.parse().map_err(|_| Rejection::ProductNotFound.into())
+}
+
+/// What is no id is the id of nothing.
+pub(crate) fn import_id(text: &str) -> Result<ImportId, Status> {
+    text.parse().map_err(|_| Rejection::ImportNotFound.into())
 }
 
 pub(crate) fn product_ids(texts: &[String]) -> Result<Vec<ProductId>, Status> {
@@ -248,4 +256,26 @@ pub(crate) fn stock(id: ProductId, stock: Stock) -> wire::Stock {
 pub(crate) fn imported(imported: Imported) -> wire::ImportProductsResponse {
     let Imported { added, revised, unchanged, stock_received } = imported;
     wire::ImportProductsResponse { added, revised, unchanged, stock_received }
+}
+
+pub(crate) fn job(job: Job) -> wire::Import {
+    let state = match job.state {
+        JobState::Running => wire::import::State::Running,
+        JobState::Done => wire::import::State::Done,
+        JobState::Cancelled => wire::import::State::Cancelled,
+        JobState::Failed => wire::import::State::Failed,
+    };
+    let Imported { added, revised, unchanged, stock_received } = job.done;
+    wire::Import {
+        import_id: job.id.to_string(),
+        source: job.source,
+        state: state.into(),
+        version: job.version,
+        items: job.items,
+        items_imported: job.items_imported,
+        added,
+        revised,
+        unchanged,
+        stock_received,
+    }
 }

@@ -1,16 +1,18 @@
 //! Inbound RPC: parse, one call, render.
 
+use futures_util::StreamExt as _;
 use identity::Verifier;
 use proto::product::v1::product_service_server::ProductService;
 use proto::product::v1::{
     AddProductRequest, AddProductResponse, BatchGetProductsRequest, BatchGetProductsResponse,
-    ChangePriceRequest, ChangePriceResponse, CountViewsRequest, CountViewsResponse,
-    GetProductRequest, GetProductResponse, GetStockRequest, GetStockResponse,
-    ImportProductsRequest, ImportProductsResponse, ListPopularProductsRequest,
-    ListPopularProductsResponse, ListProductChangesRequest, ListProductChangesResponse,
-    ListProductsRequest, ListProductsResponse, ReceiveStockRequest, ReceiveStockResponse,
-    RetireProductRequest, RetireProductResponse, ReviseProductRequest, ReviseProductResponse,
-    SearchProductsRequest, SearchProductsResponse,
+    CancelImportRequest, CancelImportResponse, ChangePriceRequest, ChangePriceResponse,
+    CountViewsRequest, CountViewsResponse, GetImportRequest, GetImportResponse, GetProductRequest,
+    GetProductResponse, GetStockRequest, GetStockResponse, ImportProductsRequest,
+    ImportProductsResponse, ListPopularProductsRequest, ListPopularProductsResponse,
+    ListProductChangesRequest, ListProductChangesResponse, ListProductsRequest,
+    ListProductsResponse, ReceiveStockRequest, ReceiveStockResponse, RetireProductRequest,
+    RetireProductResponse, ReviseProductRequest, ReviseProductResponse, SearchProductsRequest,
+    SearchProductsResponse, StartImportRequest, StartImportResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
@@ -164,5 +166,33 @@ impl ProductService for Grpc {
             import.take(convert::item(import.place(), request)?).await?;
         }
         Ok(Response::new(convert::imported(import.finish().await?)))
+    }
+
+    async fn start_import(
+        &self,
+        request: Request<Streaming<StartImportRequest>>,
+    ) -> Answer<StartImportResponse> {
+        self.verifier.staff(request.metadata())?;
+        let items = request.into_inner().enumerate();
+        let item = |(at, request): (usize, Result<StartImportRequest, Status>)| {
+            convert::item(at, request?.item.unwrap_or_default())
+        };
+        let job = self.app.start_import(items.map(item));
+        Ok(Response::new(StartImportResponse { import: Some(convert::job(job.await?)) }))
+    }
+
+    async fn get_import(&self, request: Request<GetImportRequest>) -> Answer<GetImportResponse> {
+        self.verifier.staff(request.metadata())?;
+        let job = self.app.import_job(convert::import_id(&request.get_ref().import_id)?).await?;
+        Ok(Response::new(GetImportResponse { import: Some(convert::job(job)) }))
+    }
+
+    async fn cancel_import(
+        &self,
+        request: Request<CancelImportRequest>,
+    ) -> Answer<CancelImportResponse> {
+        self.verifier.staff(request.metadata())?;
+        let job = self.app.cancel_import(convert::import_id(&request.get_ref().import_id)?).await?;
+        Ok(Response::new(CancelImportResponse { import: Some(convert::job(job)) }))
     }
 }

@@ -51,6 +51,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("relay", Relay::new("product", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("product", database.clone(), stop.clone()));
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
+    tasks.keep("imports", app.clone().run_imports(stop.clone()));
     tasks.keep("changes", feed.clone().run(stop.clone()));
     let handler = Events::new(&outbox, &offers);
     let consumer = Consumer { context: "product", source: "order", handler };

@@ -4,6 +4,7 @@
 //! id), so that no two transactions wait for each other (deadlock).
 
 pub(crate) mod changes;
+pub(crate) mod imports;
 pub(crate) mod stock;
 mod retention;
 

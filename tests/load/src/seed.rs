@@ -42,7 +42,7 @@ pub(crate) async fn products(api: &Api, target: &Target, count: usize) -> Result
     let category = match &target.staff {
         Some(staff) => {
             let token = api.sign_in(&staff.email, &staff.password).await.context("staff")?;
-            upload(api, &token, lines(count), |_| ()).await.context("bringing products")?;
+            upload(api, &token, lines(count)).await.context("bringing products")?;
             CATEGORY
         }
         None => "",

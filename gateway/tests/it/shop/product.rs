@@ -4,6 +4,9 @@ use tonic::{Request, Status, Streaming};
 
 use super::{Answer, Shop, ok};
 
+/// The only import.
+pub const IMPORT: &str = "01890000-0000-7000-8000-0000000000aa";
+
 #[tonic::async_trait]
 impl ProductService for Shop {
     async fn list_products(
@@ -154,5 +157,67 @@ impl ProductService for Shop {
         }
         let added = self.state().imported.len() as i64;
         ok(product::ImportProductsResponse { added, ..Default::default() })
+    }
+
+    /// As ImportProducts; there are three steps to its end.
+    async fn start_import(
+        &self,
+        request: Request<Streaming<product::StartImportRequest>>,
+    ) -> Answer<product::StartImportResponse> {
+        self.note("StartImport", &request);
+        if let Some(refusal) = self.state().refusals.get("StartImport") {
+            return Err(refusal.clone());
+        }
+        let mut lines = request.into_inner();
+        while let Some(line) = lines.message().await? {
+            self.state().imported.extend(line.item);
+        }
+        ok(product::StartImportResponse { import: Some(self.import(1)) })
+    }
+
+    async fn get_import(
+        &self,
+        request: Request<product::GetImportRequest>,
+    ) -> Answer<product::GetImportResponse> {
+        self.enter("GetImport", request).await?;
+        let version = {
+            let mut state = self.state();
+            state.import_version = (state.import_version + 1).min(3);
+            state.import_version
+        };
+        ok(product::GetImportResponse { import: Some(self.import(version)) })
+    }
+
+    async fn cancel_import(
+        &self,
+        request: Request<product::CancelImportRequest>,
+    ) -> Answer<product::CancelImportResponse> {
+        self.enter("CancelImport", request).await?;
+        let mut import = self.import(2);
+        import.set_state(product::import::State::Cancelled);
+        ok(product::CancelImportResponse { import: Some(import) })
+    }
+}
+
+impl Shop {
+    /// Of two items, one of which each version after the first imports.
+    fn import(&self, version: i64) -> product::Import {
+        let done = if version == 3 {
+            product::import::State::Done
+        } else {
+            product::import::State::Running
+        };
+        product::Import {
+            import_id: IMPORT.to_owned(),
+            source: "f00".to_owned(),
+            state: done.into(),
+            version,
+            items: 2,
+            items_imported: version - 1,
+            added: version - 1,
+            revised: 0,
+            unchanged: 0,
+            stock_received: 5 * (version - 1),
+        }
     }
 }

@@ -308,6 +308,9 @@ impl ProductService for Neighbours {
         receive_stock: product::ReceiveStockRequest => product::ReceiveStockResponse,
         get_stock: product::GetStockRequest => product::GetStockResponse,
         import_products: Streaming<product::ImportProductsRequest> => product::ImportProductsResponse,
+        start_import: Streaming<product::StartImportRequest> => product::StartImportResponse,
+        get_import: product::GetImportRequest => product::GetImportResponse,
+        cancel_import: product::CancelImportRequest => product::CancelImportResponse,
     }
 }
 

@@ -10,13 +10,13 @@ use messaging::Outgoing;
 
 use super::{App, Error, receive, sku_taken};
 use crate::domain::product::{Event, import};
-use crate::domain::{Fault, Offer, Product, Rejection, offer};
+use crate::domain::{Fault, Imported, Offer, Product, Rejection, offer};
 use crate::events::catalogued;
 use crate::store::stock::Receipt;
 use crate::store::{self, Offered};
 
 /// Maximum number of products of an import in one transaction.
-const CHUNK: usize = 500;
+pub(super) const CHUNK: usize = 500;
 /// Maximum number of products of one import.
 const IMPORT_MAX: usize = 100_000;
 
@@ -28,41 +28,23 @@ pub(crate) struct Item {
     pub offer: Offer,
 }
 
-/// What an import has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Imported {
-    pub added: i64,
-    pub revised: i64,
-    pub unchanged: i64,
-    /// Pieces.
-    pub stock_received: i64,
-}
-
-impl std::ops::AddAssign for Imported {
-    fn add_assign(&mut self, more: Self) {
-        self.added += more.added;
-        self.revised += more.revised;
-        self.unchanged += more.unchanged;
-        self.stock_received += more.stock_received;
-    }
-}
-
 impl App {
     /// Begins an import.
     pub(crate) fn import(&self) -> Import {
-        Import {
-            app: self.clone(),
-            skus: HashSet::new(),
-            chunk: Vec::with_capacity(CHUNK),
-            done: Imported::default(),
-        }
+        Import { app: self.clone(), items: Items::default(), done: Imported::default() }
     }
 
-    async fn import_chunk(self, tx: &mut Tx, items: &[Item]) -> Result<Imported, Error> {
-        let mut skus: Vec<&str> = items.iter().map(|item| &*item.offer.sku).collect();
+    /// Takes in a part of a file.
+    pub(super) async fn import_chunk(
+        &self,
+        tx: &mut Tx,
+        source: &str,
+        items: &[Offer],
+    ) -> Result<Imported, Error> {
+        let mut skus: Vec<&str> = items.iter().map(|offer| &*offer.sku).collect();
         skus.sort_unstable();
         let mut chunk = Chunk::new(store::lock_by_sku(tx, &skus).await?);
-        items.iter().for_each(|item| chunk.take(item));
+        items.iter().for_each(|offer| chunk.take(source, offer));
         self.offers.changed_by(tx, chunk.products.values().map(|(product, _)| product.id));
         store::insert(tx, &chunk.products(Fate::Added)).await.map_err(sku_taken)?;
         store::update(tx, &chunk.products(Fate::Revised)).await?;
@@ -72,30 +54,78 @@ impl App {
     }
 }
 
+/// The items of a file, checked one by one and given on in chunks.
+#[derive(Default)]
+pub(super) struct Items {
+    /// Of the whole file.
+    source: Option<String>,
+    /// Taken so far: a SKU with two meanings in one file would change at every import.
+    skus: HashSet<String>,
+    chunk: Vec<Offer>,
+}
+
+impl Items {
+    /// The place of the next item in the file, counted from 0.
+    pub(super) fn place(&self) -> usize {
+        self.skus.len()
+    }
+
+    /// Takes the next item. Whether there is a chunk of them.
+    pub(super) fn take(&mut self, item: Item) -> Result<bool, Error> {
+        let place = self.place();
+        self.check(&item).map_err(|rejection| Error::Item(place, rejection))?;
+        self.source.get_or_insert(item.source);
+        self.skus.insert(item.offer.sku.clone());
+        self.chunk.push(item.offer);
+        Ok(self.chunk.len() == CHUNK)
+    }
+
+    /// The source of the file, and what was taken since this was called before. None: nothing was.
+    pub(super) fn chunk(&mut self) -> Option<(String, Vec<Offer>)> {
+        let source = self.source.clone().filter(|_| !self.chunk.is_empty())?;
+        Some((source, std::mem::take(&mut self.chunk)))
+    }
+
+    /// The source of the whole file; none of one without items.
+    pub(super) fn into_source(self) -> Option<String> {
+        self.source
+    }
+
+    fn check(&self, item: &Item) -> Result<(), Rejection> {
+        offer::check_source(&item.source)?;
+        item.offer.check()?;
+        let fault = |field, must_be| Err(Rejection::Invalid(vec![Fault { field, must_be }]));
+        if self.source.as_ref().is_some_and(|source| *source != item.source) {
+            return fault("source", "the same in the whole file");
+        }
+        match self.skus.contains(&item.offer.sku) {
+            true => fault("sku", "once in a file"),
+            false if self.skus.len() == IMPORT_MAX => {
+                fault("sku", "one of at most 100000 in a file")
+            }
+            false => Ok(()),
+        }
+    }
+}
+
 /// An import in progress. It takes items one by one and writes them in chunks, each in one
 /// transaction; dropped on the way, it leaves whole chunks behind, and the same import run again
 /// adds the rest.
 pub(crate) struct Import {
     app: App,
-    /// Taken so far: a SKU with two meanings in one file would change at every import.
-    skus: HashSet<String>,
-    chunk: Vec<Item>,
+    items: Items,
     done: Imported,
 }
 
 impl Import {
     /// The place of the next item in the stream, counted from 0.
     pub(crate) fn place(&self) -> usize {
-        self.skus.len()
+        self.items.place()
     }
 
     /// Takes the next item.
     pub(crate) async fn take(&mut self, item: Item) -> Result<(), Error> {
-        let place = self.place();
-        self.check(&item).map_err(|rejection| Error::Item(place, rejection))?;
-        self.skus.insert(item.offer.sku.clone());
-        self.chunk.push(item);
-        if self.chunk.len() == CHUNK { self.write().await } else { Ok(()) }
+        if self.items.take(item)? { self.write().await } else { Ok(()) }
     }
 
     /// Writes what is left. Returns what the whole import did.
@@ -104,26 +134,13 @@ impl Import {
         Ok(self.done)
     }
 
-    fn check(&self, item: &Item) -> Result<(), Rejection> {
-        offer::check_source(&item.source)?;
-        item.offer.check()?;
-        let fault = |must_be| Err(Rejection::Invalid(vec![Fault { field: "sku", must_be }]));
-        match self.skus.contains(&item.offer.sku) {
-            true => fault("once in a file"),
-            false if self.skus.len() == IMPORT_MAX => fault("one of at most 100000 in a file"),
-            false => Ok(()),
-        }
-    }
-
     async fn write(&mut self) -> Result<(), Error> {
-        if self.chunk.is_empty() {
-            return Ok(());
-        }
-        let chunk = Arc::new(std::mem::take(&mut self.chunk));
+        let Some(chunk) = self.items.chunk() else { return Ok(()) };
+        let chunk = Arc::new(chunk);
         for last in [false, false, true] {
-            let (app, items) = (self.app.clone(), Arc::clone(&chunk));
+            let (app, chunk) = (self.app.clone(), Arc::clone(&chunk));
             let write = self.app.database.transaction(ONLY_SHARD, move |tx| {
-                async move { app.import_chunk(tx, &items).await }.boxed()
+                async move { app.import_chunk(tx, &chunk.0, &chunk.1).await }.boxed()
             });
             match write.await {
                 // Another import added it between our look and our insert: the next look finds it.
@@ -167,7 +184,7 @@ impl Chunk {
         }
     }
 
-    fn take(&mut self, Item { source, offer }: &Item) {
+    fn take(&mut self, source: &str, offer: &Offer) {
         let id = match self.products.get_mut(&offer.sku) {
             Some((product, fate)) => {
                 for event in import(product, offer) {

@@ -35,6 +35,15 @@ pub enum Rejection {
     /// The receipt names another delivery: of another product, or of another quantity.
     #[error("this receipt was booked for another delivery")]
     ReceiptReused,
+    /// A file without products.
+    #[error("the file has no products")]
+    ImportEmpty,
+    /// No such import.
+    #[error("no such import")]
+    ImportNotFound,
+    /// The import is done, or has failed.
+    #[error("the import has ended")]
+    ImportEnded,
 }
 
 impl Rejection {
@@ -47,6 +56,9 @@ impl Rejection {
             Self::SkuTaken => "sku_taken",
             Self::VersionConflict { .. } => "version_conflict",
             Self::ReceiptReused => "receipt_reused",
+            Self::ImportEmpty => "import_empty",
+            Self::ImportNotFound => "import_not_found",
+            Self::ImportEnded => "import_ended",
         }
     }
 }

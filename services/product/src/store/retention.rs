@@ -13,6 +13,11 @@ pub(crate) const RETENTION: &[RetentionRule] = &[
         delete: |db, most| unsold(db, most).boxed(),
     },
     RetentionRule { what: "changes", delete: |db, most| taken_in(db, most).boxed() },
+    RetentionRule { what: "imports that have ended", delete: |db, most| ended(db, most).boxed() },
+    RetentionRule {
+        what: "items of uploads that broke off",
+        delete: |db, most| broken_off(db, most).boxed(),
+    },
 ];
 
 /// Longer than events can be delivered again, so that none of an order's comes after its end is forgotten.
@@ -37,6 +42,32 @@ async fn taken_in(connection: &mut PgConnection, most: i64) -> Result<u64> {
              select changed_in, position from changes where changed_at < now() - interval '1 hour'
              order by changed_in, position limit $1
          )",
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+async fn ended(connection: &mut PgConnection, most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from imports where import_id in (
+             select import_id from imports where created_at < now() - interval '30 days' and state <> 'running' limit $1
+         )",
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Much longer than an upload may take.
+async fn broken_off(connection: &mut PgConnection, most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from import_items where ctid = any(array(
+             select ctid from import_items where staged_at < now() - interval '1 hour'
+                 and not exists (select from imports i where i.import_id = import_items.import_id) limit $1
+         ))",
         most
     )
     .execute(connection)

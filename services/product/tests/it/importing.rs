@@ -28,7 +28,7 @@ impl Shop {
 }
 
 /// A file of so many products, each with three pieces.
-fn file(source: &str, products: usize) -> Vec<ImportProductsRequest> {
+pub fn file(source: &str, products: usize) -> Vec<ImportProductsRequest> {
     let item = |n: usize| ImportProductsRequest {
         source: source.to_owned(),
         sku: format!("SKU-{n}"),

@@ -6,6 +6,7 @@ mod shop;
 mod catalogue;
 mod searching;
 mod importing;
+mod jobs;
 mod following;
 mod popular;
 mod holding;

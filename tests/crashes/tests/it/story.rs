@@ -339,7 +339,7 @@ impl Story {
             price: serde_json::from_value(gbp(250))?,
             opening_stock: 5,
         };
-        catalogue::upload(&world.staff.api, &world.staff.token, vec![line], |_| ()).await
+        catalogue::upload(&world.staff.api, &world.staff.token, vec![line]).await
     }
 
     /// Signed in anew: a token lives for ten minutes, all deaths together for longer.

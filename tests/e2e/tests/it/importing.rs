@@ -37,7 +37,7 @@ pub async fn a_catalogue_is_imported_once(shop: &Shop) -> Result<()> {
 async fn import(staff: &Staff, path: &std::path::Path) -> Result<Imported> {
     let read = file::read(path, |_, _| ())?;
     ensure!(read.report.rows == 42_481, "{} rows", read.report.rows);
-    catalogue::upload(&staff.api, &staff.token, read.lines, |_| ()).await.context("uploading")
+    catalogue::upload(&staff.api, &staff.token, read.lines).await.context("uploading")
 }
 
 fn online_retail() -> Result<Option<PathBuf>> {

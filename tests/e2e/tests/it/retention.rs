@@ -24,7 +24,7 @@ struct Rows {
     at: &'static str,
 }
 
-const TEMPORARY: [Rows; 8] = [
+const TEMPORARY: [Rows; 10] = [
     Rows {
         context: "order",
         insert: "insert into idempotency_keys select 7, gen_random_uuid(), 'key', '', '', now() - age",
@@ -98,6 +98,24 @@ const TEMPORARY: [Rows; 8] = [
         kept: "10 min",
         from: "changes where product_ids = '{}'",
         at: "changed_at",
+    },
+    Rows {
+        context: "product",
+        insert: "insert into imports (import_id, source, state, items, created_at)
+             select gen_random_uuid(), 'file', 'cancelled', 1, now() - age",
+        over: "31 days",
+        kept: "29 days",
+        from: "imports where source = 'file'",
+        at: "created_at",
+    },
+    Rows {
+        context: "product",
+        insert: "insert into import_items
+             select gen_random_uuid(), 1, 'sku', '', '', '', 1, 'GBP', 0, now() - age",
+        over: "90 min",
+        kept: "10 min",
+        from: "import_items",
+        at: "staged_at",
     },
 ];
 

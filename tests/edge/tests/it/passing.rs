@@ -91,7 +91,7 @@ pub async fn an_import_is_a_stream_of_any_length(front: &Front) -> Result<()> {
     let bytes: usize = lines.iter().map(|line| line.description.len()).sum();
     ensure!(bytes > 1_500_000, "{bytes}");
     let api = Api::new(&front.edge.url);
-    let imported = catalogue::upload(&api, &front.staff().await?, lines, |_| ()).await?;
+    let imported = catalogue::upload(&api, &front.staff().await?, lines).await?;
     ensure!(imported.added == LINES as i64, "{imported:?}");
     Ok(())
 }

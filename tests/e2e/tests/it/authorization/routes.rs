@@ -46,6 +46,10 @@ const ROUTES: &[Row] = &[
     ("POST /v1/staff/products/{id}/receipts", Access::Staff, 200),
     ("GET /v1/staff/products/{id}/stock", Access::Staff, 200),
     ("POST /v1/staff/import", Access::Staff, 200),
+    ("POST /v1/staff/imports", Access::Staff, 422), // an empty file
+    ("GET /v1/staff/imports/{id}", Access::Staff, 404), // no such import
+    ("GET /v1/staff/imports/{id}/events", Access::Staff, 404),
+    ("POST /v1/staff/imports/{id}/cancel", Access::Staff, 404),
     ("DELETE /v1/staff/products/{id}", Access::Staff, 200),
     ("GET /v1/staff/refunds", Access::Staff, 200),
     ("POST /v1/staff/refunds/{id}/retry", Access::Staff, 404), // no such refund
@@ -123,7 +127,7 @@ async fn send(cast: &Cast<'_>, route: &str, who: Who) -> Result<Answer> {
     let (method, path) = route.split_once(' ').context("a method and a path")?;
     let client = cast.owner.api.client();
     let mut request = client.request(method.parse::<Method>()?, &filled(cast, path));
-    let import = path == "/v1/staff/import";
+    let import = path == "/v1/staff/import" || path == "/v1/staff/imports";
     let content_type = if import { "application/x-ndjson" } else { "application/json" };
     request = request.header("content-type", content_type).header("idempotency-key", fresh());
     if let Some(token) = cast.tokens.of(who) {

@@ -1,0 +1,205 @@
+//! Imports in the background: the files that wait, item by item, and how far each is.
+
+use kernel::{Currency, ImportId, Money};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Result;
+use crate::domain::{Imported, Job, JobState, Listing, Offer};
+
+struct Row {
+    import_id: Uuid,
+    source: String,
+    state: String,
+    version: i64,
+    items: i64,
+    items_imported: i64,
+    added: i64,
+    revised: i64,
+    unchanged: i64,
+    stock_received: i64,
+    traceparent: Option<String>,
+}
+
+impl Row {
+    /// An error is a row that no version of this code wrote.
+    fn job(self) -> Result<Job> {
+        let state = JobState::parse(&self.state)
+            .ok_or_else(|| sqlx::Error::Decode("imports.state".into()))?;
+        Ok(Job {
+            id: self.import_id.into(),
+            source: self.source,
+            state,
+            version: self.version,
+            items: self.items,
+            items_imported: self.items_imported,
+            done: Imported {
+                added: self.added,
+                revised: self.revised,
+                unchanged: self.unchanged,
+                stock_received: self.stock_received,
+            },
+            traceparent: self.traceparent,
+        })
+    }
+}
+
+/// Reads imports; `$rest` begins with `where`.
+macro_rules! jobs {
+    ($rest:literal $(, $argument:expr)*) => {
+        sqlx::query_as!(
+            Row,
+            "select import_id, source, state, version, items, items_imported, added, revised, unchanged,
+                 stock_received, traceparent
+             from imports " + $rest
+            $(, $argument)*
+        )
+    };
+}
+
+/// One import.
+pub(crate) async fn read(connection: &mut PgConnection, id: ImportId) -> Result<Option<Job>> {
+    let row = jobs!("where import_id = $1", id.uuid()).fetch_optional(connection).await?;
+    row.map(Row::job).transpose()
+}
+
+/// The same, for changing it in this transaction.
+pub(crate) async fn lock(tx: &mut PgConnection, id: ImportId) -> Result<Option<Job>> {
+    let row = jobs!("where import_id = $1 for update", id.uuid()).fetch_optional(tx).await?;
+    row.map(Row::job).transpose()
+}
+
+/// The oldest import that waits or is under way.
+pub(crate) async fn next(connection: &mut PgConnection) -> Result<Option<Job>> {
+    let row = jobs!("where state = 'running' order by import_id limit 1");
+    row.fetch_optional(connection).await?.map(Row::job).transpose()
+}
+
+/// This import, for changing it in this transaction, unless it has ended or another copy works at it in this moment.
+pub(crate) async fn lock_running(tx: &mut PgConnection, id: ImportId) -> Result<Option<Job>> {
+    let row = jobs!("where import_id = $1 and state = 'running' for update skip locked", id.uuid());
+    row.fetch_optional(tx).await?.map(Row::job).transpose()
+}
+
+/// Keeps items of a file, the first of which is at `from` in it.
+pub(crate) async fn stage(
+    connection: &mut PgConnection,
+    id: ImportId,
+    from: i64,
+    items: &[Offer],
+) -> Result<()> {
+    let text = |of: fn(&Offer) -> &str| items.iter().map(of).collect::<Vec<&str>>();
+    let number = |of: fn(&Offer) -> i64| items.iter().map(of).collect::<Vec<i64>>();
+    sqlx::query!(
+        "insert into import_items
+             (import_id, position, sku, name, description, category, price_minor, currency, opening_stock)
+         select $1, $2 + ordinality - 1, sku, name, description, category, price_minor, currency, opening_stock
+         from unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bigint[])
+             with ordinality as item(sku, name, description, category, price_minor, currency, opening_stock)",
+        id.uuid(),
+        from,
+        &text(|offer| &offer.sku) as &[&str],
+        &text(|offer| &offer.listing.name) as &[&str],
+        &text(|offer| &offer.listing.description) as &[&str],
+        &text(|offer| &offer.listing.category) as &[&str],
+        &number(|offer| offer.price.minor),
+        &text(|offer| offer.price.currency.code()) as &[&str],
+        &number(|offer| offer.opening_stock)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes an import whose items are all staged, unless one of its source is running.
+pub(crate) async fn start(
+    tx: &mut PgConnection,
+    id: ImportId,
+    source: &str,
+    items: i64,
+    traceparent: Option<&str>,
+) -> Result<Option<Job>> {
+    let row = sqlx::query_as!(
+        Row,
+        "insert into imports (import_id, source, items, traceparent) values ($1, $2, $3, $4)
+         on conflict (source) where state = 'running' do nothing
+         returning import_id, source, state, version, items, items_imported, added, revised, unchanged,
+             stock_received, traceparent",
+        id.uuid(),
+        source,
+        items,
+        traceparent
+    );
+    row.fetch_optional(tx).await?.map(Row::job).transpose()
+}
+
+/// The import of this source that is running.
+pub(crate) async fn running(connection: &mut PgConnection, source: &str) -> Result<Option<Job>> {
+    let row = jobs!("where source = $1 and state = 'running'", source);
+    row.fetch_optional(connection).await?.map(Row::job).transpose()
+}
+
+/// Takes the next items of an import out, at most so many.
+pub(crate) async fn take_items(
+    tx: &mut PgConnection,
+    job: &Job,
+    at_most: i64,
+) -> Result<Vec<Offer>> {
+    let rows = sqlx::query!(
+        r#"with taken as (
+               delete from import_items where import_id = $1 and position >= $2 and position < $2 + $3
+               returning position, sku, name, description, category, price_minor, currency, opening_stock
+           )
+           select sku as "sku!", name as "name!", description as "description!", category as "category!",
+               price_minor as "price_minor!", currency as "currency!", opening_stock as "opening_stock!"
+           from taken order by position"#,
+        job.id.uuid(),
+        job.items_imported,
+        at_most
+    )
+    .fetch_all(tx)
+    .await?;
+    let offers = rows.into_iter().map(|row| {
+        let currency = Currency::parse(&row.currency)
+            .map_err(|_| sqlx::Error::Decode("import_items.currency".into()))?;
+        Ok(Offer {
+            sku: row.sku,
+            listing: Listing {
+                name: row.name,
+                description: row.description,
+                category: row.category,
+            },
+            price: Money { currency, minor: row.price_minor },
+            opening_stock: row.opening_stock,
+        })
+    });
+    offers.collect()
+}
+
+/// Forgets the items of an import that are left.
+pub(crate) async fn drop_items(connection: &mut PgConnection, id: ImportId) -> Result<()> {
+    sqlx::query!("delete from import_items where import_id = $1", id.uuid())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Writes an import that was locked and has changed.
+pub(crate) async fn write(tx: &mut PgConnection, job: &Job) -> Result<()> {
+    sqlx::query!(
+        "update imports set state = $2, version = $3, items_imported = $4, added = $5, revised = $6,
+             unchanged = $7, stock_received = $8
+         where import_id = $1",
+        job.id.uuid(),
+        job.state.name(),
+        job.version,
+        job.items_imported,
+        job.done.added,
+        job.done.revised,
+        job.done.unchanged,
+        job.done.stock_received
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Catalogues that are imported in the background.
+
+use proto::product::v1::import::State;
+use proto::product::v1::{
+    CancelImportRequest, GetImportRequest, Import, ImportProductsRequest, StartImportRequest,
+};
+use rpc::status::{fields, reason};
+use testkit::eventually;
+use tonic::{Code, Status};
+
+use crate::importing::file;
+use crate::shop::{LIMIT, Shop};
+
+impl Shop {
+    async fn start_import(&self, items: Vec<ImportProductsRequest>) -> Result<Import, Status> {
+        let items = items.into_iter().map(|item| StartImportRequest { item: Some(item) });
+        let request = self.staff(futures_util::stream::iter(items));
+        let answer = self.client.clone().start_import(request).await?;
+        Ok(answer.into_inner().import.expect("an import"))
+    }
+
+    async fn import_now(&self, id: &str) -> Result<Import, Status> {
+        let request = self.staff(GetImportRequest { import_id: id.to_owned() });
+        let answer = self.client.clone().get_import(request).await?;
+        Ok(answer.into_inner().import.expect("an import"))
+    }
+
+    async fn cancel_import(&self, id: &str) -> Result<Import, Status> {
+        let request = self.staff(CancelImportRequest { import_id: id.to_owned() });
+        let answer = self.client.clone().cancel_import(request).await?;
+        Ok(answer.into_inner().import.expect("an import"))
+    }
+
+    async fn ended(&self, id: &str) -> Import {
+        eventually("the import has ended", LIMIT, async || {
+            let import = self.import_now(id).await.ok()?;
+            (import.state() != State::Running).then_some(import)
+        })
+        .await
+    }
+
+    /// Nothing is imported while this is held, by any copy.
+    fn hold(&self) {
+        self.sql(
+            "create function hold() returns trigger language plpgsql as $$ begin
+                      raise exception using errcode = '55P03'; end $$;
+                  create trigger hold before insert on products execute function hold()",
+        );
+    }
+
+    fn let_go(&self) {
+        self.sql("drop trigger hold on products; drop function hold");
+    }
+}
+
+/// Added, revised, unchanged, stock.
+fn done(import: &Import) -> (State, i64, i64, i64, i64) {
+    (import.state(), import.added, import.revised, import.unchanged, import.stock_received)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_goes_on_in_the_background_and_says_how_far_it_is() {
+    let shop = Shop::open().await;
+    shop.hold();
+    let begun = shop.start_import(file("a", 1_200)).await.unwrap();
+    assert_eq!((begun.state(), begun.items, begun.items_imported), (State::Running, 1_200, 0));
+    assert_eq!(shop.import_now(&begun.import_id).await.unwrap(), begun);
+    // The same file meanwhile is the same import, and its items are kept once.
+    assert_eq!(shop.start_import(file("a", 1_200)).await.unwrap(), begun);
+    assert_eq!(shop.sql("select count(*) from import_items"), "1200");
+    shop.let_go();
+    let import = shop.ended(&begun.import_id).await;
+    assert_eq!(done(&import), (State::Done, 1_200, 0, 0, 3_600));
+    assert_eq!((import.items_imported, import.version), (1_200, 4), "three chunks");
+    assert_eq!(shop.sql("select count(*) from import_items"), "0");
+    // Again, it is another import that changes nothing.
+    let again = shop.start_import(file("a", 1_200)).await.unwrap();
+    assert_ne!(again.import_id, begun.import_id);
+    assert_eq!(done(&shop.ended(&again.import_id).await), (State::Done, 0, 0, 1_200, 0));
+    assert_eq!(shop.drift(), "0");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_outlives_the_copies_that_work_at_it() {
+    let mut shop = Shop::open().await;
+    let begun = shop.start_import(file("a", 8_000)).await.unwrap();
+    for part in [500, 3_000] {
+        eventually("some of it is imported", LIMIT, async || {
+            let count: usize = shop.sql("select count(*) from products").parse().ok()?;
+            (count >= part).then_some(())
+        })
+        .await;
+        shop = shop.crash().await;
+    }
+    let other = shop.copy().await;
+    let import = shop.ended(&begun.import_id).await;
+    assert_eq!(done(&import), (State::Done, 8_000, 0, 0, 24_000));
+    let events = "select count(*), count(distinct aggregate_id) from messaging.outbox";
+    assert_eq!(shop.sql(events), "8000|8000", "each is added once");
+    assert_eq!(shop.drift(), "0");
+    other.stop().await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_import_keeps_what_it_has_done_and_does_no_more() {
+    let shop = Shop::open().await;
+    shop.hold();
+    let begun = shop.start_import(file("a", 700)).await.unwrap();
+    let cancelled = shop.cancel_import(&begun.import_id).await.unwrap();
+    assert_eq!((cancelled.state(), cancelled.items_imported), (State::Cancelled, 0));
+    assert_eq!(
+        shop.cancel_import(&begun.import_id).await.unwrap(),
+        cancelled,
+        "as often as you like"
+    );
+    shop.let_go();
+    assert_eq!(shop.sql("select count(*) from import_items"), "0");
+    // Its file may be imported anew, and one that is done cannot be cancelled any more.
+    let again = shop.start_import(file("a", 700)).await.unwrap();
+    let import = shop.ended(&again.import_id).await;
+    assert_eq!(done(&import), (State::Done, 700, 0, 0, 2_100));
+    let late = shop.cancel_import(&again.import_id).await.unwrap_err();
+    assert_eq!(
+        (late.code(), reason(&late).as_deref()),
+        (Code::FailedPrecondition, Some("import_ended"))
+    );
+    assert_eq!(shop.import_now(&begun.import_id).await.unwrap(), cancelled);
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_catalogue_begins_no_import() {
+    let shop = Shop::open().await;
+    let mut bad = file("a", 1_200);
+    bad[1_100].sku = String::new();
+    let refused = shop.start_import(bad).await.unwrap_err();
+    assert_eq!(fields(&refused)[0].0, "items[1100].sku");
+    let mut two = file("a", 2);
+    two[1].source = "b".into();
+    let refused = shop.start_import(two).await.unwrap_err();
+    let expected = ("items[1].source".to_owned(), "the same in the whole file".to_owned());
+    assert_eq!(fields(&refused), [expected]);
+    let refused = shop.start_import(Vec::new()).await.unwrap_err();
+    assert_eq!(reason(&refused).as_deref(), Some("import_empty"));
+    for id in ["", "x", "01890000-0000-7000-8000-0000000000aa"] {
+        let missing = shop.import_now(id).await.unwrap_err();
+        assert_eq!(missing.code(), Code::NotFound);
+        assert_eq!(shop.cancel_import(id).await.unwrap_err().code(), Code::NotFound);
+    }
+    let left = "select (select count(*) from products), (select count(*) from imports), (select count(*) from import_items)";
+    assert_eq!(shop.sql(left), "0|0|0", "the first thousand were staged");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_the_database_refuses_fails_and_the_next_is_done() {
+    let shop = Shop::open().await;
+    shop.sql("alter table products add check (sku <> 'SKU-600')");
+    let begun = shop.start_import(file("a", 700)).await.unwrap();
+    let next = shop.start_import(file("b", 400)).await.unwrap();
+    let import = shop.ended(&begun.import_id).await;
+    assert_eq!(done(&import), (State::Failed, 500, 0, 0, 1_500));
+    let late = shop.cancel_import(&begun.import_id).await.unwrap_err();
+    assert_eq!(reason(&late).as_deref(), Some("import_ended"));
+    assert_eq!(done(&shop.ended(&next.import_id).await), (State::Done, 0, 0, 400, 1_200));
+    assert_eq!(shop.sql("select count(*) from import_items"), "0");
+    shop.running.stop().await;
+}
