@@ -108,6 +108,9 @@ pub struct Import {
     pub items: i64,
     /// The first so many of them are imported.
     pub items_imported: i64,
+    /// Why it has failed.
+    #[serde(default)]
+    pub failure: String,
     /// What that did.
     #[serde(flatten)]
     pub imported: Imported,

@@ -122,8 +122,11 @@ pub async fn follow(
         import = api.get(&path, Some(token)).await?.json()?;
     }
     imported(import.items_imported);
-    let Import { state, items_imported, items, .. } = &import;
-    ensure!(state == "done", "the import is {state}: {items_imported} of {items} are imported");
+    let Import { state, items_imported, items, failure, .. } = &import;
+    ensure!(
+        state == "done",
+        "the import is {state}: {items_imported} of {items} are imported {failure}"
+    );
     Ok(import.imported)
 }
 
@@ -131,7 +134,8 @@ pub async fn follow(
 /// those that are on their way.
 ///
 /// # Errors
-/// When the shop refuses a line, or the connection breaks: then nothing is imported.
+/// When the shop refuses a line (then nothing is imported), or the connection breaks (then it may be): sending all again is
+/// safe.
 pub async fn send(
     api: &Api,
     token: &str,

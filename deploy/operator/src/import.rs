@@ -54,13 +54,13 @@ pub async fn run(home: &Home, path: &Path) -> Result<()> {
             bar.end();
         }
     };
-    let import =
-        catalogue::send(&api, &token, lines, sent).await.context("nothing was imported")?;
+    let import = catalogue::send(&api, &token, lines, sent).await;
+    let import = import.context("sending it again is safe")?;
     let bar = Bar::new("importing");
     let shown = |count: i64| bar.show(count.unsigned_abs(), whole);
     let imported = catalogue::follow(&api, &token, import, shown).await;
     bar.end();
-    let imported = imported.context("running it again completes it")?;
+    let imported = imported.context("sending it again imports the rest")?;
     speak::lines(&read.report.lines());
     speak::lines(&report::imported(&imported, reading, began.elapsed()));
     Ok(())

@@ -17,6 +17,8 @@ pub(crate) struct Import<'a> {
     revised: i64,
     unchanged: i64,
     stock_received: i64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    failure: &'a str,
 }
 
 impl<'a> From<&'a product::Import> for Import<'a> {
@@ -38,6 +40,7 @@ impl<'a> From<&'a product::Import> for Import<'a> {
             revised: import.revised,
             unchanged: import.unchanged,
             stock_received: import.stock_received,
+            failure: &import.failure,
         }
     }
 }

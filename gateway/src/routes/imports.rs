@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode, header};
 use kernel::ImportId;
 use net::Permit;
 use proto::product::v1 as product;
+use proto::product::v1::start_import_request::Part;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -87,10 +88,10 @@ async fn import(
     token: Token,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (sender, items) = items();
+    let (lines, (sender, items)) = (lines(request)?, items());
     let mut product = app.product();
     let call = product.import_products(token.request(items));
-    let reply = app.pages().changing_all().by(passed_on(request, sender, call)).await?;
+    let reply = app.pages().changing_all().by(passed_on(lines, sender, call)).await?;
     let product::ImportProductsResponse { added, revised, unchanged, stock_received } = reply;
     Ok(json(StatusCode::OK, &Imported { added, revised, unchanged, stock_received }))
 }
@@ -101,11 +102,10 @@ async fn start(
     token: Token,
     request: Request,
 ) -> Result<Response, Problem> {
-    let (sender, items) = items();
+    let (lines, (sender, items)) = (lines(request)?, items());
     let mut product = app.product();
-    let items = items.map(|item| product::StartImportRequest { item: Some(item) });
-    let call = product.start_import(token.request(items));
-    let import = required(passed_on(request, sender, call).await?.import)?;
+    let call = product.start_import(token.request(with_their_end(items)));
+    let import = required(passed_on(lines, sender, call).await?.import)?;
     let mut response = json(StatusCode::ACCEPTED, &Import::from(&import));
     if let Ok(location) = HeaderValue::try_from(format!("/v1/staff/imports/{}", import.import_id)) {
         response.headers_mut().insert(header::LOCATION, location);
@@ -113,22 +113,26 @@ async fn start(
     Ok(response)
 }
 
-/// The lines of the body go to `sender` while `call` takes them.
+fn lines(request: Request) -> Result<Lines, Problem> {
+    body::check_type(request.headers(), "application/x-ndjson")?;
+    Ok(Lines::new(request.into_body()))
+}
+
+/// The lines go to `sender` while `call` takes them.
 async fn passed_on<T>(
-    request: Request,
+    mut lines: Lines,
     sender: mpsc::Sender<Line>,
     call: impl Future<Output = Result<Reply<T>, Status>> + Send,
 ) -> Result<T, Problem> {
-    body::check_type(request.headers(), "application/x-ndjson")?;
-    let mut lines = Lines::new(request.into_body());
-    let mut call = std::pin::pin!(call);
+    let mut call = Box::pin(call);
     let reply = tokio::select! {
         read = read(&mut lines, sender) => match read {
-            Ok(()) => call.await.map_err(Problem::from),
+            Ok(()) => call.as_mut().await.map_err(Problem::from),
             Err(bad) => Err(bad),
         },
         reply = &mut call => reply.map_err(Problem::from),
     };
+    drop(call); // at once, and not after lingering
     if reply.is_err() {
         body::linger(lines.into_body()).await;
     }
@@ -151,6 +155,20 @@ fn items()
         }
     });
     (sender, items)
+}
+
+/// The items, and then how many they were: product cannot tell a call that was given up from one that has ended.
+fn with_their_end(
+    items: impl Stream<Item = product::ImportProductsRequest> + Send + 'static,
+) -> impl Stream<Item = product::StartImportRequest> + Send + 'static {
+    stream::unfold((Box::pin(items), Some(0)), |(mut items, sent)| async move {
+        let sent = sent?;
+        let (part, sent) = match items.next().await {
+            Some(item) => (Part::Item(item), Some(sent + 1)),
+            None => (Part::ItemsSent(sent), None),
+        };
+        Some((product::StartImportRequest { part: Some(part) }, (items, sent)))
+    })
 }
 
 async fn read(lines: &mut Lines, sender: mpsc::Sender<Line>) -> Result<(), Problem> {
@@ -229,6 +247,9 @@ impl Progress {
     async fn newer(&mut self) -> Option<product::Import> {
         let mut import = self.next.take()?;
         while import.version <= self.seen {
+            if has_ended(&import) {
+                return None;
+            }
             sleep(WATCH_EVERY).await;
             import = how_far(&self.app, &self.token, self.id).await.ok()?;
         }

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
+use proto::product::v1::start_import_request::Part;
 use rpc::status::{invalid, refusal};
 use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
@@ -161,6 +162,7 @@ async fn an_import_in_the_background_is_accepted_followed_and_cancelled() {
     let at = format!("/v1/staff/imports/{IMPORT}");
     assert_eq!(answer.header("location"), at);
     assert_eq!(world.shop.state().imported.len(), 2);
+    assert_eq!(world.shop.state().import_end, Some(Part::ItemsSent(2)));
     let expected = json!({"import_id": IMPORT, "source": "f00", "state": "running", "version": 1, "items": 2,
         "items_imported": 0, "added": 0, "revised": 0, "unchanged": 0, "stock_received": 0});
     assert_eq!(answer.json(), expected);
@@ -190,8 +192,18 @@ async fn how_far_an_import_is_comes_as_events_until_its_end() {
 #[tokio::test]
 async fn a_bad_line_is_named_and_nothing_is_begun() {
     let world = World::new().await;
-    let answer = start(line(1) + "{\"sku\":7}\n").send(&world).await;
+    let (sender, receiver) = mpsc::channel::<Result<String, std::io::Error>>(4);
+    sender.send(Ok(line(1))).await.unwrap();
+    let answer = start(Body::from_stream(ReceiverStream::new(receiver))).send(&world);
+    let rest = async {
+        eventually("a line", || world.shop.state().imported.len() == 1).await;
+        sender.send(Ok("{\"sku\":7}\n".to_owned())).await.unwrap();
+        drop(sender);
+    };
+    let (answer, ()) = tokio::join!(answer, rest);
     assert_eq!((answer.problem().0, answer.fields()), (422, vec!["line 2: sku".to_owned()]));
+    eventually("product knows", || world.shop.state().import_ended_well == Some(false)).await;
+    assert_eq!(world.shop.state().import_end, None, "a part is not the file");
     let answer = post("/v1/staff/imports").token().json(&json!([])).send(&world).await;
     assert_eq!(answer.problem(), (415, "unsupported_media_type".into()));
 }

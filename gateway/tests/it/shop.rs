@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use proto::cart::v1::Cart;
 use proto::money::v1::Money;
 use proto::order::v1::Order;
-use proto::product::v1::{ImportProductsRequest, ListProductChangesResponse, Product};
+use proto::product::v1::{
+    ImportProductsRequest, ListProductChangesResponse, Product, start_import_request,
+};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
@@ -44,6 +46,7 @@ pub struct State {
     /// What an RPC refuses with.
     pub refusals: HashMap<&'static str, Status>,
     pub imported: Vec<ImportProductsRequest>,
+    pub import_end: Option<start_import_request::Part>,
     /// What GetImport answered last.
     pub import_version: i64,
     /// How the stream of the last import ended: `Some(true)` for a good end (see `spy`).

@@ -43,7 +43,8 @@ impl Service<Request<Body>> for Spied {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if !request.uri().path().ends_with("/ImportProducts") {
+        let path = request.uri().path();
+        if !path.ends_with("/ImportProducts") && !path.ends_with("/StartImport") {
             return self.product.call(request);
         }
         let shop = Arc::clone(&self.shop);

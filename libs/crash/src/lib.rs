@@ -39,6 +39,10 @@ points! {
     GroupAfter = "group.after",
     /// Lines have left a cart, and the order that has them is not written.
     CheckoutBegun = "checkout.begun",
+    /// A part of a catalogue file is imported, and nothing of it is durable.
+    ImportChunkBefore = "import.chunk.before",
+    /// It is durable, and the rest waits.
+    ImportChunkAfter = "import.chunk.after",
     /// Events were read from the outbox; none is sent.
     RelayFetched = "relay.fetched",
     /// The stream has them, and the outbox does not know.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use async_nats::connection::State;
-use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::stream::Info;
-use async_nats::jetstream::{self, Context, ErrorCode};
+use async_nats::jetstream::{self, Context};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerAddr, ServerError, header};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
@@ -175,11 +174,6 @@ pub(crate) fn is_filled(info: &Info, percent: u64) -> bool {
     // Below zero it is unlimited.
     let limit = u64::try_from(info.config.max_bytes).unwrap_or(0);
     limit > 0 && info.state.bytes > limit / 100 * percent
-}
-
-/// Whether there is no such stream.
-pub(crate) fn is_missing(error: &GetStreamError) -> bool {
-    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }
 
 /// The servers, and the files with the authorities that vouch for them: `tls://…?sslrootcert=FILE`, as PostgreSQL's

@@ -98,14 +98,15 @@ impl Provisioner {
                 continue;
             }
             join_all(self.topology.iter().map(|(context, stream)| async move {
-                let _turn = stream.turn.lock().await;
+                let turn = stream.turn.lock().await;
                 let reconciled = self.reconcile(context).await;
+                drop(turn);
                 if let Err(error) = &reconciled {
                     let error = format!("{error:#}");
                     tracing::warn!(context, error, "provisioning: will try again");
                 }
                 let name = stream_name(context);
-                stream.leaderless.watch(&self.bus, &name, reconciled.is_ok()).await;
+                stream.leaderless.delete_when_stuck(&self.bus, &name, reconciled.is_ok()).await;
             }))
             .await;
         }

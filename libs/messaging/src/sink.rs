@@ -1,6 +1,8 @@
 //! What a relay needs of the bus, and all that it needs: a seam like [`crate::source`].
 
 use async_nats::HeaderMap;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{Info, RawMessageErrorKind};
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use crate::Bus;
-use crate::bus::{Call, is_missing, stream_name};
+use crate::bus::{Call, stream_name};
 use crate::provisioning::Request;
 
 /// The stream of one context.
@@ -121,4 +123,8 @@ impl Sink for NatsSink {
         }
         Ok(())
     }
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }

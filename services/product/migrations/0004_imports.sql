@@ -5,6 +5,7 @@
 create table imports (
     import_id      uuid        primary key,
     source         text        not null,
+    digest         bytea       not null, -- of its items: what has the same is the same file
     state          text        not null default 'running' check (state in ('running', 'done', 'cancelled', 'failed')),
     version        bigint      not null default 1,
     items          bigint      not null check (items > 0),
@@ -13,9 +14,11 @@ create table imports (
     revised        bigint      not null default 0,
     unchanged      bigint      not null default 0,
     stock_received bigint      not null default 0,
+    failure        text,
     traceparent    text,
     created_at     timestamptz not null default now(),
-    check ((state = 'done') = (items_imported = items))
+    check ((state = 'done') = (items_imported = items)),
+    check ((state = 'failed') = (failure is not null))
 );
 
 create unique index imports_one_running_per_source on imports (source) where state = 'running';
@@ -33,3 +36,5 @@ create table import_items (
     staged_at     timestamptz not null default now(),
     primary key (import_id, position)
 );
+
+create index import_items_staged_at on import_items using brin (staged_at);

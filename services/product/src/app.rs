@@ -22,6 +22,7 @@ use tokio::time::timeout;
 
 pub(crate) use changes::{ChangeFeed, Since};
 pub(crate) use import::Item;
+pub(crate) use jobs::Part;
 pub(crate) use offers::Offers;
 pub(crate) use popular::Popular;
 

@@ -11,7 +11,7 @@ use rpc::status::{internal, invalid, refusal, unavailable};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::app::{Error, Filter, Item, Since};
+use crate::app::{Error, Filter, Item, Part, Since};
 use crate::domain::{Fault, Imported, Job, JobState, Listing, Offer, Rejection, Stock};
 use crate::store::changes::Change;
 use crate::store::stock::Receipt;
@@ -40,9 +40,11 @@ impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
         let code = match &rejection {
             Rejection::Invalid(faults) => return invalid(faults.iter().map(fault)),
-            Rejection::CurrencyNotSupported | Rejection::ImportEmpty => Code::InvalidArgument,
+            Rejection::CurrencyNotSupported | Rejection::ImportEmpty | Rejection::ImportCutOff => {
+                Code::InvalidArgument
+            }
             Rejection::ProductNotFound | Rejection::ImportNotFound => Code::NotFound,
-            Rejection::SkuTaken => Code::AlreadyExists,
+            Rejection::SkuTaken | Rejection::ImportRunning => Code::AlreadyExists,
             Rejection::VersionConflict { .. } => Code::Aborted,
             Rejection::ReceiptReused | Rejection::ImportEnded => Code::FailedPrecondition,
         };
@@ -67,6 +69,8 @@ fn item_refused(at: usize, rejection: &Rejection) -> Status {
         | Rejection::VersionConflict { .. }
         | Rejection::ReceiptReused
         | Rejection::ImportEmpty
+        | Rejection::ImportCutOff
+        | Rejection::ImportRunning
         | Rejection::ImportNotFound
         | Rejection::ImportEnded => {
             let message = format!("items[{at}]: {rejection}");
@@ -209,6 +213,15 @@ pub(crate) fn item(at: usize, request: wire::ImportProductsRequest) -> Result<It
     Ok(Item { source, offer })
 }
 
+/// A part of a catalogue file; `at` is its place, counted from 0. One that says nothing is an item without anything.
+pub(crate) fn part(at: usize, request: wire::StartImportRequest) -> Result<Part, Status> {
+    match request.part {
+        Some(wire::start_import_request::Part::ItemsSent(items)) => Ok(Part::End { items }),
+        Some(wire::start_import_request::Part::Item(request)) => Ok(Part::Item(item(at, request)?)),
+        None => Ok(Part::Item(item(at, wire::ImportProductsRequest::default())?)),
+    }
+}
+
 pub(crate) fn money(money: Money) -> ProtoMoney {
     ProtoMoney { currency: money.currency.code().to_owned(), minor_units: money.minor }
 }
@@ -277,5 +290,6 @@ pub(crate) fn job(job: Job) -> wire::Import {
         revised,
         unchanged,
         stock_received,
+        failure: job.failure.unwrap_or_default(),
     }
 }

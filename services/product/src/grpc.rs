@@ -173,11 +173,8 @@ impl ProductService for Grpc {
         request: Request<Streaming<StartImportRequest>>,
     ) -> Answer<StartImportResponse> {
         self.verifier.staff(request.metadata())?;
-        let items = request.into_inner().enumerate();
-        let item = |(at, request): (usize, Result<StartImportRequest, Status>)| {
-            convert::item(at, request?.item.unwrap_or_default())
-        };
-        let job = self.app.start_import(items.map(item));
+        let parts = request.into_inner().enumerate();
+        let job = self.app.start_import(parts.map(|(at, part)| convert::part(at, part?)));
         Ok(Response::new(StartImportResponse { import: Some(convert::job(job.await?)) }))
     }
 

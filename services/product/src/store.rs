@@ -1,6 +1,6 @@
 //! Every SQL statement of the product context: the catalogue here, what is counted in [`stock`].
 //!
-//! Lock ordering: rows are always locked in one order (products by SKU, receipts, reservations by id, shelves by
+//! Lock ordering: rows are always locked in one order (imports, products by SKU, receipts, reservations by id, shelves by
 //! id), so that no two transactions wait for each other (deadlock).
 
 pub(crate) mod changes;

@@ -169,8 +169,13 @@ impl ProductService for Shop {
             return Err(refusal.clone());
         }
         let mut lines = request.into_inner();
-        while let Some(line) = lines.message().await? {
-            self.state().imported.extend(line.item);
+        while let Some(message) = lines.message().await? {
+            match message.part {
+                Some(product::start_import_request::Part::Item(line)) => {
+                    self.state().imported.push(line);
+                }
+                end => self.state().import_end = end,
+            }
         }
         ok(product::StartImportResponse { import: Some(self.import(1)) })
     }
@@ -218,6 +223,7 @@ impl Shop {
             revised: 0,
             unchanged: 0,
             stock_received: 5 * (version - 1),
+            failure: String::new(),
         }
     }
 }

@@ -38,13 +38,12 @@ impl App {
     pub(super) async fn import_chunk(
         &self,
         tx: &mut Tx,
-        source: &str,
-        items: &[Offer],
+        items: &[Item],
     ) -> Result<Imported, Error> {
-        let mut skus: Vec<&str> = items.iter().map(|offer| &*offer.sku).collect();
+        let mut skus: Vec<&str> = items.iter().map(|item| &*item.offer.sku).collect();
         skus.sort_unstable();
         let mut chunk = Chunk::new(store::lock_by_sku(tx, &skus).await?);
-        items.iter().for_each(|offer| chunk.take(source, offer));
+        items.iter().for_each(|item| chunk.take(item));
         self.offers.changed_by(tx, chunk.products.values().map(|(product, _)| product.id));
         store::insert(tx, &chunk.products(Fate::Added)).await.map_err(sku_taken)?;
         store::update(tx, &chunk.products(Fate::Revised)).await?;
@@ -57,11 +56,9 @@ impl App {
 /// The items of a file, checked one by one and given on in chunks.
 #[derive(Default)]
 pub(super) struct Items {
-    /// Of the whole file.
-    source: Option<String>,
     /// Taken so far: a SKU with two meanings in one file would change at every import.
     skus: HashSet<String>,
-    chunk: Vec<Offer>,
+    chunk: Vec<Item>,
 }
 
 impl Items {
@@ -74,35 +71,23 @@ impl Items {
     pub(super) fn take(&mut self, item: Item) -> Result<bool, Error> {
         let place = self.place();
         self.check(&item).map_err(|rejection| Error::Item(place, rejection))?;
-        self.source.get_or_insert(item.source);
         self.skus.insert(item.offer.sku.clone());
-        self.chunk.push(item.offer);
+        self.chunk.push(item);
         Ok(self.chunk.len() == CHUNK)
     }
 
-    /// The source of the file, and what was taken since this was called before. None: nothing was.
-    pub(super) fn chunk(&mut self) -> Option<(String, Vec<Offer>)> {
-        let source = self.source.clone().filter(|_| !self.chunk.is_empty())?;
-        Some((source, std::mem::take(&mut self.chunk)))
-    }
-
-    /// The source of the whole file; none of one without items.
-    pub(super) fn into_source(self) -> Option<String> {
-        self.source
+    /// What was taken since this was called before.
+    pub(super) fn chunk(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.chunk)
     }
 
     fn check(&self, item: &Item) -> Result<(), Rejection> {
         offer::check_source(&item.source)?;
         item.offer.check()?;
-        let fault = |field, must_be| Err(Rejection::Invalid(vec![Fault { field, must_be }]));
-        if self.source.as_ref().is_some_and(|source| *source != item.source) {
-            return fault("source", "the same in the whole file");
-        }
+        let fault = |must_be| Err(Rejection::Invalid(vec![Fault { field: "sku", must_be }]));
         match self.skus.contains(&item.offer.sku) {
-            true => fault("sku", "once in a file"),
-            false if self.skus.len() == IMPORT_MAX => {
-                fault("sku", "one of at most 100000 in a file")
-            }
+            true => fault("once in a file"),
+            false if self.skus.len() == IMPORT_MAX => fault("one of at most 100000 in a file"),
             false => Ok(()),
         }
     }
@@ -135,12 +120,15 @@ impl Import {
     }
 
     async fn write(&mut self) -> Result<(), Error> {
-        let Some(chunk) = self.items.chunk() else { return Ok(()) };
+        let chunk = self.items.chunk();
+        if chunk.is_empty() {
+            return Ok(());
+        }
         let chunk = Arc::new(chunk);
         for last in [false, false, true] {
             let (app, chunk) = (self.app.clone(), Arc::clone(&chunk));
             let write = self.app.database.transaction(ONLY_SHARD, move |tx| {
-                async move { app.import_chunk(tx, &chunk.0, &chunk.1).await }.boxed()
+                async move { app.import_chunk(tx, &chunk).await }.boxed()
             });
             match write.await {
                 // Another import added it between our look and our insert: the next look finds it.
@@ -184,7 +172,7 @@ impl Chunk {
         }
     }
 
-    fn take(&mut self, source: &str, offer: &Offer) {
+    fn take(&mut self, Item { source, offer }: &Item) {
         let id = match self.products.get_mut(&offer.sku) {
             Some((product, fate)) => {
                 for event in import(product, offer) {

@@ -1,14 +1,18 @@
 //! Catalogue files that are imported in the background. A file is staged in the database, never in a copy's memory or on its
 //! disk; then any copy takes its items out, a chunk at a time, in the transaction that imports them. So nothing is
 //! imported twice, a copy that dies leaves the rest to the others, and no lease has to expire.
+//!
+//! Items that no import wants any more are left to retention.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::{ONLY_SHARD, Tx, is_transient};
+use crash::Point;
+use database::{ONLY_SHARD, Tx, constraint, is_misdeployed, is_transient};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use kernel::ImportId;
+use sha2::{Digest as _, Sha256};
 use telemetry::context::{self, continue_from, unrecorded};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,75 +20,75 @@ use tracing::{Instrument as _, Span, info_span};
 
 use super::import::{CHUNK, Items};
 use super::{App, Error, Item};
-use crate::domain::{Job, Rejection};
-use crate::store::imports;
+use crate::domain::{Fault, Job, Offer, Rejection};
+use crate::store::imports::{self, File};
 
-/// How soon an import is taken up that another copy has staged or left behind.
+/// How soon an import is taken up that another copy has staged or left behind, or that could not go on.
 const POLL: Duration = Duration::from_secs(1);
-/// How often a chunk is tried when another import is in the way.
-const ATTEMPTS: usize = 3;
+
+/// A part of a file that is being sent.
+#[derive(Debug)]
+pub(crate) enum Part {
+    Item(Item),
+    /// It was the whole file, of so many items.
+    End {
+        items: i64,
+    },
+}
 
 impl App {
-    /// Stages a file, and begins to import it. The import of its source that is running already is the answer if there is one.
+    /// Stages a file, and begins to import it. If that very file is being imported already, its import is the answer.
     pub(crate) async fn start_import<E: From<Error>>(
         &self,
-        file: impl Stream<Item = Result<Item, E>> + Send + Unpin,
+        parts: impl Stream<Item = Result<Part, E>> + Send + Unpin,
     ) -> Result<Job, E> {
         let id = ImportId::mint();
-        let started = self.stage_all(id, file).await;
-        match &started {
-            Ok(job) if job.id == id => self.staged.notify_one(),
-            // What is left without an import is deleted later, if not now.
-            _ => drop(self.drop_items(id).await),
-        }
-        started
+        let file = self.stage_all(id, parts).await?;
+        let traceparent = context::current();
+        let start = self.database.transaction(ONLY_SHARD, move |tx| {
+            async move { start(tx, id, &file, traceparent.as_deref()).await }.boxed()
+        });
+        let id = start.await?;
+        self.staged.notify_one();
+        Ok(self.import_job(id).await?)
     }
 
     async fn stage_all<E: From<Error>>(
         &self,
         id: ImportId,
-        mut file: impl Stream<Item = Result<Item, E>> + Send + Unpin,
-    ) -> Result<Job, E> {
-        let mut items = Items::default();
-        while let Some(item) = file.next().await {
-            if items.take(item?)? {
-                self.stage(id, &mut items).await?;
-            }
-        }
-        self.stage(id, &mut items).await?;
-        let staged = items.place() as i64;
-        let source = items.into_source().ok_or(Error::Rejected(Rejection::ImportEmpty))?;
-        let traceparent = context::current();
-        let start = self.database.transaction(ONLY_SHARD, move |tx| {
-            let start = async move {
-                loop {
-                    let traceparent = traceparent.as_deref();
-                    if let Some(job) = imports::start(tx, id, &source, staged, traceparent).await? {
-                        return Ok(job);
-                    }
-                    // None: it has ended in this moment.
-                    if let Some(job) = imports::running(tx, &source).await? {
-                        return Ok::<_, Error>(job);
+        mut parts: impl Stream<Item = Result<Part, E>> + Send + Unpin,
+    ) -> Result<File, E> {
+        let (mut items, mut digest, mut source) = (Items::default(), Sha256::new(), None);
+        // A call that its caller gives up looks like one that has ended: only what is sent says that the file has.
+        while let Some(part) = parts.next().await {
+            match part? {
+                Part::Item(item) => {
+                    let source = source.get_or_insert_with(|| item.source.clone());
+                    check_source(items.place(), source, &item)?;
+                    add(&mut digest, &item.offer);
+                    if items.take(item)? {
+                        self.stage(id, &mut items).await?;
                     }
                 }
-            };
-            start.boxed()
-        });
-        Ok(start.await?)
+                Part::End { items: sent } if sent == items.place() as i64 => {
+                    self.stage(id, &mut items).await?;
+                    let source = source.ok_or(Error::Rejected(Rejection::ImportEmpty))?;
+                    return Ok(File { source, items: sent, digest: digest.finalize().to_vec() });
+                }
+                Part::End { .. } => break,
+            }
+        }
+        Err(Error::Rejected(Rejection::ImportCutOff).into())
     }
 
     async fn stage(&self, id: ImportId, items: &mut Items) -> Result<(), Error> {
         let until = items.place();
-        let Some((_, offers)) = items.chunk() else { return Ok(()) };
+        let offers: Vec<Offer> = items.chunk().into_iter().map(|item| item.offer).collect();
         let from = (until - offers.len()) as i64;
         let write = self.database.write(ONLY_SHARD, move |db| {
             async move { imports::stage(db, id, from, &offers).await }.boxed()
         });
         Ok(write.await?)
-    }
-
-    async fn drop_items(&self, id: ImportId) -> Result<(), sqlx::Error> {
-        self.database.write(ONLY_SHARD, move |db| imports::drop_items(db, id).boxed()).await
     }
 
     /// How far an import is.
@@ -93,7 +97,7 @@ impl App {
         found.ok_or(Error::Rejected(Rejection::ImportNotFound))
     }
 
-    /// Ends an import before its end. What is imported stays.
+    /// Ends an import before its end. What is imported stays; a chunk that is being imported is waited for.
     pub(crate) async fn cancel_import(&self, id: ImportId) -> Result<Job, Error> {
         let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
@@ -101,7 +105,6 @@ impl App {
                 let mut job = found.ok_or(Rejection::ImportNotFound)?;
                 job.cancel()?;
                 imports::write(tx, &job).await?;
-                imports::drop_items(tx, id).await?;
                 Ok(job)
             };
             work.boxed()
@@ -117,7 +120,7 @@ impl App {
         Box::pin(async move {
             let staged = Arc::clone(&self.staged);
             while !stop.is_cancelled() {
-                match self.import_next().await {
+                match self.import_next().instrument(unrecorded()).await {
                     Ok(true) => continue,
                     Ok(false) => {}
                     Err(error) => tracing::warn!(%error, "an import waits: will try again"),
@@ -131,58 +134,118 @@ impl App {
 
     /// Imports a chunk of the oldest import. Whether there was one that no other copy works at.
     async fn import_next(&self) -> Result<bool, Error> {
-        let oldest = self.read(|db| imports::next(db).boxed()).instrument(unrecorded());
-        let Some(Job { id, traceparent, .. }) = oldest.await? else { return Ok(false) };
-        let span = span(id, traceparent.as_deref());
-        for last in (1..=ATTEMPTS).map(|attempt| attempt == ATTEMPTS) {
-            let app = self.clone();
-            let chunk = self.database.transaction(ONLY_SHARD, move |tx| {
-                async move { app.import_some(tx, id).await }.boxed()
-            });
-            match chunk.instrument(span.clone()).await {
-                // Another import added a product between our look and our insert: the next look finds it.
-                Err(Error::Rejected(Rejection::SkuTaken)) if !last => {}
-                Err(Error::Database(error)) if is_transient(&error) => return Err(error.into()),
-                Err(error) => return self.fail(id, &error).instrument(span).await,
-                Ok(imported) => return Ok(imported),
+        let oldest = self.read(|db| imports::next(db).boxed());
+        let Some(Job { id, .. }) = oldest.await? else { return Ok(false) };
+        let app = self.clone();
+        let chunk = self.database.transaction(ONLY_SHARD, move |tx| {
+            async move { app.import_some(tx, id).await }.boxed()
+        });
+        match chunk.await {
+            Ok(imported) => {
+                crash::point(Point::ImportChunkAfter);
+                Ok(imported)
             }
+            // Another import added a product between our look and our insert: the next look finds it.
+            Err(Error::Rejected(Rejection::SkuTaken)) => Ok(true),
+            Err(error) => match why_for_ever(&error) {
+                Some(why) => self.fail(id, why, &error).await,
+                None => Err(error),
+            },
         }
-        Ok(true)
     }
 
     async fn import_some(&self, tx: &mut Tx, id: ImportId) -> Result<bool, Error> {
         let Some(mut job) = imports::lock_running(tx, id).await? else { return Ok(false) };
-        let offers = imports::take_items(tx, &job, CHUNK as i64).await?;
-        let done = self.import_chunk(tx, &job.source, &offers).await?;
-        job.imported(offers.len() as i64, done);
-        imports::write(tx, &job).await?;
-        Ok(true)
+        let span = span(&job);
+        let work = async {
+            let offers = imports::take_items(tx, &job, CHUNK as i64).await?;
+            let taken = offers.len() as i64;
+            if taken != (job.items - job.items_imported).min(CHUNK as i64) {
+                return Err(Error::Database(sqlx::Error::RowNotFound));
+            }
+            let item = |offer| Item { source: job.source.clone(), offer };
+            let items: Vec<Item> = offers.into_iter().map(item).collect();
+            let done = self.import_chunk(tx, &items).await?;
+            job.imported(taken, done);
+            imports::write(tx, &job).await?;
+            crash::point(Point::ImportChunkBefore);
+            Ok(true)
+        };
+        work.instrument(span).await
     }
 
-    /// The same chunk would be refused again.
-    async fn fail(&self, id: ImportId, why: &Error) -> Result<bool, Error> {
+    async fn fail(&self, id: ImportId, why: String, error: &Error) -> Result<bool, Error> {
         let work = self.database.transaction(ONLY_SHARD, move |tx| {
             let work = async move {
                 let Some(mut job) = imports::lock_running(tx, id).await? else { return Ok(false) };
-                job.refused();
+                job.refused(why);
                 imports::write(tx, &job).await?;
-                imports::drop_items(tx, id).await?;
                 Ok::<_, Error>(true)
             };
             work.boxed()
         });
         let failed = work.await?;
         if failed {
-            tracing::error!(import = %id, error = %why, "an import has failed");
+            tracing::error!(import = %id, %error, "an import has failed");
         }
         Ok(failed)
     }
 }
 
+/// Notes the import, or finds the one of the same file.
+async fn start(
+    tx: &mut Tx,
+    id: ImportId,
+    file: &File,
+    traceparent: Option<&str>,
+) -> Result<ImportId, Error> {
+    loop {
+        if imports::start(tx, id, file, traceparent).await?.is_some() {
+            return Ok(id);
+        }
+        match imports::running(tx, &file.source).await? {
+            Some((running, digest)) if digest == file.digest => return Ok(running),
+            Some(_) => return Err(Rejection::ImportRunning.into()),
+            None => {} // it has ended in this moment
+        }
+    }
+}
+
+fn check_source(place: usize, source: &str, item: &Item) -> Result<(), Error> {
+    let must_be = "the same in the whole file";
+    let fault = || Rejection::Invalid(vec![Fault { field: "source", must_be }]);
+    if item.source == source { Ok(()) } else { Err(Error::Item(place, fault())) }
+}
+
+/// No two offers are the same bytes: each text has its length before it.
+fn add(digest: &mut Sha256, offer: &Offer) {
+    let Offer { sku, listing, price, opening_stock } = offer;
+    let texts = [sku, &listing.name, &listing.description, &listing.category];
+    for text in texts.into_iter().map(String::as_str).chain([price.currency.code()]) {
+        digest.update(text.len().to_be_bytes());
+        digest.update(text);
+    }
+    digest.update(price.minor.to_be_bytes());
+    digest.update(opening_stock.to_be_bytes());
+}
+
+/// Why the same chunk would be refused again; none when it may be taken later, or by a copy of another release.
+fn why_for_ever(error: &Error) -> Option<String> {
+    match error {
+        Error::Database(sqlx::Error::RowNotFound) => Some("some of its items are missing".into()),
+        Error::Database(error) if is_transient(error) || is_misdeployed(error) => None,
+        Error::Database(error) => {
+            let code = error.as_database_error()?.code()?.into_owned();
+            Some(format!("the database refuses it: {}", constraint(error).unwrap_or(&code)))
+        }
+        Error::Rejected(rejection) | Error::Item(_, rejection) => Some(rejection.to_string()),
+    }
+}
+
 /// Part of the trace of the upload.
-fn span(id: ImportId, traceparent: Option<&str>) -> Span {
-    let span = info_span!(parent: None, "import", otel.name = "import chunk", import_id = %id);
-    if let Some(traceparent) = traceparent {
+fn span(job: &Job) -> Span {
+    let span = info_span!(parent: None, "import", otel.name = "import chunk", import_id = %job.id);
+    if let Some(traceparent) = &job.traceparent {
         continue_from(&span, traceparent);
     }
     span

@@ -81,6 +81,8 @@ pub struct Job {
     pub items_imported: i64,
     /// What that did.
     pub done: Imported,
+    /// Why it has failed.
+    pub failure: Option<String>,
     /// Of the request that began it.
     pub traceparent: Option<String>,
 }
@@ -94,8 +96,9 @@ impl Job {
         self.enter(if is_last { JobState::Done } else { JobState::Running });
     }
 
-    /// The next items cannot be imported.
-    pub fn refused(&mut self) {
+    /// The next items cannot be imported: why.
+    pub fn refused(&mut self, why: String) {
+        self.failure = Some(why);
         self.enter(JobState::Failed);
     }
 
@@ -125,7 +128,18 @@ mod tests {
     fn job(state: JobState, items_imported: i64) -> Job {
         let (id, done) = (ImportId::mint(), Imported::default());
         let source = "file".to_owned();
-        Job { id, source, state, version: 7, items: 700, items_imported, done, traceparent: None }
+        let (failure, traceparent) = (None, None);
+        Job {
+            id,
+            source,
+            state,
+            version: 7,
+            items: 700,
+            items_imported,
+            done,
+            failure,
+            traceparent,
+        }
     }
 
     #[test]
@@ -139,8 +153,9 @@ mod tests {
             assert_eq!(job.items_imported, imported + items);
         }
         let mut failing = job(JobState::Running, 500);
-        failing.refused();
+        failing.refused("a constraint".to_owned());
         assert_eq!((failing.state, failing.version), (JobState::Failed, 8));
+        assert_eq!(failing.failure.as_deref(), Some("a constraint"));
         for (state, cancelled, version) in [
             (JobState::Running, Ok(()), 8),
             (JobState::Cancelled, Ok(()), 7),

@@ -38,6 +38,12 @@ pub enum Rejection {
     /// A file without products.
     #[error("the file has no products")]
     ImportEmpty,
+    /// The end of a file did not come, or not after as many products as it names.
+    #[error("the file is not whole")]
+    ImportCutOff,
+    /// Another file with this source is being imported.
+    #[error("another file of this source is being imported")]
+    ImportRunning,
     /// No such import.
     #[error("no such import")]
     ImportNotFound,
@@ -57,6 +63,8 @@ impl Rejection {
             Self::VersionConflict { .. } => "version_conflict",
             Self::ReceiptReused => "receipt_reused",
             Self::ImportEmpty => "import_empty",
+            Self::ImportCutOff => "import_cut_off",
+            Self::ImportRunning => "import_running",
             Self::ImportNotFound => "import_not_found",
             Self::ImportEnded => "import_ended",
         }

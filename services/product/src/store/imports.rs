@@ -7,6 +7,15 @@ use uuid::Uuid;
 use super::Result;
 use crate::domain::{Imported, Job, JobState, Listing, Offer};
 
+/// A file whose items are all staged.
+#[derive(Clone, Debug)]
+pub(crate) struct File {
+    pub source: String,
+    pub items: i64,
+    /// Of all items in their order, SHA-256.
+    pub digest: Vec<u8>,
+}
+
 struct Row {
     import_id: Uuid,
     source: String,
@@ -18,6 +27,7 @@ struct Row {
     revised: i64,
     unchanged: i64,
     stock_received: i64,
+    failure: Option<String>,
     traceparent: Option<String>,
 }
 
@@ -39,6 +49,7 @@ impl Row {
                 unchanged: self.unchanged,
                 stock_received: self.stock_received,
             },
+            failure: self.failure,
             traceparent: self.traceparent,
         })
     }
@@ -50,7 +61,7 @@ macro_rules! jobs {
         sqlx::query_as!(
             Row,
             "select import_id, source, state, version, items, items_imported, added, revised, unchanged,
-                 stock_received, traceparent
+                 stock_received, failure, traceparent
              from imports " + $rest
             $(, $argument)*
         )
@@ -71,7 +82,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: ImportId) -> Result<Option<J
 
 /// The oldest import that waits or is under way.
 pub(crate) async fn next(connection: &mut PgConnection) -> Result<Option<Job>> {
-    let row = jobs!("where state = 'running' order by import_id limit 1");
+    let row = jobs!("where state = 'running' order by created_at, import_id limit 1");
     row.fetch_optional(connection).await?.map(Row::job).transpose()
 }
 
@@ -115,28 +126,35 @@ pub(crate) async fn stage(
 pub(crate) async fn start(
     tx: &mut PgConnection,
     id: ImportId,
-    source: &str,
-    items: i64,
+    file: &File,
     traceparent: Option<&str>,
 ) -> Result<Option<Job>> {
     let row = sqlx::query_as!(
         Row,
-        "insert into imports (import_id, source, items, traceparent) values ($1, $2, $3, $4)
+        "insert into imports (import_id, source, digest, items, traceparent) values ($1, $2, $3, $4, $5)
          on conflict (source) where state = 'running' do nothing
          returning import_id, source, state, version, items, items_imported, added, revised, unchanged,
-             stock_received, traceparent",
+             stock_received, failure, traceparent",
         id.uuid(),
-        source,
-        items,
+        file.source,
+        &file.digest,
+        file.items,
         traceparent
     );
     row.fetch_optional(tx).await?.map(Row::job).transpose()
 }
 
-/// The import of this source that is running.
-pub(crate) async fn running(connection: &mut PgConnection, source: &str) -> Result<Option<Job>> {
-    let row = jobs!("where source = $1 and state = 'running'", source);
-    row.fetch_optional(connection).await?.map(Row::job).transpose()
+/// The import of this source that is running, and the digest of its file.
+pub(crate) async fn running(
+    connection: &mut PgConnection,
+    source: &str,
+) -> Result<Option<(ImportId, Vec<u8>)>> {
+    let row = sqlx::query!(
+        "select import_id, digest from imports where source = $1 and state = 'running'",
+        source
+    );
+    let row = row.fetch_optional(connection).await?;
+    Ok(row.map(|row| (row.import_id.into(), row.digest)))
 }
 
 /// Takes the next items of an import out, at most so many.
@@ -176,19 +194,11 @@ pub(crate) async fn take_items(
     offers.collect()
 }
 
-/// Forgets the items of an import that are left.
-pub(crate) async fn drop_items(connection: &mut PgConnection, id: ImportId) -> Result<()> {
-    sqlx::query!("delete from import_items where import_id = $1", id.uuid())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// Writes an import that was locked and has changed.
 pub(crate) async fn write(tx: &mut PgConnection, job: &Job) -> Result<()> {
     sqlx::query!(
         "update imports set state = $2, version = $3, items_imported = $4, added = $5, revised = $6,
-             unchanged = $7, stock_received = $8
+             unchanged = $7, stock_received = $8, failure = $9
          where import_id = $1",
         job.id.uuid(),
         job.state.name(),
@@ -197,7 +207,8 @@ pub(crate) async fn write(tx: &mut PgConnection, job: &Job) -> Result<()> {
         job.done.added,
         job.done.revised,
         job.done.unchanged,
-        job.done.stock_received
+        job.done.stock_received,
+        job.failure
     )
     .execute(tx)
     .await?;

@@ -15,8 +15,8 @@ pub(crate) const RETENTION: &[RetentionRule] = &[
     RetentionRule { what: "changes", delete: |db, most| taken_in(db, most).boxed() },
     RetentionRule { what: "imports that have ended", delete: |db, most| ended(db, most).boxed() },
     RetentionRule {
-        what: "items of uploads that broke off",
-        delete: |db, most| broken_off(db, most).boxed(),
+        what: "items that no import wants",
+        delete: |db, most| unwanted(db, most).boxed(),
     },
 ];
 
@@ -61,12 +61,12 @@ async fn ended(connection: &mut PgConnection, most: i64) -> Result<u64> {
     Ok(deleted.rows_affected())
 }
 
-/// Much longer than an upload may take.
-async fn broken_off(connection: &mut PgConnection, most: i64) -> Result<u64> {
+/// Of uploads that broke off, and of imports that were cancelled or failed. An upload takes much less time.
+async fn unwanted(connection: &mut PgConnection, most: i64) -> Result<u64> {
     let deleted = sqlx::query!(
         "delete from import_items where ctid = any(array(
              select ctid from import_items where staged_at < now() - interval '1 hour'
-                 and not exists (select from imports i where i.import_id = import_items.import_id) limit $1
+                 and not exists (select from imports i where i.import_id = import_items.import_id and i.state = 'running') limit $1
          ))",
         most
     )

@@ -50,6 +50,7 @@ fn passed(point: Point) -> &'static [(&'static str, Action)] {
             ("order", Erases),
         ],
         Point::GroupBefore | Point::GroupAfter => &[("order", ManyBuy)],
+        Point::ImportChunkBefore | Point::ImportChunkAfter => &[("product", Imports)],
         Point::CheckoutBegun => &[("cart", Buys), ("cart", BuysAgain), ("cart", BuysInVain)],
         Point::RelayFetched | Point::RelayPublished | Point::RelayMarked => {
             &[("order", Buys), ("product", Buys), ("payment", Buys), ("user", Registers)]

@@ -101,8 +101,8 @@ const TEMPORARY: [Rows; 10] = [
     },
     Rows {
         context: "product",
-        insert: "insert into imports (import_id, source, state, items, created_at)
-             select gen_random_uuid(), 'file', 'cancelled', 1, now() - age",
+        insert: "insert into imports (import_id, source, digest, state, items, created_at)
+             select gen_random_uuid(), 'file', '', 'cancelled', 1, now() - age",
         over: "31 days",
         kept: "29 days",
         from: "imports where source = 'file'",
