@@ -143,8 +143,7 @@ async fn passed_on<T>(
 type Line = Option<product::ImportProductsRequest>;
 
 /// What is sent, up to the good end. Without one (a bad line, a client that disconnected) the stream
-/// stays open until the call is dropped, which product sees as broken off: a part of a file must
-/// never look like the whole.
+/// stays open until the call is dropped: a part of a file must never look like the whole.
 fn items()
 -> (mpsc::Sender<Line>, impl Stream<Item = product::ImportProductsRequest> + Send + 'static) {
     let (sender, receiver) = mpsc::channel::<Line>(AHEAD);
