@@ -135,7 +135,7 @@ impl App {
     /// Imports a chunk of the oldest import. Whether there was one that no other copy works at.
     async fn import_next(&self) -> Result<bool, Error> {
         let oldest = self.read(|db| imports::next(db).boxed());
-        let Some(Job { id, .. }) = oldest.await? else { return Ok(false) };
+        let Some(id) = oldest.await? else { return Ok(false) };
         let app = self.clone();
         let chunk = self.database.transaction(ONLY_SHARD, move |tx| {
             async move { app.import_some(tx, id).await }.boxed()
@@ -200,7 +200,7 @@ async fn start(
     traceparent: Option<&str>,
 ) -> Result<ImportId, Error> {
     loop {
-        if imports::start(tx, id, file, traceparent).await?.is_some() {
+        if imports::start(tx, id, file, traceparent).await? {
             return Ok(id);
         }
         match imports::running(tx, &file.source).await? {

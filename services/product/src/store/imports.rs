@@ -81,9 +81,11 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: ImportId) -> Result<Option<J
 }
 
 /// The oldest import that waits or is under way.
-pub(crate) async fn next(connection: &mut PgConnection) -> Result<Option<Job>> {
-    let row = jobs!("where state = 'running' order by created_at, import_id limit 1");
-    row.fetch_optional(connection).await?.map(Row::job).transpose()
+pub(crate) async fn next(connection: &mut PgConnection) -> Result<Option<ImportId>> {
+    let found = sqlx::query_scalar!(
+        "select import_id from imports where state = 'running' order by created_at, import_id limit 1"
+    );
+    Ok(found.fetch_optional(connection).await?.map(ImportId::from))
 }
 
 /// This import, for changing it in this transaction, unless it has ended or another copy works at it in this moment.
@@ -122,26 +124,23 @@ pub(crate) async fn stage(
     Ok(())
 }
 
-/// Notes an import whose items are all staged, unless one of its source is running.
+/// Notes an import whose items are all staged. False: one of its source is running.
 pub(crate) async fn start(
     tx: &mut PgConnection,
     id: ImportId,
     file: &File,
     traceparent: Option<&str>,
-) -> Result<Option<Job>> {
-    let row = sqlx::query_as!(
-        Row,
+) -> Result<bool> {
+    let noted = sqlx::query!(
         "insert into imports (import_id, source, digest, items, traceparent) values ($1, $2, $3, $4, $5)
-         on conflict (source) where state = 'running' do nothing
-         returning import_id, source, state, version, items, items_imported, added, revised, unchanged,
-             stock_received, failure, traceparent",
+         on conflict (source) where state = 'running' do nothing",
         id.uuid(),
         file.source,
         &file.digest,
         file.items,
         traceparent
     );
-    row.fetch_optional(tx).await?.map(Row::job).transpose()
+    Ok(noted.execute(tx).await?.rows_affected() == 1)
 }
 
 /// The import of this source that is running, and the digest of its file.
