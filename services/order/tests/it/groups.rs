@@ -72,11 +72,25 @@ impl Shop {
             let all = members.iter().map(|it| {
                 let agreed =
                     it.agreed.map(|minor_units| Money { currency: "GBP".into(), minor_units });
-                self.place_for(it.customer, it.key, agreed)
+                self.place_until_answered(it.customer, it.key, agreed)
             });
             join(join_all(all), release).await.0
         };
         join(join_all(alone), group).await.1
+    }
+
+    /// Asks again while the key is in flight, as a client does: two with one key need not be written in one group.
+    async fn place_until_answered(
+        &self,
+        customer: &Customer,
+        key: &str,
+        agreed: Option<Money>,
+    ) -> Result<Order, Status> {
+        eventually("the key is answered", SOON, async || {
+            let answer = self.place_for(customer, key, agreed.clone()).await;
+            (!is_in_flight(&answer)).then_some(answer)
+        })
+        .await
     }
 
     /// So many customers of one database, each of whom wants another number of pieces.
@@ -219,6 +233,11 @@ async fn one_key_and_one_cart_in_a_group_are_one_order() {
             assert!(shop.neighbours.cart(customer).items.is_empty());
         }
     }
+}
+
+fn is_in_flight(answer: &Result<Order, Status>) -> bool {
+    let reason = answer.as_ref().err().and_then(rpc::status::reason);
+    reason.as_deref() == Some("idempotency_key_in_flight")
 }
 
 /// Refuses the rows of one customer, as no rule of the shop does.
