@@ -4,25 +4,19 @@
 //! was replaced half a second ago at most. So what is answered was replaced a second ago at most. After a change that this copy passed
 //! on for staff, the product and every list are loaded again at once.
 
+mod page;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use cache::{Cache, Level, Limits, Loaded, Value};
+use cache::{Cache, Level, Limits};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use headers::ETag;
-use http::StatusCode;
 use kernel::ProductId;
 use proto::product::v1::product_service_client::ProductServiceClient;
-use proto::product::v1::{
-    self as product, GetProductRequest, ListPopularProductsRequest, ListPopularProductsResponse,
-    ListProductChangesRequest, ListProductChangesResponse, ListProductsRequest,
-    SearchProductsRequest,
-};
+use proto::product::v1::{ListProductChangesRequest, ListProductChangesResponse};
 use rpc::Channel;
-use serde::Serialize;
 use telemetry::catalogue::CACHE_FOLLOWING;
 use telemetry::context::unrecorded;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -30,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::Instrument as _;
 
-use crate::conditional::{tag_of, weak};
 use crate::problem::Problem;
-use crate::render::{self, json_body, required, written};
+
+pub(crate) use page::{Page, Wanted};
+
+use page::read;
 
 const LIFE: Duration = Duration::from_millis(500);
 /// Less often than product polls its database: whichever copy is asked has done so since this gateway's poll before.
@@ -41,8 +37,6 @@ const EVERY: Duration = Duration::from_millis(250);
 const SAMPLES: usize = 16;
 /// After a longer silence everything is read again: it may be another database by then.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// A longer question is nobody else's, and its bytes are not counted.
-const QUESTION_BYTES: usize = 128;
 
 /// The pages. Cheap to clone.
 #[derive(Clone)]
@@ -58,100 +52,6 @@ pub(crate) struct Pages {
 struct Samples {
     looked_at: Option<ProductId>,
     changed: Vec<ProductId>,
-}
-
-/// What is shown on a page.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Wanted {
-    Product(ProductId),
-    List(ListProductsRequest),
-    Search(SearchProductsRequest),
-    Popular(ListPopularProductsRequest),
-}
-
-/// One of them.
-#[derive(Clone)]
-pub(crate) struct Page {
-    pub(crate) tag: ETag,
-    body: Bytes,
-    /// What it shows.
-    products: Arc<[ProductId]>,
-}
-
-#[derive(Serialize)]
-struct Products<'a> {
-    products: Vec<render::Product<'a>>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    next_page_token: &'a str,
-}
-
-#[derive(Serialize)]
-struct Popular<'a> {
-    products: Vec<Viewed<'a>>,
-}
-
-#[derive(Serialize)]
-struct Viewed<'a> {
-    #[serde(flatten)]
-    product: render::Product<'a>,
-    /// About how often it was looked at within an hour.
-    views: i64,
-}
-
-impl Value for Page {
-    fn bytes(&self) -> usize {
-        self.body.len() + size_of_val(&*self.products)
-    }
-}
-
-impl Page {
-    /// The answer for whoever does not have it yet.
-    pub(crate) fn answer(self) -> axum::response::Response {
-        json_body(StatusCode::OK, self.body)
-    }
-
-    fn new(
-        tag: ETag,
-        products: &[product::Product],
-        shown: &impl Serialize,
-    ) -> Result<Self, Problem> {
-        let products = products.iter().map(|it| it.product_id.parse()).collect::<Result<_, _>>();
-        let products = products.map_err(|_| Status::internal("product names no product"))?;
-        Ok(Self { tag, body: written(shown)?.into_boxed_slice().into(), products })
-    }
-
-    pub(crate) fn of_one(product: &product::Product) -> Result<Self, Problem> {
-        let tag = weak(format_args!("{}-{}", product.version, product.available));
-        Self::new(tag, std::slice::from_ref(product), &render::Product::from(product))
-    }
-
-    fn of_many(products: &[product::Product], next_page_token: &str) -> Result<Self, Problem> {
-        let shown = products.iter().map(|p| (p.product_id.as_str(), p.version, p.available));
-        let tag = tag_of(shown, next_page_token);
-        let shown = products.iter().map(render::Product::from).collect();
-        Self::new(tag, products, &Products { products: shown, next_page_token })
-    }
-
-    fn of_popular(ranked: &ListPopularProductsResponse) -> Result<Self, Problem> {
-        let (products, views): (Vec<_>, Vec<_>) =
-            ranked.products.iter().filter_map(|it| Some((it.product.clone()?, it.views))).unzip();
-        let parts = products.iter().map(|p| (p.product_id.as_str(), p.version, p.available));
-        let tag = tag_of(parts, &format!("{views:?}"));
-        let one = |(product, views)| Viewed { product: render::Product::from(product), views };
-        let shown = Popular { products: products.iter().zip(views).map(one).collect() };
-        Self::new(tag, &products, &shown)
-    }
-}
-
-impl Wanted {
-    fn is_short(&self) -> bool {
-        let bytes = match self {
-            Self::Product(_) | Self::Popular(_) => 0,
-            Self::List(it) => it.page_token.len() + it.category.len() + it.sku.len(),
-            Self::Search(it) => it.query.len(),
-        };
-        bytes <= QUESTION_BYTES
-    }
 }
 
 impl Pages {
@@ -314,34 +214,7 @@ fn take_in(
     };
     kept.confirm(asked_at, level, |wanted, page| match (wanted, page) {
         (Wanted::Product(id), _) => changed.contains(id),
-        (_, Some(page)) => catalogue || page.products.iter().any(|id| changed.contains(id)),
+        (_, Some(page)) => catalogue || page.shows().iter().any(|id| changed.contains(id)),
         (_, None) => catalogue || !changed.is_empty(), // what it will show is not known yet
     })
-}
-
-async fn read(
-    mut product: ProductServiceClient<Channel>,
-    wanted: Wanted,
-) -> Result<Loaded<Page>, Problem> {
-    let (page, level) = match wanted {
-        Wanted::Product(id) => {
-            let request = GetProductRequest { product_id: id.to_string() };
-            let reply = product.get_product(request).await?.into_inner();
-            (Page::of_one(&required(reply.product)?), reply.level)
-        }
-        Wanted::List(request) => {
-            let reply = product.list_products(request).await?.into_inner();
-            (Page::of_many(&reply.products, &reply.next_page_token), reply.level)
-        }
-        // Views change the ranking, and no change feed names them: level 0, so that it is never confirmed.
-        Wanted::Popular(request) => {
-            let reply = product.list_popular_products(request).await?.into_inner();
-            (Page::of_popular(&reply), 0)
-        }
-        Wanted::Search(request) => {
-            let reply = product.search_products(request).await?.into_inner();
-            (Page::of_many(&reply.products, ""), reply.level)
-        }
-    };
-    Ok(Loaded { value: page?, level: Level(level.cast_unsigned()) })
 }

@@ -58,7 +58,7 @@ fn table() -> Table {
 }
 
 const INDEX: &str = concat!(
-    r#"{"name":"souk","links":{"products":"/v1/products","search":"/v1/search?q=","popular":"/v1/popular","users":"/v1/users","#,
+    r#"{"name":"souk","links":{"products":"/v1/products","search":"/v1/search?q=","popular":"/v1/popular","bestsellers":"/v1/bestsellers","categories":"/v1/categories","users":"/v1/users","#,
     r#""sessions":"/v1/sessions","me":"/v1/me","cart":"/v1/cart","payment_methods":"/v1/payment-methods","#,
     r#""orders":"/v1/orders"}}"#,
     "\n"

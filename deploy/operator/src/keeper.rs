@@ -31,7 +31,7 @@ const STOP_MAX: Duration = Duration::from_secs(22);
 const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// The environment variables that a process inherits. Others could be settings by accident.
-const INHERITED: [&str; 15] = [
+const INHERITED: [&str; 16] = [
     "PATH",
     "LANG",
     "LC_ALL",
@@ -43,6 +43,7 @@ const INHERITED: [&str; 15] = [
     "SOUK_TRACE_RATIO",
     "TOKIO_WORKER_THREADS",
     "SOUK_PRODUCT_CACHE_BYTES",
+    "SOUK_PRODUCT_REFRESH_INTERVAL",
     "SOUK_PRODUCT_CACHE_LIFE",
     "SOUK_PRODUCT_PAGES_BYTES",
     "SOUK_PRODUCT_PAGES_LIFE",

@@ -7,7 +7,7 @@ mod images;
 mod lab;
 mod load;
 
-pub use bench::{Bench, CacheBench, FreshnessBench, Measured, Orders, Provider};
+pub use bench::{Bench, CacheBench, FreshnessBench, HotBench, Measured, Orders, Provider};
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;
 pub use images::Images;
@@ -351,7 +351,7 @@ mod tests {
             (vec!["chaos", "--faults", "kill,flood"], "'flood' for '--faults <LIST>'"),
             (vec!["bench", "carts"], "'carts'"),
             (vec!["bench", "freshness", "--products", "7"], "'7' for '--products <N>'"),
-            (vec!["lab", "7"], "'7' for '[N]'"),
+            (vec!["lab", "8"], "'8' for '[N]'"),
             (vec!["bench", "provider", "--delay", "2s"], "less than 2s"),
             (vec!["bench", "orders", "--carts", "3"], "'3' for '--carts <N>'"),
             (vec!["bench", "orders", "--duration", "5"], "such as 500ms"),

@@ -34,12 +34,12 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Logs(_) => logs(home),
         Verb::Load(options) => load(home, options),
         Verb::Chaos(options) => chaos(home, options),
-        Verb::Bench(_) => in_a_shop_of_its_own(home, "bench"),
+        Verb::Bench(_) => in_a_shop_of_its_own(home, &["bench", "bare"]),
         Verb::Lab(Lab { number: None }) => {
             println!("{}", Lab::list());
             Ok(())
         }
-        Verb::Lab(_) => in_a_shop_of_its_own(home, "lab"),
+        Verb::Lab(_) => in_a_shop_of_its_own(home, &["lab"]),
         Verb::Test(Test { all }) => suites::run(home, *all),
         Verb::Doctor => doctor::run(home),
         Verb::Fetch(Fetch { all }) => fetch(home, *all),
@@ -128,13 +128,13 @@ fn load(home: &Home, options: &Load) -> Result {
                      --target URL"),
     };
     measurable?;
-    measure(home, "load")
+    measure(home, &["load"])
 }
 
-/// What measures is of the profile of what is measured.
-fn measure(home: &Home, program: &str) -> Result {
-    build::programs(home, Profile::Release, &[program])?;
-    build::become_program(Profile::Release, program, std::env::args_os().skip(2))
+/// Becomes the first of these programs. What measures is of the profile of what is measured.
+fn measure(home: &Home, programs: &[&str]) -> Result {
+    build::programs(home, Profile::Release, programs)?;
+    build::become_program(Profile::Release, programs[0], std::env::args_os().skip(2))
 }
 
 /// Built as the tests are: with what debug builds check beside.
@@ -148,11 +148,11 @@ fn chaos(home: &Home, options: &Chaos) -> Result {
 }
 
 /// In a shop of its own, whatever else is up: what is measured is this very tree.
-fn in_a_shop_of_its_own(home: &Home, program: &str) -> Result {
+fn in_a_shop_of_its_own(home: &Home, programs: &[&str]) -> Result {
     machine::check_for_build(home)?;
     machine::provide_stores(home, &Options::default(), false)?;
     build::shop(home, Profile::Release)?;
-    measure(home, program)
+    measure(home, programs)
 }
 
 fn sqlx(home: &Home) -> Result {

@@ -20,7 +20,10 @@ pub(super) fn routes() -> Table {
         .route("/v1/products", get(list))
         .route("/v1/products/{id}", get(one))
         .route("/v1/search", get(search))
+        .route("/v1/products/{id}/bought-together", get(bought_together))
         .route("/v1/popular", get(popular))
+        .route("/v1/bestsellers", get(bestsellers))
+        .route("/v1/categories", get(categories))
 }
 
 #[derive(Deserialize)]
@@ -78,18 +81,49 @@ async fn search(
 }
 
 #[derive(Deserialize)]
-struct Popular {
+struct Most {
     #[serde(default)]
     page_size: u32,
 }
 
 async fn popular(
     State(app): State<App>,
-    Query(Popular { page_size }): Query<Popular>,
+    Query(Most { page_size }): Query<Most>,
     known: Known,
 ) -> Result<Response, Problem> {
     let request = product::ListPopularProductsRequest { page_size };
     shown(&app, Wanted::Popular(request), known).await
+}
+
+async fn bought_together(
+    State(app): State<App>,
+    Id(id): Id<ProductId>,
+    Query(Most { page_size }): Query<Most>,
+    known: Known,
+) -> Result<Response, Problem> {
+    let request = product::ListBoughtTogetherRequest { product_id: id.to_string(), page_size };
+    shown(&app, Wanted::BoughtTogether(request), known).await
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Bestsellers {
+    page_size: u32,
+    category: String,
+}
+
+async fn bestsellers(
+    State(app): State<App>,
+    Query(Bestsellers { page_size, category }): Query<Bestsellers>,
+    known: Known,
+) -> Result<Response, Problem> {
+    let request = product::ListBestsellersRequest { page_size, category };
+    shown(&app, Wanted::Bestsellers(request), known).await
+}
+
+async fn categories(State(app): State<App>, known: Known) -> Result<Response, Problem> {
+    shown(&app, Wanted::Categories(product::ListCategoriesRequest {}), known).await
 }
 
 async fn shown(app: &App, wanted: Wanted, known: Known) -> Result<Response, Problem> {

@@ -240,6 +240,36 @@ async fn views_are_reported_and_what_is_popular_is_shown_with_its_count() {
 }
 
 #[tokio::test]
+async fn what_sells_is_shown_with_its_figures_and_of_when_they_are() {
+    let (world, ids) = World::with_products(2).await;
+    let bestsellers = get("/v1/bestsellers?category=Gifts&page_size=3").send(&world).await;
+    assert_eq!(bestsellers.header("cache-control"), KEPT);
+    let shown = bestsellers.json();
+    assert_eq!(shown["as_of_unix_ms"], json!(1_700_000_000_000_i64));
+    let product = &shown["products"][0];
+    assert_eq!((&product["product_id"], &product["pieces"]), (&json!(ids[1]), &json!(5)));
+    assert_eq!(product["price"]["minor_units"], json!(255));
+
+    let categories = get("/v1/categories").send(&world).await.json();
+    let two = json!([{"name": "Gifts", "products": 3}, {"name": "Kitchen", "products": 7}]);
+    let expected = json!({"categories": two, "as_of_unix_ms": 1_700_000_000_000_i64});
+    assert_eq!(categories, expected);
+
+    let path = format!("/v1/products/{}/bought-together", ids[0]);
+    let together = get(&path).send(&world).await;
+    let tag = together.header("etag").to_owned();
+    let products = together.json()["products"].clone();
+    assert_eq!((&products[0]["product_id"], &products[0]["orders"]), (&json!(ids[1]), &json!(5)));
+    assert_eq!(products.as_array().map(Vec::len), Some(1));
+    let again = get(&path).header("if-none-match", &tag).send(&world).await;
+    assert_eq!(again.status, 304);
+    for nothing in [ProductId::mint().to_string(), "cup".into()] {
+        let path = format!("/v1/products/{nothing}/bought-together");
+        assert_eq!(get(&path).send(&world).await.status, 404, "{nothing}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_memory_each_request_is_a_call() {
     let off = ["--product-pages-bytes", "0"];
     let (world, ids) = World::with_products_and(1, &off).await;

@@ -5,8 +5,9 @@ mod import;
 mod jobs;
 mod offers;
 mod popular;
+mod sales;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) use import::Item;
 pub(crate) use jobs::Part;
 pub(crate) use offers::Offers;
 pub(crate) use popular::Popular;
+pub(crate) use sales::{AsOf, Sales};
 
 use crate::domain::product::{Command, Event, decide};
 use crate::domain::{Listing, Offer, Product, Rejection, Stock, offer};
@@ -65,6 +67,7 @@ pub(crate) struct App {
     outbox: Outbox,
     offers: Offers,
     popular: Popular,
+    sales: Sales,
     /// A flag: an import waits in the table.
     staged: Arc<Notify>,
 }
@@ -75,9 +78,10 @@ impl App {
         outbox: &Outbox,
         offers: &Offers,
         popular: Popular,
+        sales: Sales,
     ) -> Self {
         let (database, outbox) = (database.clone(), outbox.clone());
-        Self { database, outbox, offers: offers.clone(), popular, staged: Arc::default() }
+        Self { database, outbox, offers: offers.clone(), popular, sales, staged: Arc::default() }
     }
 
     /// One page of the products on sale.
@@ -108,11 +112,7 @@ impl App {
     /// The products on sale that were looked at most, with how often.
     pub(crate) async fn popular(&self, limit: usize) -> Result<Vec<(Offered, i64)>, Error> {
         let top = self.popular.top(limit * 2).await; // some are off sale by now
-        let offered = self.offers.those(top.iter().map(|(id, _)| *id).collect()).await?;
-        let mut offered: HashMap<_, _> =
-            offered.into_iter().map(|it| (it.product.id, it)).collect();
-        let ranked = top.into_iter().filter_map(|(id, views)| Some((offered.remove(&id)?, views)));
-        Ok(ranked.filter(|(it, _)| !it.product.retired).take(limit).collect())
+        self.on_sale(&top, limit, |_| true).await
     }
 
     /// Reads what is looked at most, so that it is in memory before the first request comes. It takes a second at most, and

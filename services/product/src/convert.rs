@@ -8,10 +8,12 @@ use kernel::{Currency, ImportId, Money, ProductId};
 use proto::money::v1::Money as ProtoMoney;
 use proto::product::v1 as wire;
 use rpc::status::{internal, invalid, refusal, unavailable};
+use time::OffsetDateTime;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::app::{Error, Filter, Item, Part, Since};
+use crate::app::{AsOf, Error, Filter, Item, Part, Since};
+use crate::domain::offer::CATEGORY_MAX;
 use crate::domain::{Fault, Imported, Job, JobState, Listing, Offer, Rejection, Stock};
 use crate::store::changes::Change;
 use crate::store::stock::Receipt;
@@ -114,6 +116,24 @@ pub(crate) fn page_size(size: u32) -> Result<i64, Status> {
         1..=PAGE_MAX => Ok(size.into()),
         _ => Err(invalid([("page_size", "at most 100")])),
     }
+}
+
+/// How many of a ranking.
+pub(crate) fn ranked(size: u32) -> Result<usize, Status> {
+    Ok(usize::try_from(page_size(size)?).unwrap_or_default())
+}
+
+/// Of which category, and how many.
+pub(crate) fn bestsellers_wanted(
+    request: wire::ListBestsellersRequest,
+) -> Result<(String, usize), Status> {
+    let wire::ListBestsellersRequest { page_size, category } = request;
+    let limit = ranked(page_size)?;
+    // PostgreSQL has no NUL in texts.
+    if category.contains('\0') || category.chars().count() > CATEGORY_MAX {
+        return Err(invalid([("category", "at most 64 characters, no control characters")]));
+    }
+    Ok((category, limit))
 }
 
 /// Which products, from where on, and how many.
@@ -252,6 +272,35 @@ pub(crate) fn popular(ranked: Vec<(Offered, i64)>) -> wire::ListPopularProductsR
         views,
     };
     wire::ListPopularProductsResponse { products: ranked.into_iter().map(one).collect() }
+}
+
+pub(crate) fn bestsellers(sold: AsOf<Offered>) -> wire::ListBestsellersResponse {
+    let one = |(offered, pieces)| wire::list_bestsellers_response::Bestseller {
+        product: Some(product(offered)),
+        pieces,
+    };
+    let as_of_unix_ms = unix_ms(sold.as_of);
+    let products = sold.rows.into_iter().map(one).collect();
+    wire::ListBestsellersResponse { products, as_of_unix_ms }
+}
+
+pub(crate) fn categories(counted: AsOf<String>) -> wire::ListCategoriesResponse {
+    let one = |(name, products)| wire::list_categories_response::Category { name, products };
+    let as_of_unix_ms = unix_ms(counted.as_of);
+    let categories = counted.rows.into_iter().map(one).collect();
+    wire::ListCategoriesResponse { categories, as_of_unix_ms }
+}
+
+pub(crate) fn bought_together(ranked: Vec<(Offered, i64)>) -> wire::ListBoughtTogetherResponse {
+    let one = |(offered, orders)| wire::list_bought_together_response::Companion {
+        product: Some(product(offered)),
+        orders,
+    };
+    wire::ListBoughtTogetherResponse { products: ranked.into_iter().map(one).collect() }
+}
+
+fn unix_ms(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default() // the year 292 million
 }
 
 pub(crate) fn changes(since: Since) -> wire::ListProductChangesResponse {

@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::Offers;
 use crate::convert::money;
-use crate::domain::stock::{Event, Shortage, Signal, State, fold, lines};
-use crate::domain::{Product, product};
+use crate::domain::stock::{Event, Line, Shortage, Signal, State, fold, lines};
+use crate::domain::{Product, basket, product};
+use crate::store::sales;
 use crate::store::stock::{self, Changed, Stored};
 
 /// Takes in what order publishes.
@@ -48,6 +49,9 @@ impl Events {
         for (id, signal, cause) in told {
             let reservation = &mut known.entry(id).or_default().reservation;
             for event in fold(reservation, &mut shelves, signal) {
+                if event == Event::Shipped {
+                    changes.note_bought(id, &reservation.lines);
+                }
                 changes.note(id, event, cause);
             }
         }
@@ -56,6 +60,7 @@ impl Events {
             return Err(overtaken());
         }
         stock::insert_returns(tx, &changes.returns).await?;
+        sales::add_bought_together(tx, &changes.bought_together).await?;
         shelves.retain(|id, stock| shelves_before.get(id) != Some(stock));
         stock::write_shelves(tx, &shelves).await?;
         self.offers.changed_by(tx, shelves.into_keys());
@@ -88,10 +93,18 @@ impl Handler for Events {
 struct Changes {
     orders: BTreeSet<OrderId>,
     returns: Vec<stock::Return>,
+    /// Pairs of products, with in how many of the orders.
+    bought_together: BTreeMap<(ProductId, ProductId), i64>,
     outgoing: Vec<Outgoing>,
 }
 
 impl Changes {
+    fn note_bought(&mut self, id: OrderId, lines: &[Line]) {
+        for pair in basket::pairs(id, lines) {
+            *self.bought_together.entry(pair).or_default() += 1;
+        }
+    }
+
     fn note(&mut self, id: OrderId, event: Event, cause: &Delivered) {
         if let Some(outgoing) = to_outgoing(id, &event) {
             self.outgoing.push(outgoing.caused_by(cause));

@@ -8,7 +8,9 @@ use proto::product::v1::{
     CancelImportRequest, CancelImportResponse, ChangePriceRequest, ChangePriceResponse,
     CountViewsRequest, CountViewsResponse, GetImportRequest, GetImportResponse, GetProductRequest,
     GetProductResponse, GetStockRequest, GetStockResponse, ImportProductsRequest,
-    ImportProductsResponse, ListPopularProductsRequest, ListPopularProductsResponse,
+    ImportProductsResponse, ListBestsellersRequest, ListBestsellersResponse,
+    ListBoughtTogetherRequest, ListBoughtTogetherResponse, ListCategoriesRequest,
+    ListCategoriesResponse, ListPopularProductsRequest, ListPopularProductsResponse,
     ListProductChangesRequest, ListProductChangesResponse, ListProductsRequest,
     ListProductsResponse, ReceiveStockRequest, ReceiveStockResponse, RetireProductRequest,
     RetireProductResponse, ReviseProductRequest, ReviseProductResponse, SearchProductsRequest,
@@ -82,9 +84,34 @@ impl ProductService for Grpc {
         &self,
         request: Request<ListPopularProductsRequest>,
     ) -> Answer<ListPopularProductsResponse> {
-        let limit = convert::page_size(request.get_ref().page_size)?;
-        let popular = self.app.popular(usize::try_from(limit).unwrap_or_default()).await?;
+        let limit = convert::ranked(request.get_ref().page_size)?;
+        let popular = self.app.popular(limit).await?;
         Ok(Response::new(convert::popular(popular)))
+    }
+
+    async fn list_bestsellers(
+        &self,
+        request: Request<ListBestsellersRequest>,
+    ) -> Answer<ListBestsellersResponse> {
+        let (category, limit) = convert::bestsellers_wanted(request.into_inner())?;
+        Ok(Response::new(convert::bestsellers(self.app.bestsellers(category, limit).await?)))
+    }
+
+    async fn list_categories(
+        &self,
+        _: Request<ListCategoriesRequest>,
+    ) -> Answer<ListCategoriesResponse> {
+        Ok(Response::new(convert::categories(self.app.categories().await?)))
+    }
+
+    async fn list_bought_together(
+        &self,
+        request: Request<ListBoughtTogetherRequest>,
+    ) -> Answer<ListBoughtTogetherResponse> {
+        let id = convert::product_id(&request.get_ref().product_id)?;
+        let limit = convert::ranked(request.get_ref().page_size)?;
+        let ranked = self.app.bought_together(id, limit).await?;
+        Ok(Response::new(convert::bought_together(ranked)))
     }
 
     async fn count_views(&self, request: Request<CountViewsRequest>) -> Answer<CountViewsResponse> {

@@ -19,9 +19,10 @@ use sqlx::migrate::Migrator;
 
 pub use config::Config;
 
-use app::{App, ChangeFeed, Offers, Popular};
+use app::{App, ChangeFeed, Offers, Popular, Sales};
 use events::Events;
 use grpc::Grpc;
+use store::sales::View;
 
 /// Runs the service until shutdown.
 pub fn run(config: Config, shutdown: Shutdown) -> LocalBoxFuture<'static, anyhow::Result<()>> {
@@ -45,12 +46,17 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let offers = Offers::new(&database, config.cache_bytes, config.cache_life);
     let feed = ChangeFeed::new(&database, &offers);
     let popular = Popular::new(Redis::new(&config.identity.redis, "popular products")?);
-    let app = App::new(&database, &outbox, &offers, popular);
+    let sales = Sales::new(&database, config.cache_bytes > 0);
+    let app = App::new(&database, &outbox, &offers, popular, sales);
 
     let stop = shutdown.token();
     tasks.keep("relay", Relay::new("product", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("product", database.clone(), stop.clone()));
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
+    for view in View::ALL {
+        let refresh = app.clone().refresh(view, config.refresh_interval, stop.clone());
+        tasks.keep(view.name(), refresh);
+    }
     tasks.keep("imports", app.clone().run_imports(stop.clone()));
     tasks.keep("changes", feed.clone().run(stop.clone()));
     let handler = Events::new(&outbox, &offers);

@@ -2,6 +2,7 @@
 //! ([`experiments`]); each prints its question, runs, and prints the figures and a chart.
 
 mod experiments;
+mod precomputed;
 pub mod sessions;
 
 use std::path::{Path, PathBuf};
@@ -20,8 +21,9 @@ use crate::temporary_shop::with_shop;
 use crate::{arguments, say};
 use experiments::{BY_LOAD, Experiment, Variant};
 
-/// The number of the one that is not one load on several shops.
+/// The numbers of those that are not one load on several shops.
 const SESSIONS: usize = 3;
+const PRECOMPUTED: usize = 5;
 
 #[derive(Debug, clap::Parser)]
 #[command(name = "lab", about = "Run an experiment of the lab book", version)]
@@ -58,16 +60,28 @@ fn run(number: usize) -> Result<()> {
         let follow = |layout: &Layout, _: &str| sessions::run(layout);
         return in_runtime(with_shop(&shop, sessions::copies, follow));
     }
+    if number == PRECOMPUTED {
+        ask(precomputed::QUESTION);
+        let measure = |layout: &Layout, _: &str| precomputed::run(layout);
+        let table = in_runtime(with_shop(&shop, precomputed::idle, measure))?;
+        return show(&table, precomputed::ASKED, title, &out);
+    }
     let by_load = BY_LOAD.iter().find(|(its, _)| *its == number);
     let (_, experiment) = by_load.context("there is no such experiment")?;
     ask(experiment.question);
     let (table, failures) = in_turn(experiment, &shop, &out)?;
+    show(&table, experiment.chart, title, &out)?;
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+/// The table, and a row of it as a chart.
+fn show(table: &Table, row: &str, title: &str, out: &Path) -> Result<()> {
     let chart = out.join("chart.svg");
-    table.chart(experiment.chart, title, &chart)?;
-    say(&format!("\n{table}\n\n{}\n", table.bars(experiment.chart)?));
+    table.chart(row, title, &chart)?;
+    say(&format!("\n{table}\n\n{}\n", table.bars(row)?));
     say(&format!("chart      {}", chart.display()));
     say("Why, where the code is, and when not to do it: docs/scaling.md");
-    ensure!(failures.is_empty(), "{}", failures.join("; "));
     Ok(())
 }
 

@@ -29,6 +29,7 @@ mod temporary_shop;
 pub mod table;
 pub mod showing;
 pub mod freshness;
+mod hot;
 pub mod orders;
 pub mod lab;
 

@@ -32,6 +32,13 @@ pub enum Part {
     Around,
 }
 
+impl Group {
+    /// A process beside the shop.
+    pub(crate) fn process(name: &str, pid: u32) -> Self {
+        Self { name: name.to_owned(), part: Part::Around, pid }
+    }
+}
+
 /// Everything that runs for the shop, and this process under the name of what it does.
 pub(crate) fn groups(state: &State, own_name: &str) -> Vec<Group> {
     let processes = state.processes.iter().filter_map(|entry| {
@@ -45,12 +52,11 @@ pub(crate) fn groups(state: &State, own_name: &str) -> Vec<Group> {
             pid: store.process.as_ref()?.pid,
         })
     });
-    let around = |name: &str, pid| Group { name: name.to_owned(), part: Part::Around, pid };
     let myself = std::process::id();
     let supervisor = state.supervisor.pid;
     // A test is both.
-    let supervisor = (supervisor != myself).then(|| around("supervisor", supervisor));
-    processes.chain(stores).chain(supervisor).chain([around(own_name, myself)]).collect()
+    let supervisor = (supervisor != myself).then(|| Group::process("supervisor", supervisor));
+    processes.chain(stores).chain(supervisor).chain([Group::process(own_name, myself)]).collect()
 }
 
 /// Processor time so far.

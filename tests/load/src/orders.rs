@@ -31,7 +31,7 @@ use souk::style::red;
 use stores::Home;
 
 use crate::temporary_shop::with_shop;
-use crate::{arguments, freshness, say, showing};
+use crate::{arguments, freshness, hot, say, showing};
 
 pub use bench::measure;
 pub use exchanges::{Counts, Exchanges, GROUP, count};
@@ -103,9 +103,12 @@ fn verb(what: &Measured) -> Result<bool> {
             })
         }
         Measured::Cache(options) => {
-            let reports_in = home.path().join("bench/cache");
-            let shown = runtime.block_on(showing::in_turn(&options, &folder, &reports_in));
-            shown.map(|()| true)
+            let out = home.path().join("bench/cache");
+            runtime.block_on(showing::in_turn(&options, &folder, &out)).map(|()| true)
+        }
+        Measured::Hot(options) => {
+            let out = home.path().join("bench/hot");
+            runtime.block_on(hot::in_turn(&options, &folder, &out)).map(|()| true)
         }
     };
     runtime.shutdown_background(); // a measurement that was broken off is not waited for

@@ -36,6 +36,11 @@ pub enum Measured {
     /// Three shops of their own, one after the other, as for `orders`. Customers look around among --products
     /// products by Zipf's law, --rate times a second (lists, products and searches, 1 to 10 to 1); the last table has what each process used for a request.
     Cache(CacheBench),
+    /// What a product that is asked for again and again costs, for a bare axum handler that answers the same bytes
+    ///
+    /// Two shops of their own, one after the other, as for `orders`: the first shows it from the gateway's memory, the second from
+    /// product's, by gRPC. A bare handler in a process of its own is asked in turn with them, --rate times a second.
+    Hot(HotBench),
     /// How old what is shown is, while prices change
     ///
     /// A shop of its own, as for `orders`, with two gateways and two copies of product. Staff change --changes prices a
@@ -74,6 +79,17 @@ pub struct CacheBench {
     /// Products that are looked at
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub products: u32,
+}
+
+/// Options of `bench hot`.
+#[derive(Debug, Clone, Args)]
+pub struct HotBench {
+    /// Requests a second
+    #[arg(long, value_name = "N", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(16..=50_000))]
+    pub rate: u32,
+    /// How long each of both is measured, three times in turn
+    #[arg(long, value_name = "D", default_value = "4s", value_parser = duration)]
+    pub duration: Duration,
 }
 
 /// Options of `bench provider`.

@@ -3,11 +3,12 @@
 use clap::Args;
 
 /// What the experiments of docs/scaling.md are about, in their order: the first is number 1.
-pub const EXPERIMENTS: [&str; 6] = [
+pub const EXPERIMENTS: [&str; 7] = [
     "One server is too slow: a larger one",
     "A process dies: several of them",
     "Sessions outside of the processes",
     "The same is asked for again and again: caches",
+    "An answer takes long to compute: precomputed",
     "Somebody else is slow: asynchronous work",
     "One database is not enough: shards",
 ];

@@ -52,6 +52,49 @@ impl ProductService for Shop {
         ok(product::ListPopularProductsResponse { products: products.map(popular).collect() })
     }
 
+    async fn list_bestsellers(
+        &self,
+        request: Request<product::ListBestsellersRequest>,
+    ) -> Answer<product::ListBestsellersResponse> {
+        let category = self.enter("ListBestsellers", request).await?.category;
+        let products = self.state().products.clone().into_iter().rev();
+        let bestseller = |product| product::list_bestsellers_response::Bestseller {
+            product: Some(product),
+            pieces: category.len() as i64,
+        };
+        let products = products.map(bestseller).collect();
+        ok(product::ListBestsellersResponse { products, as_of_unix_ms: 1_700_000_000_000 })
+    }
+
+    async fn list_categories(
+        &self,
+        request: Request<product::ListCategoriesRequest>,
+    ) -> Answer<product::ListCategoriesResponse> {
+        self.enter("ListCategories", request).await?;
+        let one = |(name, products): (&str, _)| product::list_categories_response::Category {
+            name: name.into(),
+            products,
+        };
+        let categories = [("Gifts", 3), ("Kitchen", 7)].map(one).into();
+        ok(product::ListCategoriesResponse { categories, as_of_unix_ms: 1_700_000_000_000 })
+    }
+
+    async fn list_bought_together(
+        &self,
+        request: Request<product::ListBoughtTogetherRequest>,
+    ) -> Answer<product::ListBoughtTogetherResponse> {
+        let id = self.enter("ListBoughtTogether", request).await?.product_id;
+        self.product(&id)?;
+        let mut products = self.state().products.clone();
+        products.retain(|product| product.product_id != id);
+        let companion = |product| product::list_bought_together_response::Companion {
+            product: Some(product),
+            orders: 5,
+        };
+        let products = products.into_iter().map(companion).collect();
+        ok(product::ListBoughtTogetherResponse { products })
+    }
+
     /// Nobody's request makes it: it is noted when it is refused only.
     async fn count_views(
         &self,

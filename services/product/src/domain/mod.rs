@@ -1,6 +1,7 @@
 //! The rules of the catalogue and of its stock: functions of values. No I/O, no clock, no
 //! protocol.
 
+pub mod basket;
 pub mod job;
 pub mod offer;
 pub mod product;

@@ -12,6 +12,10 @@ pub(crate) const RETENTION: &[RetentionRule] = &[
         what: "reservations that ended without a sale",
         delete: |db, most| unsold(db, most).boxed(),
     },
+    RetentionRule {
+        what: "what was bought together",
+        delete: |db, most| expired(db, most).boxed(),
+    },
     RetentionRule { what: "changes", delete: |db, most| taken_in(db, most).boxed() },
     RetentionRule { what: "imports that have ended", delete: |db, most| ended(db, most).boxed() },
     RetentionRule {
@@ -28,6 +32,20 @@ async fn unsold(connection: &mut PgConnection, most: i64) -> Result<u64> {
                  and not exists (select from returns r where r.order_id = reservations.order_id) limit $1
              for update skip locked
          ))",
+        most
+    )
+    .execute(connection)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Months of which nobody reads any more.
+async fn expired(connection: &mut PgConnection, most: i64) -> Result<u64> {
+    let deleted = sqlx::query!(
+        "delete from bought_together where (month, product_id, with_id) in (
+             select month, product_id, with_id from bought_together where month < date_trunc('month', now() - interval '2 months')
+             order by month, product_id, with_id limit $1
+         )",
         most
     )
     .execute(connection)

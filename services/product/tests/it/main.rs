@@ -9,6 +9,7 @@ mod importing;
 mod jobs;
 mod following;
 mod popular;
+mod selling;
 mod holding;
 mod showing;
 mod batches;

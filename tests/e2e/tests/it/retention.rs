@@ -24,7 +24,7 @@ struct Rows {
     at: &'static str,
 }
 
-const TEMPORARY: [Rows; 10] = [
+const TEMPORARY: [Rows; 11] = [
     Rows {
         context: "order",
         insert: "insert into idempotency_keys select 7, gen_random_uuid(), 'key', '', '', now() - age",
@@ -116,6 +116,15 @@ const TEMPORARY: [Rows; 10] = [
         kept: "10 min",
         from: "import_items",
         at: "staged_at",
+    },
+    Rows {
+        context: "product",
+        insert: "insert into bought_together
+             select date_trunc('month', now() - age)::date, gen_random_uuid(), gen_random_uuid(), 1",
+        over: "100 days",
+        kept: "28 days",
+        from: "bought_together",
+        at: "month + 31",
     },
 ];
 

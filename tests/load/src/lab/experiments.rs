@@ -45,7 +45,7 @@ const ERRORS: Figure =
 
 /// By their numbers.
 pub(super) const BY_LOAD: [(usize, Experiment); 5] =
-    [(1, LARGER), (2, SEVERAL), (4, CACHES), (5, ASYNCHRONOUS), (6, SHARDS)];
+    [(1, LARGER), (2, SEVERAL), (4, CACHES), (6, ASYNCHRONOUS), (7, SHARDS)];
 
 /// The highest rate is the most that is tried.
 const KNEE: &str = "requests/s in time (the knee; at most 1450)";
@@ -218,7 +218,7 @@ fn kill(layout: &Layout, begin: Instant) -> Result<()> {
 mod tests {
     use souk::cli::EXPERIMENTS;
 
-    use super::super::SESSIONS;
+    use super::super::{PRECOMPUTED, SESSIONS};
     use super::*;
 
     #[test]
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn every_number_is_an_experiment() {
         let by_load = BY_LOAD.iter().map(|(number, _)| *number);
-        let mut numbers: Vec<usize> = by_load.chain([SESSIONS]).collect();
+        let mut numbers: Vec<usize> = by_load.chain([SESSIONS, PRECOMPUTED]).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=EXPERIMENTS.len()).collect::<Vec<_>>());
     }

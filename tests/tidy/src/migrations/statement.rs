@@ -31,7 +31,9 @@ impl Names {
         let mut names = Self { tables: [].into(), added: [].into(), dropped: [].into() };
         for statement in statements {
             match words(statement).as_slice() {
-                ["create", "table", table, ..] => drop(names.tables.insert((*table).to_owned())),
+                ["create", "table", table, ..] | ["create", "materialized", "view", table, ..] => {
+                    names.tables.insert((*table).to_owned());
+                }
                 ["alter", "table", _, ..] => {
                     for action in actions(statement) {
                         match words(action).as_slice() {
@@ -133,7 +135,8 @@ pub(super) fn change(statement: &Statement, names: &Names) -> Vec<Change> {
         ["create", "or", "replace", "function" | "view", ..]
         | [
             "create",
-            "table" | "index" | "unique" | "function" | "view" | "schema" | "sequence",
+            "table" | "index" | "unique" | "function" | "view" | "materialized" | "schema"
+            | "sequence",
             ..,
         ]
         | ["insert" | "update" | "select" | "comment" | "grant", ..] => Change::Expands,

@@ -17,6 +17,7 @@ fn what_expands_is_welcome() {
     for good in [
         "create table a (b text not null check (b <> 'drop table c;')); alter table a add constraint c check (true);",
         "create table if not exists m.a (b text); create unique index a_once on m.a (b);",
+        "create materialized view v as select b from a; create unique index v_once on v (b);",
         "alter table a add column b bigint, add column c text not null default '', add d int;",
         "alter table a add column b uuid constraint b_known check (c is null or b is not null);",
         "alter table a drop constraint c, add constraint c check (b in ('x', 'y'));",

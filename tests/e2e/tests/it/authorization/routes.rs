@@ -19,7 +19,10 @@ const ROUTES: &[Row] = &[
     ("GET /", Access::Open, 200),
     ("GET /v1/products", Access::Open, 200),
     ("GET /v1/products/{id}", Access::Open, 200),
+    ("GET /v1/products/{id}/bought-together", Access::Open, 200),
     ("GET /v1/popular", Access::Open, 200),
+    ("GET /v1/bestsellers", Access::Open, 200),
+    ("GET /v1/categories", Access::Open, 200),
     ("GET /v1/search", Access::Open, 422), // nothing is searched for
     ("POST /v1/users", Access::Open, 422), // nobody is named
     ("POST /v1/sessions", Access::Open, 422),

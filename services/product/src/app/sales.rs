@@ -1,0 +1,232 @@
+//! Bestsellers, categories, and what is bought together. Bestsellers and categories are precomputed by whichever copy finds them due.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cache::{Cache, Level, Limits, Loaded, Value};
+use database::{Database, Freshness, ONLY_SHARD, again};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use kernel::ProductId;
+use telemetry::catalogue::VIEW_REFRESHES;
+use telemetry::context::unrecorded;
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{App, Error};
+use crate::store::Offered;
+use crate::store::sales::{self, View};
+
+/// A ranking is kept for so long: by a product with many companions it costs a hundred milliseconds.
+const LIFE: Duration = Duration::from_secs(5);
+/// All rankings together.
+const BYTES: u64 = 512 << 10;
+/// The longest ranking: more than a page shows, since some may be off sale by then.
+const RANKED_MAX: i64 = 150;
+/// As many products as one statement reads.
+const PART: usize = 64;
+const CATEGORIES_MAX: i64 = 1_000;
+/// A view is refreshed for a twentieth of the time at most.
+const PAUSE: u32 = 20;
+/// The longest refresh. A copy that stops waits for it.
+const REFRESH_MAX: Duration = Duration::from_secs(12);
+/// For its transaction.
+const REFRESH_WITHIN: Duration = Duration::from_secs(15);
+
+/// What is ranked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Ranking {
+    /// Of a category, unless it is empty.
+    Bestsellers(String),
+    BoughtWith(ProductId),
+}
+
+/// Products with what they are ranked by, the first first.
+#[derive(Clone, Debug)]
+struct Ranked {
+    products: Arc<[(ProductId, i64)]>,
+    as_of: Option<OffsetDateTime>,
+}
+
+impl Value for Ranked {
+    fn bytes(&self) -> usize {
+        size_of_val(&*self.products)
+    }
+}
+
+/// Rankings, as they were within the last seconds. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sales {
+    database: Database,
+    /// None: each is read.
+    kept: Option<Cache<Ranking, Ranked, Arc<sqlx::Error>>>,
+}
+
+/// What was precomputed at `as_of`.
+pub(crate) struct AsOf<T> {
+    pub rows: Vec<(T, i64)>,
+    pub as_of: OffsetDateTime,
+}
+
+impl Sales {
+    pub(crate) fn new(database: &Database, may_keep: bool) -> Self {
+        let keep = || {
+            let database = database.clone();
+            let limits = Limits { bytes: BYTES, life: LIFE, confirmed_life: LIFE };
+            Cache::new("product.rankings", limits, move |ranking| {
+                let read = read(database.clone(), ranking);
+                async move {
+                    let value = read.await.map_err(Arc::new)?;
+                    Ok(Loaded { value, level: Level::default() })
+                }
+                .boxed()
+            })
+        };
+        Self { database: database.clone(), kept: may_keep.then(keep) }
+    }
+
+    async fn ranked(&self, ranking: Ranking) -> Result<Ranked, sqlx::Error> {
+        match &self.kept {
+            Some(kept) => kept.get(ranking).await.map_err(|error| again(&error)),
+            None => read(self.database.clone(), ranking).await,
+        }
+    }
+}
+
+async fn read(database: Database, ranking: Ranking) -> Result<Ranked, sqlx::Error> {
+    let read = database.read(ONLY_SHARD, Freshness::Primary, move |db| {
+        let read = async move {
+            let (products, as_of) = match ranking {
+                Ranking::Bestsellers(category) => {
+                    let (products, at) = sales::bestsellers(db, &category, RANKED_MAX).await?;
+                    (products, Some(at))
+                }
+                Ranking::BoughtWith(id) => {
+                    (sales::bought_together(db, id, RANKED_MAX).await?, None)
+                }
+            };
+            Ok(Ranked { products: products.into(), as_of })
+        };
+        read.boxed()
+    });
+    read.await
+}
+
+impl App {
+    /// What is on sale and was sold most within a week, with how many pieces; of a category unless that is empty.
+    pub(crate) async fn bestsellers(
+        &self,
+        category: String,
+        limit: usize,
+    ) -> Result<AsOf<Offered>, Error> {
+        let ranked = self.sales.ranked(Ranking::Bestsellers(category.clone())).await?;
+        let as_of = ranked.as_of.ok_or(sqlx::Error::RowNotFound)?;
+        let is_of_it =
+            |it: &Offered| category.is_empty() || it.product.listing.category == category;
+        Ok(AsOf { rows: self.on_sale(&ranked.products, limit, is_of_it).await?, as_of })
+    }
+
+    /// The categories that have products on sale, with how many: the first [`CATEGORIES_MAX`] by name.
+    pub(crate) async fn categories(&self) -> Result<AsOf<String>, Error> {
+        let read = self.read(|db| sales::categories(db, CATEGORIES_MAX).boxed());
+        let (rows, as_of) = read.await?;
+        Ok(AsOf { rows, as_of })
+    }
+
+    /// What is on sale and is bought with a product, with in how many orders.
+    pub(crate) async fn bought_together(
+        &self,
+        id: ProductId,
+        limit: usize,
+    ) -> Result<Vec<(Offered, i64)>, Error> {
+        self.product(id).await?;
+        let ranked = self.sales.ranked(Ranking::BoughtWith(id)).await?;
+        self.on_sale(&ranked.products, limit, |_| true).await
+    }
+
+    /// The first `limit` of these that are on sale, and wanted.
+    pub(super) async fn on_sale(
+        &self,
+        ranked: &[(ProductId, i64)],
+        limit: usize,
+        is_wanted: impl Fn(&Offered) -> bool,
+    ) -> Result<Vec<(Offered, i64)>, Error> {
+        let mut found = Vec::new();
+        for part in ranked.chunks(limit.clamp(1, PART)) {
+            if found.len() == limit {
+                break;
+            }
+            let offered = self.offers.those(part.iter().map(|(id, _)| *id).collect()).await?;
+            let mut offered: HashMap<_, _> =
+                offered.into_iter().map(|it| (it.product.id, it)).collect();
+            let part = part.iter().filter_map(|(id, n)| Some((offered.remove(id)?, *n)));
+            let wanted = part.filter(|(it, _)| !it.product.retired && is_wanted(it));
+            found.extend(wanted.take(limit - found.len()));
+        }
+        Ok(found)
+    }
+
+    /// Refreshes a view as often as that, until `stop`; 0: never. Of all copies, one does it at a time.
+    pub(crate) fn refresh(
+        self,
+        view: View,
+        every: Duration,
+        stop: CancellationToken,
+    ) -> BoxFuture<'static, anyhow::Result<()>> {
+        Box::pin(async move {
+            if every.is_zero() {
+                stop.cancelled().await;
+                return Ok(());
+            }
+            let mut due_in = Duration::ZERO;
+            while stop.run_until_cancelled(sleep(due_in)).await.is_some() {
+                let begin = Instant::now();
+                let refreshed = self.refresh_if_due(view, every).instrument(unrecorded()).await;
+                due_in = refreshed.unwrap_or_else(|error| {
+                    let view = view.name();
+                    VIEW_REFRESHES.with_label_values(&[view, "failed"]).inc();
+                    tracing::warn!(%error, view, "a view is as it was: will try again");
+                    pause(every, begin.elapsed())
+                });
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns in how long it may be due again.
+    async fn refresh_if_due(&self, view: View, every: Duration) -> Result<Duration, Error> {
+        let before = self.read(move |db| sales::refreshed(db, view).boxed()).await?;
+        let ago = before.ago.unwrap_or(Duration::MAX); // the clock was set back: it is due
+        let due_in = pause(every, before.took).saturating_sub(ago);
+        if !due_in.is_zero() {
+            return Ok(due_in.min(every)); // somebody may set it back meanwhile
+        }
+        let work = self.database.transaction_within(ONLY_SHARD, REFRESH_WITHIN, move |tx| {
+            let refresh = async move { sales::refresh(tx, view, before.at, REFRESH_MAX).await };
+            refresh.map(|done| done.map_err(Error::from)).boxed()
+        });
+        let outcome = if work.await? { "done" } else { "elsewhere" };
+        VIEW_REFRESHES.with_label_values(&[view.name(), outcome]).inc();
+        Ok(every)
+    }
+}
+
+/// How long after a refresh that took so long the next one is due.
+fn pause(every: Duration, took: Duration) -> Duration {
+    every.max(took * PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_view_is_refreshed_less_often() {
+        let [minute, second, slow] = [60, 1, 12].map(Duration::from_secs);
+        assert_eq!(pause(minute, second), minute);
+        assert_eq!(pause(minute, slow), Duration::from_secs(240));
+    }
+}
