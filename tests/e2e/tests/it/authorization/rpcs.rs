@@ -189,7 +189,7 @@ fn id(cast: &Cast<'_>, path: &str) -> String {
         Some("GetOrder" | "CancelOrder" | "ReturnItems" | "WatchOrder" | "GetPayment") => {
             cast.order.clone()
         }
-        Some("GetProduct" | "GetStock") => cast.product.clone(),
+        Some("GetProduct" | "GetStock" | "ListBoughtTogether") => cast.product.clone(),
         Some("GetAddress") => fresh(), // nobody's
         _ => String::new(),
     }
