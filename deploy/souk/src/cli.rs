@@ -7,7 +7,9 @@ mod images;
 mod lab;
 mod load;
 
-pub use bench::{Bench, CacheBench, FreshnessBench, HotBench, Measured, Orders, Provider};
+pub use bench::{
+    Bench, CacheBench, FreshnessBench, HotBench, Measured, Orders, Provider, StampedeBench,
+};
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;
 pub use images::Images;

@@ -250,7 +250,8 @@ fn ticks(every: Duration) -> tokio::time::Interval {
     ticks
 }
 
-async fn price(gateway: &Api, token: &str, product: &str, minor: i64) -> Result<()> {
+/// Staff set a price.
+pub(crate) async fn price(gateway: &Api, token: &str, product: &str, minor: i64) -> Result<()> {
     let path = format!("/v1/staff/products/{product}/price");
     let price = json!(pence(minor));
     gateway.call(Method::PUT, &path, Some(token), Some(&price), &[]).await?;

@@ -30,6 +30,7 @@ pub mod table;
 pub mod showing;
 pub mod freshness;
 mod hot;
+mod stampede;
 pub mod orders;
 pub mod lab;
 

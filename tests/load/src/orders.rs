@@ -30,8 +30,9 @@ use souk::cli::{Bench, Measured, Orders};
 use souk::style::red;
 use stores::Home;
 
+use crate::freshness::Freshness;
 use crate::temporary_shop::with_shop;
-use crate::{arguments, freshness, hot, say, showing};
+use crate::{arguments, freshness, hot, say, showing, stampede};
 
 pub use bench::measure;
 pub use exchanges::{Counts, Exchanges, GROUP, count};
@@ -69,7 +70,8 @@ pub fn main() -> ExitCode {
 /// Whether the books are right.
 fn verb(what: &Measured) -> Result<bool> {
     let home = Home::find()?;
-    let folder = home.path().join("bench/shop");
+    let out = |name: &str| home.path().join("bench").join(name);
+    let folder = out("shop");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let right = match what.clone() {
         Measured::Orders(options) => {
@@ -92,27 +94,26 @@ fn verb(what: &Measured) -> Result<bool> {
         }
         Measured::Freshness(options) => {
             let measured = move |layout: &Layout, _: &str| freshness::measure(&options, layout);
-            let fresh = runtime.block_on(with_shop(&folder, freshness::copies, measured));
-            fresh.and_then(|fresh| {
-                say(&fresh.to_string());
-                ensure!(
-                    fresh.is_right(),
-                    "what was shown had been replaced for more than a second"
-                );
-                Ok(true)
-            })
+            runtime.block_on(with_shop(&folder, freshness::copies, measured)).and_then(fresh)
         }
         Measured::Cache(options) => {
-            let out = home.path().join("bench/cache");
-            runtime.block_on(showing::in_turn(&options, &folder, &out)).map(|()| true)
+            runtime.block_on(showing::in_turn(&options, &folder, &out("cache"))).map(|()| true)
+        }
+        Measured::Stampede(options) => {
+            runtime.block_on(stampede::in_turn(&options, &folder, &out("stampede"))).map(|()| true)
         }
         Measured::Hot(options) => {
-            let out = home.path().join("bench/hot");
-            runtime.block_on(hot::in_turn(&options, &folder, &out)).map(|()| true)
+            runtime.block_on(hot::in_turn(&options, &folder, &out("hot"))).map(|()| true)
         }
     };
     runtime.shutdown_background(); // a measurement that was broken off is not waited for
     right
+}
+
+fn fresh(seen: Freshness) -> Result<bool> {
+    say(&seen.to_string());
+    ensure!(seen.is_right(), "what was shown had been replaced for more than a second");
+    Ok(true)
 }
 
 fn write(options: &Orders, home: &Home, report: &Report) -> Result<()> {

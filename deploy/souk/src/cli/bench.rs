@@ -36,6 +36,11 @@ pub enum Measured {
     /// Three shops of their own, one after the other, as for `orders`. Customers look around among --products
     /// products by Zipf's law, --rate times a second (lists, products and searches, 1 to 10 to 1); the last table has what each process used for a request.
     Cache(CacheBench),
+    /// How often the database is read when a product changes that everybody wants: without memories, and with
+    ///
+    /// Two shops of their own, one after the other, as for `orders`, with two gateways and two copies of product. After each of
+    /// --changes changes of its price --customers ask for it at one moment.
+    Stampede(StampedeBench),
     /// What a product that is asked for again and again costs, for a bare axum handler that answers the same bytes
     ///
     /// Two shops of their own, one after the other, as for `orders`: the first shows it from the gateway's memory, the second from
@@ -79,6 +84,17 @@ pub struct CacheBench {
     /// Products that are looked at
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     pub products: u32,
+}
+
+/// Options of `bench stampede`.
+#[derive(Debug, Clone, Args)]
+pub struct StampedeBench {
+    /// Customers who ask at one moment. Of many more some are refused, since gateways limit what they work at
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub customers: u32,
+    /// How often the price changes
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub changes: u32,
 }
 
 /// Options of `bench hot`.
