@@ -123,6 +123,8 @@ catalogue! {
     PAYMENT_EXPIRED: IntCounter = "souk.payment.expired", "{payment}", [];
     /// Reservations that were still held ten minutes after they were made, each counted once.
     RESERVATIONS_OVERDUE: IntCounter = "souk.reservations.overdue", "{reservation}", [];
+    /// How long ago the oldest import was begun that is running or waits; 0 without one.
+    IMPORT_OLDEST: IntGauge = "souk.import.oldest", "s", [];
     /// Times that a view was due: `done`, `elsewhere` (another copy was about it), or `failed`, and then it shows what it did.
     VIEW_REFRESHES: IntCounterVec = "souk.view.refreshes", "{refresh}", ["view", "outcome"];
 

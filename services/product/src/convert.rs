@@ -47,6 +47,7 @@ impl From<Rejection> for Status {
             }
             Rejection::ProductNotFound | Rejection::ImportNotFound => Code::NotFound,
             Rejection::SkuTaken | Rejection::ImportRunning => Code::AlreadyExists,
+            Rejection::ImportsWaiting => Code::ResourceExhausted,
             Rejection::VersionConflict { .. } => Code::Aborted,
             Rejection::ReceiptReused | Rejection::ImportEnded => Code::FailedPrecondition,
         };
@@ -73,6 +74,7 @@ fn item_refused(at: usize, rejection: &Rejection) -> Status {
         | Rejection::ImportEmpty
         | Rejection::ImportCutOff
         | Rejection::ImportRunning
+        | Rejection::ImportsWaiting
         | Rejection::ImportNotFound
         | Rejection::ImportEnded => {
             let message = format!("items[{at}]: {rejection}");

@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use kernel::ImportId;
 use sha2::{Digest as _, Sha256};
+use telemetry::catalogue::IMPORT_OLDEST;
 use telemetry::context::{self, continue_from, unrecorded};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -21,8 +22,10 @@ use tracing::{Instrument as _, Span, info_span};
 use super::import::{CHUNK, Items};
 use super::{App, Error, Item};
 use crate::domain::{Fault, Job, Offer, Rejection};
-use crate::store::imports::{self, File};
+use crate::store::imports::{self, File, Started};
 
+/// Imports that run or wait at most, or about so many. Each has up to 100,000 items in the database.
+const RUNNING_MAX: i64 = 16;
 /// How soon an import is taken up that another copy has staged or left behind, or that could not go on.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -135,7 +138,9 @@ impl App {
     /// Imports a chunk of the oldest import. Whether there was one that no other copy works at.
     async fn import_next(&self) -> Result<bool, Error> {
         let oldest = self.read(|db| imports::next(db).boxed());
-        let Some(id) = oldest.await? else { return Ok(false) };
+        let oldest = oldest.await?;
+        IMPORT_OLDEST.set(oldest.map_or(0, |(_, seconds)| seconds));
+        let Some((id, _)) = oldest else { return Ok(false) };
         let app = self.clone();
         let chunk = self.database.transaction(ONLY_SHARD, move |tx| {
             async move { app.import_some(tx, id).await }.boxed()
@@ -200,8 +205,10 @@ async fn start(
     traceparent: Option<&str>,
 ) -> Result<ImportId, Error> {
     loop {
-        if imports::start(tx, id, file, traceparent).await? {
-            return Ok(id);
+        match imports::start(tx, id, file, traceparent, RUNNING_MAX).await? {
+            Started::Running => return Ok(id),
+            Started::TooMany => return Err(Rejection::ImportsWaiting.into()),
+            Started::Another => {}
         }
         match imports::running(tx, &file.source).await? {
             Some((running, digest)) if digest == file.digest => return Ok(running),

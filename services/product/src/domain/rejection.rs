@@ -44,6 +44,9 @@ pub enum Rejection {
     /// Another file with this source is being imported.
     #[error("another file of this source is being imported")]
     ImportRunning,
+    /// So many imports are running or wait that another one is not taken.
+    #[error("too many imports wait")]
+    ImportsWaiting,
     /// No such import.
     #[error("no such import")]
     ImportNotFound,
@@ -65,6 +68,7 @@ impl Rejection {
             Self::ImportEmpty => "import_empty",
             Self::ImportCutOff => "import_cut_off",
             Self::ImportRunning => "import_running",
+            Self::ImportsWaiting => "imports_waiting",
             Self::ImportNotFound => "import_not_found",
             Self::ImportEnded => "import_ended",
         }

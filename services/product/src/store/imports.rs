@@ -80,12 +80,14 @@ pub(crate) async fn lock(tx: &mut PgConnection, id: ImportId) -> Result<Option<J
     row.map(Row::job).transpose()
 }
 
-/// The oldest import that waits or is under way.
-pub(crate) async fn next(connection: &mut PgConnection) -> Result<Option<ImportId>> {
-    let found = sqlx::query_scalar!(
-        "select import_id from imports where state = 'running' order by created_at, import_id limit 1"
+/// The oldest import that waits or is under way, and for how many seconds.
+pub(crate) async fn next(connection: &mut PgConnection) -> Result<Option<(ImportId, i64)>> {
+    let found = sqlx::query!(
+        r#"select import_id, extract(epoch from now() - created_at)::bigint as "seconds!"
+           from imports where state = 'running' order by created_at, import_id limit 1"#
     );
-    Ok(found.fetch_optional(connection).await?.map(ImportId::from))
+    let found = found.fetch_optional(connection).await?;
+    Ok(found.map(|row| (row.import_id.into(), row.seconds)))
 }
 
 /// This import, for changing it in this transaction, unless it has ended or another copy works at it in this moment.
@@ -124,13 +126,33 @@ pub(crate) async fn stage(
     Ok(())
 }
 
-/// Notes an import whose items are all staged. False: one of its source is running.
+/// What became of an import that was to be started.
+pub(crate) enum Started {
+    Running,
+    /// One of its source is running.
+    Another,
+    /// As many are running as may be.
+    TooMany,
+}
+
+/// Notes an import whose items are all staged, unless about `at_most` are running.
 pub(crate) async fn start(
     tx: &mut PgConnection,
     id: ImportId,
     file: &File,
     traceparent: Option<&str>,
-) -> Result<bool> {
+    at_most: i64,
+) -> Result<Started> {
+    let running = sqlx::query!(
+        r#"select count(*) >= $2 as "too_many!", coalesce(bool_or(source = $1), false) as "another!"
+           from imports where state = 'running'"#,
+        file.source,
+        at_most
+    );
+    let running = running.fetch_one(&mut *tx).await?;
+    if running.too_many && !running.another {
+        return Ok(Started::TooMany);
+    }
     let noted = sqlx::query!(
         "insert into imports (import_id, source, digest, items, traceparent) values ($1, $2, $3, $4, $5)
          on conflict (source) where state = 'running' do nothing",
@@ -140,7 +162,10 @@ pub(crate) async fn start(
         file.items,
         traceparent
     );
-    Ok(noted.execute(tx).await?.rows_affected() == 1)
+    match noted.execute(tx).await?.rows_affected() {
+        0 => Ok(Started::Another),
+        _ => Ok(Started::Running),
+    }
 }
 
 /// The import of this source that is running, and the digest of its file.

@@ -108,6 +108,29 @@ async fn an_import_goes_on_in_the_background_and_says_how_far_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn when_sixteen_imports_wait_another_one_does_not() {
+    let shop = Shop::open().await;
+    shop.before("%", WAIT);
+    let mut begun = Vec::new();
+    for n in 0..16 {
+        begun.push(shop.start_import(file(&format!("s{n}"), 1)).await.unwrap());
+    }
+    let refused = shop.start_import(file("more", 1)).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused).as_deref()),
+        (Code::ResourceExhausted, Some("imports_waiting"))
+    );
+    // One that is running already is still the answer to its file.
+    assert_eq!(shop.start_import(file("s3", 1)).await.unwrap(), begun[3]);
+    shop.let_go();
+    for import in begun {
+        shop.ended(&import.import_id).await;
+    }
+    shop.start_import(file("more", 1)).await.unwrap();
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_import_outlives_the_copies_that_work_at_it() {
     let mut shop = Shop::open().await;
     let other = shop.copy().await;
