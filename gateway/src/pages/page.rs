@@ -1,4 +1,4 @@
-//! What is answered to who asks for products: from product's answer to the bytes.
+//! Pages of products: from product's answer to the bytes of ours.
 
 use std::sync::Arc;
 

@@ -10,7 +10,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use context::Current;
 use futures_util::future::BoxFuture;
@@ -62,28 +61,9 @@ impl Database {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.transaction_within(shard, self.operation_timeout(), work).await
-    }
-
-    /// The same for work in the background that takes longer than the timeout of an operation: the closure raises
-    /// `statement_timeout` as well, and stays below `limit`. A service that stops waits for it.
-    ///
-    /// # Errors
-    /// As [`Database::transaction`].
-    pub async fn transaction_within<T, E, F>(
-        &self,
-        shard: Shard,
-        limit: Duration,
-        work: F,
-    ) -> Result<T, E>
-    where
-        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
-        T: Send + 'static,
-        E: From<Error> + Send + 'static,
-    {
         let (call, index) = (Current::capture(), self.index_of(shard));
         let (connection, span) = connect(self.writer(shard), &call, "transaction").await?;
-        let until = Instant::now() + limit;
+        let until = Instant::now() + self.operation_timeout();
         let transaction = async move {
             let mut tx = Tx::begin(connection, index, until).await?;
             match timeout_at(until, work(&mut tx)).await {

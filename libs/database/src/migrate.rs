@@ -15,7 +15,7 @@ use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use crate::database::{range, sessions};
-use crate::{Database, Options};
+use crate::{Database, Options, is_contended};
 
 const POLL: Duration = Duration::from_millis(100);
 /// Timeout of one attempt to connect.
@@ -110,10 +110,15 @@ async fn try_to_bring_up(
     let mut connection = connecting.with_context(context)?.with_context(context)?;
     lock(&mut connection).await.with_context(context)?;
     claim_or_check_shards(&mut connection, range(index, databases)).await.with_context(context)?;
-    for migrator in migrations() {
-        run(&mut connection, migrator)
-            .await
-            .with_context(|| format!("migrating database {index}"))?;
+    while let Err(error) = run_all(&mut connection, migrations).await {
+        // What works in the background may hold a lock for longer than a migration may keep everybody waiting for its own.
+        let is_contended =
+            error.chain().any(|it| it.downcast_ref::<sqlx::Error>().is_some_and(is_contended));
+        if !is_contended {
+            return Err(error.context(format!("migrating database {index}")));
+        }
+        tracing::warn!(index, error = format!("{error:#}"), "migrating: will try again");
+        sleep(POLL).await;
     }
     connection.close().await?; // the session ends, and with it the lock
     Ok(())
@@ -127,6 +132,13 @@ async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sleep(POLL).await;
     }
     sqlx::query!("set statement_timeout = '5min'").execute(&mut *connection).await?;
+    Ok(())
+}
+
+async fn run_all(connection: &mut PgConnection, migrations: Migrations) -> anyhow::Result<()> {
+    for migrator in migrations() {
+        run(connection, migrator).await?;
+    }
     Ok(())
 }
 

@@ -125,7 +125,7 @@ catalogue! {
     RESERVATIONS_OVERDUE: IntCounter = "souk.reservations.overdue", "{reservation}", [];
     /// How long ago the oldest import was begun that is running or waits; 0 without one.
     IMPORT_OLDEST: IntGauge = "souk.import.oldest", "s", [];
-    /// Times that a view was due: `done`, `elsewhere` (another copy was about it), or `failed`, and then it shows what it did.
+    /// Refreshes of materialised views: `done`, or `failed`, and then the view keeps its old rows.
     VIEW_REFRESHES: IntCounterVec = "souk.view.refreshes", "{refresh}", ["view", "outcome"];
 
     /// Recorded spans by what became of them.

@@ -18,13 +18,13 @@ select category, count(*) as products from products where retired_at is null gro
 
 create unique index categories_by_name on categories (category);
 
--- When each was refreshed. The lock of its row makes sure that one copy does it at a time.
+-- When each was refreshed, and when it is due. A copy that refreshes one claims it first, by a later time.
 create table refreshes (
     view         text        primary key,
     refreshed_at timestamptz not null,
-    took_ms      bigint      not null
+    due_at       timestamptz not null
 );
-insert into refreshes select view, now(), 0 from unnest('{bestsellers,categories}'::text[]) view;
+insert into refreshes select view, now(), now() from unnest('{bestsellers,categories}'::text[]) view;
 
 -- In how many orders of a month both were: each pair twice, once from either side. Written by the transaction that ships them.
 create table bought_together (

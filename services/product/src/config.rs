@@ -19,7 +19,7 @@ pub struct Config {
     pub(crate) messaging: messaging::Options,
     #[command(flatten)]
     pub(crate) identity: identity::Options,
-    /// Bytes of products that are kept in memory; 0: none, and each read asks the database
+    /// Bytes of products that are kept in memory, and a megabyte of rankings beside; 0: neither, and each read asks the database
     #[arg(long, env = "SOUK_PRODUCT_CACHE_BYTES", value_name = "BYTES", default_value_t = 2 << 20)]
     pub(crate) cache_bytes: u64,
     /// How long a product may be kept while the database says that it has not changed; 0: for half a second, whatever it says

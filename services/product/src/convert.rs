@@ -133,7 +133,7 @@ pub(crate) fn bestsellers_wanted(
     let limit = ranked(page_size)?;
     // PostgreSQL has no NUL in texts.
     if category.contains('\0') || category.chars().count() > CATEGORY_MAX {
-        return Err(invalid([("category", "at most 64 characters, no control characters")]));
+        return Err(invalid([("category", "at most 64 characters, no NUL")]));
     }
     Ok((category, limit))
 }

@@ -1,7 +1,7 @@
 //! Every SQL statement of the product context: the catalogue here, what is counted in [`stock`].
 //!
 //! Lock ordering: rows are always locked in one order (imports, products by SKU, receipts, reservations by id, shelves by
-//! id, pairs of products by their ids; of the refreshes, one and nothing else), so that no two transactions wait for each other (deadlock).
+//! id, pairs of products by their ids), so that no two transactions wait for each other (deadlock).
 
 pub(crate) mod changes;
 pub(crate) mod imports;

@@ -5,6 +5,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use kernel::Shard;
 use sqlx::migrate::Migrator;
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use testkit::{World, eventually};
 
 use crate::{SOON, Way, connect, run};
@@ -26,6 +27,31 @@ async fn copies_that_start_together_migrate_once() {
         let rows = world.sql(url, "select 'rows', count(*) from migrated");
         assert!(rows.contains('1'), "{rows}");
     }
+}
+
+/// A migration waits for a lock no longer than other statements: meanwhile everybody waits behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_does_not_get_its_lock_tries_again() {
+    let world = World::new();
+    let urls = world.databases("database", 1);
+    let database = connect(&urls, 1).await;
+    database.migrate(schema).await.unwrap();
+    let mut held = PgConnection::connect(&urls[0]).await.unwrap();
+    held.execute("begin; lock table _sqlx_migrations in access exclusive mode").await.unwrap();
+    let migrating = tokio::spawn(async move { database.migrate(schema).await });
+    let waiting = "select query_start from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock' and pid <> pg_backend_pid()";
+    let mut first = String::new();
+    let twice = eventually("it has given up once and waits again", 4 * SOON, async || {
+        let now = world.sql(&urls[0], waiting);
+        if first.is_empty() {
+            first.clone_from(&now);
+        }
+        (!now.is_empty() && now != first).then_some(())
+    });
+    twice.await;
+    held.execute("commit").await.unwrap();
+    migrating.await.unwrap().unwrap();
 }
 
 /// Notes a migration that this release does not know, and whether it succeeded.

@@ -20,21 +20,21 @@ use super::{App, Error};
 use crate::store::Offered;
 use crate::store::sales::{self, View};
 
-/// A ranking is kept for so long: by a product with many companions it costs a hundred milliseconds.
+/// Time to live of a ranking: one of a product with 100,000 companions takes a tenth of a second for each month.
 const LIFE: Duration = Duration::from_secs(5);
 /// All rankings together.
-const BYTES: u64 = 512 << 10;
-/// The longest ranking: more than a page shows, since some may be off sale by then.
-const RANKED_MAX: i64 = 150;
+const BYTES: u64 = 1 << 20;
+/// The longest ranking: more than a page shows, since some are off sale by then.
+const RANKED_MAX: i64 = 300;
 /// As many products as one statement reads.
 const PART: usize = 64;
 const CATEGORIES_MAX: i64 = 1_000;
 /// A view is refreshed for a twentieth of the time at most.
 const PAUSE: u32 = 20;
-/// The longest refresh. A copy that stops waits for it.
-const REFRESH_MAX: Duration = Duration::from_secs(12);
-/// For its transaction.
-const REFRESH_WITHIN: Duration = Duration::from_secs(15);
+/// Less than the timeout of a transaction.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(8);
+/// For how long a copy claims a view. Much longer than it works at it: one that dies delays the next refresh by so much.
+const LEASE: Duration = Duration::from_secs(120);
 
 /// What is ranked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -169,7 +169,7 @@ impl App {
         Ok(found)
     }
 
-    /// Refreshes a view as often as that, until `stop`; 0: never. Of all copies, one does it at a time.
+    /// Refreshes a view every `every`, until `stop`; 0: never. Of all copies, one does it at a time.
     pub(crate) fn refresh(
         self,
         view: View,
@@ -183,13 +183,12 @@ impl App {
             }
             let mut due_in = Duration::ZERO;
             while stop.run_until_cancelled(sleep(due_in)).await.is_some() {
-                let begin = Instant::now();
                 let refreshed = self.refresh_if_due(view, every).instrument(unrecorded()).await;
                 due_in = refreshed.unwrap_or_else(|error| {
                     let view = view.name();
                     VIEW_REFRESHES.with_label_values(&[view, "failed"]).inc();
-                    tracing::warn!(%error, view, "a view is as it was: will try again");
-                    pause(every, begin.elapsed())
+                    tracing::warn!(%error, view, "a view keeps its old rows: will try again");
+                    every
                 });
             }
             Ok(())
@@ -198,19 +197,30 @@ impl App {
 
     /// Returns in how long it may be due again.
     async fn refresh_if_due(&self, view: View, every: Duration) -> Result<Duration, Error> {
-        let before = self.read(move |db| sales::refreshed(db, view).boxed()).await?;
-        let ago = before.ago.unwrap_or(Duration::MAX); // the clock was set back: it is due
-        let due_in = pause(every, before.took).saturating_sub(ago);
-        if !due_in.is_zero() {
-            return Ok(due_in.min(every)); // somebody may set it back meanwhile
+        let horizon = every.max(LEASE);
+        let due_in = self.read(move |db| sales::due_in(db, view, horizon).boxed()).await?;
+        if let Some(due_in) = due_in {
+            return Ok(due_in.min(every)); // it may be claimed, and given back sooner
         }
-        let work = self.database.transaction_within(ONLY_SHARD, REFRESH_WITHIN, move |tx| {
-            let refresh = async move { sales::refresh(tx, view, before.at, REFRESH_MAX).await };
-            refresh.map(|done| done.map_err(Error::from)).boxed()
+        let claim = self.database.write(ONLY_SHARD, move |db| {
+            async move { Ok::<_, Error>(sales::claim(db, view, LEASE, horizon).await?) }.boxed()
         });
-        let outcome = if work.await? { "done" } else { "elsewhere" };
-        VIEW_REFRESHES.with_label_values(&[view.name(), outcome]).inc();
-        Ok(every)
+        if !claim.await? {
+            return Ok(every);
+        }
+        let begin = Instant::now();
+        let work = self.database.transaction(ONLY_SHARD, move |tx| {
+            async move { Ok::<_, Error>(sales::refresh(tx, view, REFRESH_TIMEOUT).await?) }.boxed()
+        });
+        let refreshed = work.await;
+        // If this fails too, or this copy dies, it is due when the lease is over.
+        let pause = pause(every, begin.elapsed());
+        let give_back = self.database.write(ONLY_SHARD, move |db| {
+            async move { Ok::<_, Error>(sales::give_back(db, view, pause).await?) }.boxed()
+        });
+        refreshed.and(give_back.await)?;
+        VIEW_REFRESHES.with_label_values(&[view.name(), "done"]).inc();
+        Ok(pause)
     }
 }
 
@@ -224,9 +234,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_view_is_refreshed_less_often() {
-        let [minute, second, slow] = [60, 1, 12].map(Duration::from_secs);
+    fn a_slow_view_is_refreshed_less_often_and_never_outlasts_its_lease() {
+        let [minute, second] = [60, 1].map(Duration::from_secs);
         assert_eq!(pause(minute, second), minute);
-        assert_eq!(pause(minute, slow), Duration::from_secs(240));
+        assert_eq!(pause(minute, REFRESH_TIMEOUT), REFRESH_TIMEOUT * 20);
+        assert!(REFRESH_TIMEOUT * 2 < LEASE);
     }
 }

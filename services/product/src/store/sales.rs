@@ -29,60 +29,71 @@ impl View {
     }
 }
 
-/// The refresh of a view before the next one.
-pub(crate) struct Refreshed {
-    pub at: OffsetDateTime,
-    /// As the database's clock has it; none when that was set back since.
-    pub ago: Option<Duration>,
-    pub took: Duration,
-}
-
-pub(crate) async fn refreshed(connection: &mut PgConnection, view: View) -> Result<Refreshed> {
-    let row = sqlx::query!(
-        r#"select refreshed_at, took_ms, extract(epoch from now() - refreshed_at)::float8 as "ago_s!"
-           from refreshes where view = $1"#,
-        view.name()
-    )
-    .fetch_one(connection)
-    .await?;
-    let took = Duration::from_millis(row.took_ms.try_into().unwrap_or_default());
-    let ago = Duration::try_from_secs_f64(row.ago_s).ok();
-    Ok(Refreshed { at: row.refreshed_at, ago, took })
-}
-
-/// Refreshes a view, in `limit`. False: another copy is about it, or has done so since `before`. Readers go on with what was there.
-pub(crate) async fn refresh(
-    tx: &mut PgConnection,
+/// In how long a view is due; none when it is, or when the database's clock was set back by more than `horizon`.
+pub(crate) async fn due_in(
+    connection: &mut PgConnection,
     view: View,
-    before: OffsetDateTime,
-    limit: Duration,
-) -> Result<bool> {
-    let locked = sqlx::query!(
-        r#"select true as "locked!" from refreshes where view = $1 and refreshed_at = $2
-           for update skip locked"#,
-        view.name(),
-        before
+    horizon: Duration,
+) -> Result<Option<Duration>> {
+    let seconds = sqlx::query_scalar!(
+        r#"select extract(epoch from due_at - now())::float8 as "seconds!" from refreshes where view = $1"#,
+        view.name()
     );
-    if locked.fetch_optional(&mut *tx).await?.is_none() {
-        return Ok(false);
-    }
-    let limit = limit.as_millis().to_string();
-    sqlx::query!("select set_config('statement_timeout', $1, true)", limit)
-        .fetch_one(&mut *tx)
-        .await?;
+    let due_in = Duration::try_from_secs_f64(seconds.fetch_one(connection).await?).ok();
+    Ok(due_in.filter(|due_in| !due_in.is_zero() && *due_in <= horizon))
+}
+
+/// Claims a view that is due, for so long (a lease, by the database's clock). False: another copy was first.
+pub(crate) async fn claim(
+    connection: &mut PgConnection,
+    view: View,
+    lease: Duration,
+    horizon: Duration,
+) -> Result<bool> {
+    let claimed = sqlx::query!(
+        "update refreshes set due_at = now() + make_interval(secs => $2)
+         where view = $1 and (due_at <= now() or due_at > now() + make_interval(secs => $3))",
+        view.name(),
+        lease.as_secs_f64(),
+        horizon.as_secs_f64()
+    );
+    Ok(claimed.execute(connection).await?.rows_affected() == 1)
+}
+
+/// Refreshes a view that was claimed. Readers go on with the rows from before.
+pub(crate) async fn refresh(tx: &mut PgConnection, view: View, timeout: Duration) -> Result<()> {
+    let timeout = timeout.as_millis().to_string();
+    sqlx::query!(
+        "select set_config('statement_timeout', $1, true) as statement, set_config('lock_timeout', $1, true) as locks",
+        timeout
+    )
+    .fetch_one(&mut *tx)
+    .await?;
     let refresh = match view {
         View::Bestsellers => sqlx::query!("refresh materialized view concurrently bestsellers"),
         View::Categories => sqlx::query!("refresh materialized view concurrently categories"),
     };
     refresh.execute(&mut *tx).await?;
+    sqlx::query!("update refreshes set refreshed_at = now() where view = $1", view.name())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A view that was claimed is due again after this time.
+pub(crate) async fn give_back(
+    connection: &mut PgConnection,
+    view: View,
+    due_in: Duration,
+) -> Result<()> {
     sqlx::query!(
-        "update refreshes set refreshed_at = now(), took_ms = extract(epoch from clock_timestamp() - now()) * 1000
-         where view = $1",
-        view.name()
+        "update refreshes set due_at = now() + make_interval(secs => $2) where view = $1",
+        view.name(),
+        due_in.as_secs_f64()
     )
-    .execute(tx)
+    .execute(connection)
     .await?;
-    Ok(true)
+    Ok(())
 }
 
 /// Rows, and when they were precomputed.
@@ -152,19 +163,18 @@ pub(crate) async fn add_bought_together(
     Ok(())
 }
 
-/// What is on sale and was in orders with a product, with the number of these orders in this month and the two before, most first.
-/// Reads a row for each product that ever was.
+/// What was in orders with a product, with the number of these orders in this month and the two before, most first; what is off
+/// sale as well. Reads one row per companion and month.
 pub(crate) async fn bought_together(
     connection: &mut PgConnection,
     product: ProductId,
     limit: i64,
 ) -> Result<Vec<(ProductId, i64)>> {
     let rows = sqlx::query!(
-        r#"select b.with_id, sum(b.orders)::bigint as "orders!" from bought_together b
-           join products p on p.product_id = b.with_id and p.retired_at is null
-           where b.month = any(array(select date_trunc('month', now() - make_interval(months => back))::date
-                   from generate_series(0, 2) back)) and b.product_id = $1
-           group by b.with_id order by 2 desc, b.with_id limit $2"#,
+        r#"select with_id, sum(orders)::bigint as "orders!" from bought_together
+           where month = any(array(select date_trunc('month', now() - make_interval(months => back))::date
+                   from generate_series(0, 2) back)) and product_id = $1
+           group by with_id order by 2 desc, with_id limit $2"#,
         product.uuid(),
         limit
     );
