@@ -5,6 +5,7 @@ use futures_util::future::{join_all, try_join_all};
 use http::Method;
 use operator::Shop;
 use serde_json::{Value, json};
+use testkit::eventually;
 
 use crate::shopper::{PASSWORD, SETTLED, Shopper, Staff, booked, fresh, gbp, refusal, text};
 
@@ -148,6 +149,29 @@ pub async fn a_price_change_is_what_the_next_order_pays(shop: &Shop) -> Result<(
     ensure!(order["total"] == gbp(800), "{order}");
     shopper.reaches(&order, "confirmed").await?;
     ensure!(booked(shop, &order).await? == (800, 0, 1));
+    Ok(())
+}
+
+pub async fn what_is_bought_together_is_shown_with_either(shop: &Shop) -> Result<()> {
+    let (staff, shopper) = (Staff::new(shop).await?, Shopper::new(shop).await?);
+    let (cup, saucer) = (staff.product(10).await?, staff.product(10).await?);
+    shopper.put_in_cart(&saucer, 4).await?;
+    let order = shopper.order(&cup, 2).await?;
+    shopper.reaches(&order, "confirmed").await?;
+    for (product, companion) in [(&cup, &saucer), (&saucer, &cup)] {
+        let path = format!("/v1/products/{product}/bought-together");
+        let shown = eventually("it is counted", SETTLED, async || {
+            let shown = shopper.get(&path).await.ok()?["products"].clone();
+            (shown != json!([])).then_some(shown)
+        });
+        let shown = shown.await;
+        let one = (&shown[0]["product_id"], &shown[0]["orders"], shown.as_array().map(Vec::len));
+        ensure!(one == (&json!(companion), &json!(1), Some(1)), "{shown}");
+    }
+    for precomputed in ["/v1/bestsellers", "/v1/categories"] {
+        let shown = shopper.get(precomputed).await?;
+        ensure!(shown["as_of_unix_ms"].as_i64().is_some_and(|at| at > 0), "{shown}");
+    }
     Ok(())
 }
 

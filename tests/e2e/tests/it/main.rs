@@ -88,6 +88,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             buying::twenty_buyers_of_five_pieces_buy_five,
             buying::a_guests_cart_is_merged_at_sign_in,
             buying::a_price_change_is_what_the_next_order_pays,
+            buying::what_is_bought_together_is_shown_with_either,
             buying::an_order_of_two_thousand_lines_settles,
             carts::unsold_goods_are_in_the_cart_again,
             carts::nobody_pays_a_total_that_was_not_agreed_to,
