@@ -86,6 +86,7 @@ impl Table {
         let mut chart = ChartBuilder::on(&area)
             .caption(title, ("sans-serif", 18))
             .margin(12)
+            .margin_right(32)
             .x_label_area_size(44)
             .y_label_area_size(150)
             .build_cartesian_2d(0.0..most * 1.05, (0..count.saturating_sub(1)).into_segmented())?;
