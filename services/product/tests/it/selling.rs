@@ -28,7 +28,8 @@ async fn copy(shop: &Shop, every: &str) -> (Running, Client) {
 /// A shop whose own copy has refreshed the views once, and will not for a minute: the next refresh is due.
 async fn open() -> Shop {
     let shop = Shop::open().await;
-    let refreshed = "select count(*) from refreshes where due_at > now() + interval '30 s'";
+    let refreshed = "select count(*) from refreshes
+        where due_at between now() + interval '10 s' and now() + interval '60 s'"; // a claim is longer
     let both = async || (shop.sql(refreshed) == "2").then_some(());
     eventually("both views are refreshed", LIMIT, both).await;
     shop.sql("update refreshes set due_at = now()");
@@ -124,10 +125,11 @@ async fn copies_refresh_a_view_one_at_a_time_and_readers_do_not_wait() {
     let refreshing = "select pid from pg_stat_activity where datname = current_database()
         and query like 'refresh%bestsellers%' and wait_event_type = 'Lock' and pid <> pg_backend_pid()";
     let mut category = 0;
-    // A refresh is given up after eight seconds. Then it is due after 160, which is longer than a lease: that is not waited for.
-    let again = "update refreshes set due_at = now() where due_at > now() + interval '130 s'";
+    // A refresh is given up after eight seconds. Then it is due after 160, less than a lease: that is not waited for.
+    let pauses = "due_at between now() + interval '130 s' and now() + interval '250 s'";
+    let again = format!("update refreshes set due_at = now() where {pauses}");
     let read_meanwhile = eventually("both read during a refresh", 8 * LIMIT, async || {
-        shop.sql(again);
+        shop.sql(&again);
         let before = shop.sql(refreshing);
         for client in [&one, &other] {
             category += 1; // not in memory
@@ -138,6 +140,12 @@ async fn copies_refresh_a_view_one_at_a_time_and_readers_do_not_wait() {
         (!before.is_empty() && before == after).then_some(())
     });
     read_meanwhile.await;
+    let given_up = format!("select count(*) from refreshes where {pauses}");
+    let pausing = async || (shop.sql(&given_up) == "1").then_some(());
+    eventually("it is given up", LIMIT, pausing).await;
+    for _ in 0..20 {
+        assert_eq!(shop.sql(refreshing), "", "no copy tries again");
+    }
     held.execute("commit").await.unwrap();
     for copy in [first, second, shop.running] {
         copy.stop().await;
