@@ -18,6 +18,8 @@ use crate::database::{range, sessions};
 use crate::{Database, Options, is_contended};
 
 const POLL: Duration = Duration::from_millis(100);
+/// Of a migration that did not get a lock, for which everybody waits behind it meanwhile.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Timeout of one attempt to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Timeout of connecting and all migrations: they may take five minutes, and a server may stop answering meanwhile.
@@ -96,7 +98,27 @@ async fn bring_up(
     at: (usize, usize),
     migrations: Migrations,
 ) -> anyhow::Result<()> {
-    timeout(BRING_UP_MAX, try_to_bring_up(session, at, migrations)).await?
+    let bring_up = async {
+        loop {
+            match try_to_bring_up(session, at, migrations).await {
+                // What works in the background may hold a lock for longer than a migration may keep everybody waiting.
+                Err(error) if waited_for_a_lock(&error) => {
+                    tracing::warn!(
+                        index = at.0,
+                        error = format!("{error:#}"),
+                        "migrating: will try again"
+                    );
+                    sleep(RETRY_AFTER).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    };
+    timeout(BRING_UP_MAX, bring_up).await?
+}
+
+fn waited_for_a_lock(error: &anyhow::Error) -> bool {
+    error.chain().any(|it| it.downcast_ref::<sqlx::Error>().is_some_and(is_contended))
 }
 
 async fn try_to_bring_up(
@@ -110,15 +132,10 @@ async fn try_to_bring_up(
     let mut connection = connecting.with_context(context)?.with_context(context)?;
     lock(&mut connection).await.with_context(context)?;
     claim_or_check_shards(&mut connection, range(index, databases)).await.with_context(context)?;
-    while let Err(error) = run_all(&mut connection, migrations).await {
-        // What works in the background may hold a lock for longer than a migration may keep everybody waiting for its own.
-        let is_contended =
-            error.chain().any(|it| it.downcast_ref::<sqlx::Error>().is_some_and(is_contended));
-        if !is_contended {
-            return Err(error.context(format!("migrating database {index}")));
-        }
-        tracing::warn!(index, error = format!("{error:#}"), "migrating: will try again");
-        sleep(POLL).await;
+    for migrator in migrations() {
+        run(&mut connection, migrator)
+            .await
+            .with_context(|| format!("migrating database {index}"))?;
     }
     connection.close().await?; // the session ends, and with it the lock
     Ok(())
@@ -132,13 +149,6 @@ async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         sleep(POLL).await;
     }
     sqlx::query!("set statement_timeout = '5min'").execute(&mut *connection).await?;
-    Ok(())
-}
-
-async fn run_all(connection: &mut PgConnection, migrations: Migrations) -> anyhow::Result<()> {
-    for migrator in migrations() {
-        run(connection, migrator).await?;
-    }
     Ok(())
 }
 

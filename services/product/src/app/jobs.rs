@@ -66,6 +66,9 @@ impl App {
         while let Some(part) = parts.next().await {
             match part? {
                 Part::Item(item) => {
+                    if source.is_none() {
+                        self.make_sure_of_room(&item.source).await?;
+                    }
                     let source = source.get_or_insert_with(|| item.source.clone());
                     check_source(items.place(), source, &item)?;
                     add(&mut digest, &item.offer);
@@ -82,6 +85,15 @@ impl App {
             }
         }
         Err(Error::Rejected(Rejection::ImportCutOff).into())
+    }
+
+    /// Before anything is staged: what is staged in vain stays for an hour.
+    async fn make_sure_of_room(&self, source: &str) -> Result<(), Error> {
+        let source = source.to_owned();
+        let has_room = self.read(move |db| {
+            async move { imports::has_room(db, &source, RUNNING_MAX).await }.boxed()
+        });
+        if has_room.await? { Ok(()) } else { Err(Rejection::ImportsWaiting.into()) }
     }
 
     async fn stage(&self, id: ImportId, items: &mut Items) -> Result<(), Error> {

@@ -186,9 +186,7 @@ impl App {
             while stop.run_until_cancelled(sleep(due_in)).await.is_some() {
                 let refreshed = self.refresh_if_due(view, every).instrument(unrecorded()).await;
                 due_in = refreshed.unwrap_or_else(|error| {
-                    let view = view.name();
-                    VIEW_REFRESHES.with_label_values(&[view, "failed"]).inc();
-                    tracing::warn!(%error, view, "a view keeps its old rows: will try again");
+                    tracing::warn!(%error, view = view.name(), "a view may be old: will try again");
                     every
                 });
             }
@@ -199,29 +197,34 @@ impl App {
     /// Returns in how long it may be due again.
     async fn refresh_if_due(&self, view: View, every: Duration) -> Result<Duration, Error> {
         let horizon = every.max(LEASE);
-        let due_in = self.read(move |db| sales::due_in(db, view, horizon).boxed()).await?;
-        if let Some(due_in) = due_in {
+        let due = self.read(move |db| sales::due(db, view, horizon).boxed()).await?;
+        if let Some(due_in) = due.after {
             return Ok(due_in.min(every)); // it may be claimed, and given back sooner
         }
-        let claim = self.database.write(ONLY_SHARD, move |db| {
-            async move { Ok::<_, Error>(sales::claim(db, view, LEASE, horizon).await?) }.boxed()
-        });
-        if !claim.await? {
-            return Ok(every);
-        }
+        let Some(claimed) = self.put_off(view, due.at, LEASE).await? else { return Ok(every) };
         let begin = Instant::now();
         let work = self.database.transaction(ONLY_SHARD, move |tx| {
             async move { Ok::<_, Error>(sales::refresh(tx, view, REFRESH_TIMEOUT).await?) }.boxed()
         });
         let refreshed = work.await;
-        // If this fails too, or this copy dies, it is due when the lease is over.
-        let pause = pause(every, begin.elapsed());
-        let give_back = self.database.write(ONLY_SHARD, move |db| {
-            async move { Ok::<_, Error>(sales::give_back(db, view, pause).await?) }.boxed()
+        let outcome = if refreshed.is_ok() { "done" } else { "failed" };
+        VIEW_REFRESHES.with_label_values(&[view.name(), outcome]).inc();
+        // If this fails, or this copy dies, it is due when the lease is over.
+        let pause = pause(every, begin.elapsed()).min(horizon);
+        refreshed.and(self.put_off(view, claimed, pause).await)?;
+        Ok(pause.min(every))
+    }
+
+    async fn put_off(
+        &self,
+        view: View,
+        seen: OffsetDateTime,
+        due_in: Duration,
+    ) -> Result<Option<OffsetDateTime>, Error> {
+        let put_off = self.database.write(ONLY_SHARD, move |db| {
+            async move { Ok::<_, Error>(sales::put_off(db, view, seen, due_in).await?) }.boxed()
         });
-        refreshed.and(give_back.await)?;
-        VIEW_REFRESHES.with_label_values(&[view.name(), "done"]).inc();
-        Ok(pause)
+        put_off.await
     }
 }
 
@@ -239,7 +242,6 @@ mod tests {
         let [minute, second] = [60, 1].map(Duration::from_secs);
         assert_eq!(pause(minute, second), minute);
         assert_eq!(pause(minute, REFRESH_TIMEOUT), REFRESH_TIMEOUT * 20);
-        let (refreshing, rolling_back) = (REFRESH_TIMEOUT, REFRESH_TIMEOUT / 2);
-        assert!(pause(minute, refreshing + rolling_back) < LEASE);
+        assert!(pause(minute, REFRESH_TIMEOUT) < LEASE);
     }
 }

@@ -135,6 +135,20 @@ pub(crate) enum Started {
     TooMany,
 }
 
+/// Whether an import of this source may be taken: fewer than `at_most` are running, or this one is.
+pub(crate) async fn has_room(
+    connection: &mut PgConnection,
+    source: &str,
+    at_most: i64,
+) -> Result<bool> {
+    let has_room = sqlx::query_scalar!(
+        r#"select count(*) < $2 or bool_or(source = $1) as "has_room!" from imports where state = 'running'"#,
+        source,
+        at_most
+    );
+    has_room.fetch_one(connection).await
+}
+
 /// Notes an import whose items are all staged, unless about `at_most` are running.
 pub(crate) async fn start(
     tx: &mut PgConnection,
@@ -143,14 +157,7 @@ pub(crate) async fn start(
     traceparent: Option<&str>,
     at_most: i64,
 ) -> Result<Started> {
-    let running = sqlx::query!(
-        r#"select count(*) >= $2 as "too_many!", coalesce(bool_or(source = $1), false) as "another!"
-           from imports where state = 'running'"#,
-        file.source,
-        at_most
-    );
-    let running = running.fetch_one(&mut *tx).await?;
-    if running.too_many && !running.another {
+    if !has_room(tx, &file.source, at_most).await? {
         return Ok(Started::TooMany);
     }
     let noted = sqlx::query!(

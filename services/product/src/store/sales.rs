@@ -29,35 +29,44 @@ impl View {
     }
 }
 
-/// In how long a view is due; none when it is, or when the database's clock was set back by more than `horizon`.
-pub(crate) async fn due_in(
-    connection: &mut PgConnection,
-    view: View,
-    horizon: Duration,
-) -> Result<Option<Duration>> {
-    let seconds = sqlx::query_scalar!(
-        r#"select extract(epoch from due_at - now())::float8 as "seconds!" from refreshes where view = $1"#,
-        view.name()
-    );
-    let due_in = Duration::try_from_secs_f64(seconds.fetch_one(connection).await?).ok();
-    Ok(due_in.filter(|due_in| !due_in.is_zero() && *due_in <= horizon))
+/// When a view is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Due {
+    pub at: OffsetDateTime,
+    /// By the database's clock; none when it is due, or when that clock was set back by more than the horizon.
+    pub after: Option<Duration>,
 }
 
-/// Claims a view that is due, for so long (a lease, by the database's clock). False: another copy was first.
-pub(crate) async fn claim(
+pub(crate) async fn due(
     connection: &mut PgConnection,
     view: View,
-    lease: Duration,
     horizon: Duration,
-) -> Result<bool> {
-    let claimed = sqlx::query!(
-        "update refreshes set due_at = now() + make_interval(secs => $2)
-         where view = $1 and (due_at <= now() or due_at > now() + make_interval(secs => $3))",
-        view.name(),
-        lease.as_secs_f64(),
-        horizon.as_secs_f64()
+) -> Result<Due> {
+    let row = sqlx::query!(
+        r#"select due_at, extract(epoch from due_at - now())::float8 as "seconds!" from refreshes where view = $1"#,
+        view.name()
     );
-    Ok(claimed.execute(connection).await?.rows_affected() == 1)
+    let row = row.fetch_one(connection).await?;
+    let after = Duration::try_from_secs_f64(row.seconds).ok();
+    let after = after.filter(|after| !after.is_zero() && *after <= horizon);
+    Ok(Due { at: row.due_at, after })
+}
+
+/// Makes a view that was due at `seen` due in so long (compare-and-swap). Returns when that is; none: another copy was first.
+pub(crate) async fn put_off(
+    connection: &mut PgConnection,
+    view: View,
+    seen: OffsetDateTime,
+    due_in: Duration,
+) -> Result<Option<OffsetDateTime>> {
+    let put_off = sqlx::query_scalar!(
+        "update refreshes set due_at = now() + make_interval(secs => $3)
+         where view = $1 and due_at = $2 returning due_at",
+        view.name(),
+        seen,
+        due_in.as_secs_f64()
+    );
+    put_off.fetch_optional(connection).await
 }
 
 /// Refreshes a view that was claimed. Readers go on with the rows from before.
@@ -77,22 +86,6 @@ pub(crate) async fn refresh(tx: &mut PgConnection, view: View, timeout: Duration
     sqlx::query!("update refreshes set refreshed_at = now() where view = $1", view.name())
         .execute(tx)
         .await?;
-    Ok(())
-}
-
-/// A view that was claimed is due again after this time.
-pub(crate) async fn give_back(
-    connection: &mut PgConnection,
-    view: View,
-    due_in: Duration,
-) -> Result<()> {
-    sqlx::query!(
-        "update refreshes set due_at = now() + make_interval(secs => $2) where view = $1",
-        view.name(),
-        due_in.as_secs_f64()
-    )
-    .execute(connection)
-    .await?;
     Ok(())
 }
 

@@ -120,6 +120,7 @@ async fn when_sixteen_imports_wait_another_one_does_not() {
         (refused.code(), reason(&refused).as_deref()),
         (Code::ResourceExhausted, Some("imports_waiting"))
     );
+    assert_eq!(shop.sql("select count(*) from import_items"), "16", "nothing is staged in vain");
     // One that is running already is still the answer to its file.
     assert_eq!(shop.start_import(file("s3", 1)).await.unwrap(), begun[3]);
     shop.let_go();

@@ -25,17 +25,6 @@ async fn copy(shop: &Shop, every: &str) -> (Running, Client) {
     (running, ProductServiceClient::new(channel))
 }
 
-/// A shop whose own copy has refreshed the views once, and will not for a minute: the next refresh is due.
-async fn open() -> Shop {
-    let shop = Shop::open().await;
-    let refreshed = "select count(*) from refreshes
-        where due_at between now() + interval '10 s' and now() + interval '60 s'"; // a claim is longer
-    let both = async || (shop.sql(refreshed) == "2").then_some(());
-    eventually("both views are refreshed", LIMIT, both).await;
-    shop.sql("update refreshes set due_at = now()");
-    shop
-}
-
 async fn add(shop: &Shop, name: &str, category: &str) -> ProductId {
     let request = AddProductRequest { category: category.to_owned(), ..offer(name, 100) };
     shop.try_add(request).await.unwrap().product_id.parse().unwrap()
@@ -78,7 +67,7 @@ async fn categories(client: &Client) -> Vec<(String, i64)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sells_is_precomputed_by_some_copy_for_all() {
-    let shop = open().await;
+    let shop = Shop::open().await;
     let orders = Orders::open(&shop.world).await;
     let (first, one) = copy(&shop, "50ms").await;
     let (second, other) = copy(&shop, "0s").await;
@@ -117,7 +106,7 @@ async fn what_sells_is_precomputed_by_some_copy_for_all() {
 /// The refresh of one copy is held up. Meanwhile everybody reads, and the other copy leaves it to that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn copies_refresh_a_view_one_at_a_time_and_readers_do_not_wait() {
-    let shop = open().await;
+    let shop = Shop::open().await;
     let (first, one) = copy(&shop, "50ms").await;
     let (second, other) = copy(&shop, "50ms").await;
     let mut held = PgConnection::connect(&shop.url).await.unwrap();

@@ -152,6 +152,7 @@ impl Shop {
 
 async fn start(world: &World, url: &str) -> Running {
     let builder = world.service("product").databases(&[url.to_owned()]).nats().tokens();
+    let builder = builder.arg("--refresh-interval", "0s");
     builder.start(product::run).await
 }
 
