@@ -79,6 +79,7 @@ fn databases(home: &Home, stores: &Stores) -> Result<Urls> {
             continue;
         }
         let url = stores.create_database(&format!("sqlx_{context}"), "sqlx", "sqlx")?;
+        psql.run(&url, "drop owned by current_user cascade;")?; // of a run that was killed
         if package == "messaging" {
             psql.run(&url, "create schema messaging;")?;
         }

@@ -3,6 +3,11 @@
 
 use time::OffsetDateTime;
 
+/// Milliseconds since 1970, as messages carry times.
+pub fn unix_ms(at: OffsetDateTime) -> i64 {
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default() // the year 292 million
+}
+
 /// Now, in UTC.
 #[expect(clippy::disallowed_methods, reason = "this is the door that the lint points to")]
 pub fn now() -> OffsetDateTime {

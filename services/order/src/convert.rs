@@ -2,6 +2,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use kernel::clock::unix_ms;
 use kernel::{AddressId, Currency, Money, OrderId, PaymentMethodId, ProductId};
 use proto::cart::v1::CheckoutOutcome;
 use proto::money::v1::Money as ProtoMoney;
@@ -306,10 +307,6 @@ fn return_state(state: returns::State) -> wire::ReturnState {
         returns::State::Refused => wire::ReturnState::Refused,
         returns::State::Refunded => wire::ReturnState::Refunded,
     }
-}
-
-fn unix_ms(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default() // the year 292 million
 }
 
 fn steps(order: &Order) -> Vec<wire::Step> {

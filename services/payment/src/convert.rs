@@ -2,11 +2,11 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use kernel::clock::unix_ms;
 use kernel::{Currency, Money, OrderId, UserId};
 use proto::money::v1::Money as ProtoMoney;
 use proto::payment::v1 as wire;
 use rpc::status::{internal, invalid, refusal, unavailable};
-use time::OffsetDateTime;
 use tonic::{Code, Status};
 
 use crate::app::{Decided, Error};
@@ -151,10 +151,6 @@ fn refund_state(state: refund::State) -> wire::RefundState {
         refund::State::Refunded => wire::RefundState::Refunded,
         refund::State::Settled => wire::RefundState::SettledByHand,
     }
-}
-
-fn unix_ms(at: OffsetDateTime) -> i64 {
-    (at.unix_timestamp_nanos() / 1_000_000) as i64
 }
 
 fn state(state: State) -> wire::State {

@@ -26,7 +26,7 @@ pub(crate) use import::Item;
 pub(crate) use jobs::Part;
 pub(crate) use offers::Offers;
 pub(crate) use popular::Popular;
-pub(crate) use sales::{AsOf, Sales};
+pub(crate) use sales::Sales;
 
 use crate::domain::product::{Command, Event, decide};
 use crate::domain::{Listing, Offer, Product, Rejection, Stock, offer};

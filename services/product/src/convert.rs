@@ -4,18 +4,19 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use kernel::clock::unix_ms;
 use kernel::{Currency, ImportId, Money, ProductId};
 use proto::money::v1::Money as ProtoMoney;
 use proto::product::v1 as wire;
 use rpc::status::{internal, invalid, refusal, unavailable};
-use time::OffsetDateTime;
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::app::{AsOf, Error, Filter, Item, Part, Since};
+use crate::app::{Error, Filter, Item, Part, Since};
 use crate::domain::offer::CATEGORY_MAX;
 use crate::domain::{Fault, Imported, Job, JobState, Listing, Offer, Rejection, Stock};
 use crate::store::changes::Change;
+use crate::store::sales::AsOf;
 use crate::store::stock::Receipt;
 use crate::store::{Cursor, Offered};
 
@@ -299,10 +300,6 @@ pub(crate) fn bought_together(ranked: Vec<(Offered, i64)>) -> wire::ListBoughtTo
         orders,
     };
     wire::ListBoughtTogetherResponse { products: ranked.into_iter().map(one).collect() }
-}
-
-fn unix_ms(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or_default() // the year 292 million
 }
 
 pub(crate) fn changes(since: Since) -> wire::ListProductChangesResponse {

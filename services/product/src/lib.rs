@@ -53,7 +53,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.keep("relay", Relay::new("product", &bus, &database, &outbox).run(stop.clone()));
     tasks.keep("upkeep", messaging::upkeep("product", database.clone(), stop.clone()));
     tasks.keep("retention", database.clone().run_retention(store::RETENTION, stop.clone()));
-    for view in View::ALL {
+    for view in View::ALL.into_iter().filter(|_| !config.refresh_interval.is_zero()) {
         let refresh = app.clone().refresh(view, config.refresh_interval, stop.clone());
         tasks.keep(view.name(), refresh);
     }

@@ -18,12 +18,12 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 use souk::cli::FreshnessBench;
-use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::report::Latency;
 use crate::seed;
 use crate::shop::Target;
+use crate::wire::on_this_thread;
 use crate::zipf::Zipf;
 
 /// What is shown was replaced less than this before it was asked for (P23).
@@ -100,8 +100,7 @@ pub fn copies(shop: &mut Options) {
 /// # Errors
 /// When it is not up, has other than two gateways, or refuses something.
 pub fn measure(options: &FreshnessBench, layout: &Layout) -> Result<Freshness> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, layout)))
+    on_this_thread(measured(options, layout))
 }
 
 /// The products, and what is known of their prices.

@@ -14,7 +14,6 @@ use operator::api::Api;
 use operator::layout::Layout;
 use operator::{Options, running};
 use souk::cli::HotBench;
-use tokio::task::LocalSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::machine::{Group, groups, snapshot};
@@ -22,7 +21,7 @@ use crate::shop::Target;
 use crate::showing::turn_off;
 use crate::table::Table;
 use crate::temporary_shop::with_shop;
-use crate::wire::{Wire, request};
+use crate::wire::{Wire, on_this_thread, request};
 use crate::{say, seed};
 
 /// The row of the chart.
@@ -76,8 +75,7 @@ pub(crate) async fn in_turn(options: &HotBench, folder: &Path, reports_in: &Path
 }
 
 fn measure(options: &HotBench, layout: &Layout, file: &Path) -> Result<Cost> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, layout, file)))
+    on_this_thread(measured(options, layout, file))
 }
 
 async fn measured(options: &HotBench, layout: &Layout, file: &Path) -> Result<Cost> {

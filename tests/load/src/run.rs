@@ -13,7 +13,6 @@ use operator::board::now_unix_ms;
 use operator::layout::Layout;
 use souk::cli::Load;
 use stores::Home;
-use tokio::task::LocalSet;
 
 use crate::drive::{Driven, drive};
 use crate::machine::{self, Environment, Group, Snapshot};
@@ -26,7 +25,7 @@ use crate::schedule::{self, OUTAGE, Phase};
 use crate::seed;
 use crate::settled::{self, Ends};
 use crate::shop::Target;
-use crate::wire::Wire;
+use crate::wire::{Wire, on_this_thread};
 
 /// For the last orders to settle, and for the records to agree.
 const SETTLED_MAX: Duration = Duration::from_secs(60);
@@ -62,8 +61,7 @@ pub(crate) fn run_while(
     here: Option<&Layout>,
     meanwhile: Meanwhile,
 ) -> Result<Finished> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, here, meanwhile)))
+    on_this_thread(measured(options, here, meanwhile))
 }
 
 /// Everything that [`assemble`] makes a report of.

@@ -13,7 +13,6 @@ use operator::layout::Layout;
 use operator::{Options, running};
 use souk::cli::StampedeBench;
 use stores::{Home, Psql, Tools};
-use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use crate::report::Latency;
@@ -21,7 +20,7 @@ use crate::shop::Target;
 use crate::showing::{VARIANTS, turn_off};
 use crate::table::Table;
 use crate::temporary_shop::with_shop;
-use crate::wire::{Wire, request};
+use crate::wire::{Wire, on_this_thread, request};
 use crate::{freshness, say, seed};
 
 /// The row of the chart.
@@ -70,8 +69,7 @@ pub(crate) async fn in_turn(
 }
 
 fn measure(options: &StampedeBench, layout: &Layout, server: &str) -> Result<Seen> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, layout, server)))
+    on_this_thread(measured(options, layout, server))
 }
 
 async fn measured(options: &StampedeBench, layout: &Layout, server: &str) -> Result<Seen> {

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use kernel::OrderId;
 use memchr::memmem;
 use tokio::net::TcpStream;
-use tokio::task::spawn_local;
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::timeout;
 
 /// Longer than the shop's own deadline.
@@ -76,6 +76,17 @@ struct Gateway {
     address: String,
     host: HeaderValue,
     idle: RefCell<Vec<SendRequest<Full<Bytes>>>>,
+}
+
+/// Runs what sends on a [`Wire`], on this thread.
+///
+/// # Errors
+/// Those of `work`.
+pub(crate) fn on_this_thread<R>(
+    work: impl Future<Output = anyhow::Result<R>>,
+) -> anyhow::Result<R> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(LocalSet::new().run_until(work))
 }
 
 /// The connections to all gateways.

@@ -18,16 +18,17 @@ use tracing::Instrument as _;
 
 use super::{App, Error};
 use crate::store::Offered;
-use crate::store::sales::{self, View};
+use crate::store::sales::{self, AsOf, View};
 
-/// Time to live of a ranking: one of a product with 100,000 companions takes a tenth of a second for each month.
+/// Time to live of a ranking: what is bought with a product takes a row per companion and month to rank.
 const LIFE: Duration = Duration::from_secs(5);
 /// All rankings together.
 const BYTES: u64 = 1 << 20;
 /// The longest ranking: more than a page shows, since some are off sale by then.
 const RANKED_MAX: i64 = 300;
-/// As many products as one statement reads.
-const PART: usize = 64;
+/// How many products of a ranking are read with one statement: some are off sale.
+const PART_MIN: usize = 16;
+const PART_MAX: usize = 64;
 const CATEGORIES_MAX: i64 = 1_000;
 /// A view is refreshed for a twentieth of the time at most.
 const PAUSE: u32 = 20;
@@ -66,12 +67,6 @@ pub(crate) struct Sales {
     kept: Option<Cache<Ranking, Ranked, Arc<sqlx::Error>>>,
 }
 
-/// What was precomputed at `as_of`.
-pub(crate) struct AsOf<T> {
-    pub rows: Vec<(T, i64)>,
-    pub as_of: OffsetDateTime,
-}
-
 impl Sales {
     pub(crate) fn new(database: &Database, may_keep: bool) -> Self {
         let keep = || {
@@ -102,8 +97,9 @@ async fn read(database: Database, ranking: Ranking) -> Result<Ranked, sqlx::Erro
         let read = async move {
             let (products, as_of) = match ranking {
                 Ranking::Bestsellers(category) => {
-                    let (products, at) = sales::bestsellers(db, &category, RANKED_MAX).await?;
-                    (products, Some(at))
+                    let AsOf { rows, as_of } =
+                        sales::bestsellers(db, &category, RANKED_MAX).await?;
+                    (rows, Some(as_of))
                 }
                 Ranking::BoughtWith(id) => {
                     (sales::bought_together(db, id, RANKED_MAX).await?, None)
@@ -132,9 +128,7 @@ impl App {
 
     /// The categories that have products on sale, with how many: the first [`CATEGORIES_MAX`] by name.
     pub(crate) async fn categories(&self) -> Result<AsOf<String>, Error> {
-        let read = self.read(|db| sales::categories(db, CATEGORIES_MAX).boxed());
-        let (rows, as_of) = read.await?;
-        Ok(AsOf { rows, as_of })
+        self.read(|db| sales::categories(db, CATEGORIES_MAX).boxed()).await
     }
 
     /// What is on sale and is bought with a product, with in how many orders.
@@ -156,7 +150,7 @@ impl App {
         is_wanted: impl Fn(&Offered) -> bool,
     ) -> Result<Vec<(Offered, i64)>, Error> {
         let mut found = Vec::new();
-        for part in ranked.chunks(limit.clamp(1, PART)) {
+        for part in ranked.chunks((limit * 2).clamp(PART_MIN, PART_MAX)) {
             if found.len() == limit {
                 break;
             }
@@ -170,7 +164,7 @@ impl App {
         Ok(found)
     }
 
-    /// Refreshes a view every `every`, until `stop`; 0: never. Of all copies, one does it at a time.
+    /// Refreshes a view every `every`, until `stop`. Of all copies, one does it at a time.
     pub(crate) fn refresh(
         self,
         view: View,
@@ -178,10 +172,6 @@ impl App {
         stop: CancellationToken,
     ) -> BoxFuture<'static, anyhow::Result<()>> {
         Box::pin(async move {
-            if every.is_zero() {
-                stop.cancelled().await;
-                return Ok(());
-            }
             let mut due_in = Duration::ZERO;
             while stop.run_until_cancelled(sleep(due_in)).await.is_some() {
                 let refreshed = self.refresh_if_due(view, every).instrument(unrecorded()).await;

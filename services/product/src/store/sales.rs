@@ -89,8 +89,11 @@ pub(crate) async fn refresh(tx: &mut PgConnection, view: View, timeout: Duration
     Ok(())
 }
 
-/// Rows, and when they were precomputed.
-pub(crate) type AsOf<T> = (Vec<(T, i64)>, OffsetDateTime);
+/// What was precomputed at `as_of`, each with its number.
+pub(crate) struct AsOf<T> {
+    pub rows: Vec<(T, i64)>,
+    pub as_of: OffsetDateTime,
+}
 
 /// What was sold most within a week, of a category unless it is empty, with how many pieces, most first.
 pub(crate) async fn bestsellers(
@@ -112,9 +115,9 @@ pub(crate) async fn bestsellers(
         limit
     );
     let rows = rows.fetch_all(connection).await?;
-    let at = rows.first().map(|row| row.refreshed_at).ok_or(sqlx::Error::RowNotFound)?;
+    let as_of = rows.first().map(|row| row.refreshed_at).ok_or(sqlx::Error::RowNotFound)?;
     let ranked = rows.into_iter().filter_map(|row| Some((row.product_id?.into(), row.pieces?)));
-    Ok((ranked.collect(), at))
+    Ok(AsOf { rows: ranked.collect(), as_of })
 }
 
 /// Categories that have products on sale, with how many, by name.
@@ -126,9 +129,9 @@ pub(crate) async fn categories(connection: &mut PgConnection, limit: i64) -> Res
         limit
     );
     let rows = rows.fetch_all(connection).await?;
-    let at = rows.first().map(|row| row.refreshed_at).ok_or(sqlx::Error::RowNotFound)?;
+    let as_of = rows.first().map(|row| row.refreshed_at).ok_or(sqlx::Error::RowNotFound)?;
     let named = rows.into_iter().filter_map(|row| Some((row.category?, row.products?)));
-    Ok((named.collect(), at))
+    Ok(AsOf { rows: named.collect(), as_of })
 }
 
 /// Counts pairs of products, each with the number of orders that have both. The shelves of all of them are locked, so two

@@ -13,7 +13,6 @@ use operator::layout::Layout;
 use operator::running;
 use souk::cli::Orders;
 use time::OffsetDateTime;
-use tokio::task::LocalSet;
 
 use super::batches::{InUse, Processes, Sizes};
 use super::books::Books;
@@ -28,7 +27,7 @@ use crate::machine::{self, Environment, Group, Snapshot};
 use crate::say;
 use crate::seed;
 use crate::shop::{Local, Target};
-use crate::wire::Wire;
+use crate::wire::{Wire, on_this_thread};
 
 /// For the last orders to settle, and for the records to agree.
 pub(super) const SETTLED_MAX: Duration = Duration::from_secs(60);
@@ -79,8 +78,7 @@ pub(super) struct Phase {
 /// # Errors
 /// When it is not up, is lacking something that the measurement needs, or settles nothing.
 pub fn measure(options: &Orders, layout: &Layout, server: Option<&str>) -> Result<Report> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, layout, server)))
+    on_this_thread(measured(options, layout, server))
 }
 
 /// A shop that is ready to be measured.

@@ -15,7 +15,6 @@ use operator::layout::Layout;
 use operator::running;
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, PgConnection};
-use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
 use super::batches::{metrics, series};
@@ -25,7 +24,7 @@ use super::sender::Sender;
 use super::writes::{Mark, Server};
 use crate::seed;
 use crate::shop::{Local, Target};
-use crate::wire::Wire;
+use crate::wire::{Wire, on_this_thread};
 
 /// Members of the group.
 pub const GROUP: usize = 32;
@@ -125,8 +124,7 @@ impl fmt::Display for Exchanges {
 /// # Errors
 /// When it is not up, its PostgreSQL does not count, a checkout is refused, or a group does not form.
 pub fn count(layout: &Layout, server: &str, orders: usize) -> Result<Counts> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(counted(layout, server, orders)))
+    on_this_thread(counted(layout, server, orders))
 }
 
 async fn counted(layout: &Layout, server: &str, orders: usize) -> Result<Counts> {

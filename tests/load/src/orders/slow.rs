@@ -17,7 +17,6 @@ use operator::layout::Layout;
 use operator::running;
 use souk::cli::Provider;
 use time::OffsetDateTime;
-use tokio::task::LocalSet;
 
 use super::bench::SETTLED_MAX;
 use super::books::{Books, Ended};
@@ -28,7 +27,7 @@ use crate::say;
 use crate::schedule::Phase;
 use crate::seed;
 use crate::shop::{Local, Target};
-use crate::wire::Wire;
+use crate::wire::{Wire, on_this_thread};
 
 const PRODUCTS: usize = 100;
 
@@ -71,8 +70,7 @@ impl fmt::Display for Slow {
 /// # Errors
 /// When it is not up, or does not come to rest.
 pub fn measure(options: &Provider, layout: &Layout) -> Result<Slow> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(LocalSet::new().run_until(measured(options, layout)))
+    on_this_thread(measured(options, layout))
 }
 
 async fn measured(options: &Provider, layout: &Layout) -> Result<Slow> {
