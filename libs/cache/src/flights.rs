@@ -1,4 +1,5 @@
-//! Loads under way.
+//! Loads under way. Of a key there may be several: who comes when one takes longer than a value lives begins another, and
+//! whichever ends first is stored for the next.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -18,9 +19,11 @@ pub(super) struct Flights<K, V, E> {
     pub(super) level: Level,
 }
 
-/// One of them.
+/// The last that began for a key, and those before it.
 pub(super) struct Flight<V, E> {
     pub(super) number: u64,
+    /// The first that began since the key was forgotten, or stored.
+    pub(super) first: u64,
     /// As long as what it brings may be shown.
     pub(super) until: Instant,
     pub(super) loading: WeakShared<Loading<V, E>>,
@@ -52,7 +55,7 @@ where
     /// Unless the key was forgotten since the load began: then the lease is revoked.
     pub(super) fn store(&self, kept: Kept<V>) {
         let flights = locked(&self.inner.flights);
-        if flights.is_current(&self.key, self.number) {
+        if flights.may_be_stored(&self.key, self.number) {
             self.inner.kept.insert(self.key.clone(), kept);
             self.inner.bytes.set(i64::try_from(self.inner.kept.weight()).unwrap_or(i64::MAX));
         }
@@ -62,14 +65,18 @@ where
 impl<K: Clone + Eq + Hash, V, E> Drop for Lease<K, V, E> {
     fn drop(&mut self) {
         let mut flights = locked(&self.inner.flights);
-        if flights.is_current(&self.key, self.number) {
+        if flights.is_last(&self.key, self.number) {
             flights.by_key.remove(&self.key);
         }
     }
 }
 
 impl<K: Eq + Hash, V, E> Flights<K, V, E> {
-    pub(super) fn is_current(&self, key: &K, number: u64) -> bool {
+    fn may_be_stored(&self, key: &K, number: u64) -> bool {
+        self.by_key.get(key).is_some_and(|it| (it.first..=it.number).contains(&number))
+    }
+
+    fn is_last(&self, key: &K, number: u64) -> bool {
         self.by_key.get(key).is_some_and(|it| it.number == number)
     }
 }

@@ -9,7 +9,8 @@
 //! longer ago than `life`; when the source does not answer, everything is loaded again once that has passed.
 //!
 //! - One load per key at a time (single flight, request coalescing): who comes meanwhile waits for it, however many they are.
-//!   A load that takes longer than a value lives is joined no more. One that fails fails for all, who try once more together.
+//!   A load that takes longer than a value lives is joined no more, and if its value is followed it is stored for the next, when it
+//!   ends first. One that fails fails for all, who try once more together.
 //! - No late fill: a load that began before the key was forgotten answers those who were waiting for it, and is not stored;
 //!   who comes after does not join it. That is what leases are for in "Scaling Memcache at Facebook" (NSDI 2013, 3.2.1).
 //! - Bounded in bytes, and one long scan does not push out what is asked for again and again (`quick_cache`, S3-FIFO).
@@ -331,17 +332,20 @@ where
             return Source::Kept(value); // stored a moment ago
         }
         let now = Instant::now();
-        let under_way = flights.by_key.get(key).filter(|flight| flight.until > now);
-        if let Some(loading) = under_way.and_then(|flight| flight.loading.upgrade()) {
+        let under_way = flights.by_key.get(key);
+        let young = under_way.filter(|flight| flight.until > now);
+        if let Some(loading) = young.and_then(|flight| flight.loading.upgrade()) {
             return Source::Joined(loading);
         }
+        let before = under_way.map(|flight| flight.first);
         flights.count += 1;
         let (number, until) = (flights.count, now + self.limits.life);
+        let first = before.unwrap_or(number);
         let (inner, level) = (Arc::clone(self), flights.level);
         let lease = Lease { inner, key: key.clone(), number, began: now, level };
         let loading = lease.load().boxed().shared();
         if let Some(weak) = loading.downgrade() {
-            flights.by_key.insert(key.clone(), Flight { number, until, loading: weak });
+            flights.by_key.insert(key.clone(), Flight { number, first, until, loading: weak });
         }
         Source::New(loading)
     }

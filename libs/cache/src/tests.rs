@@ -158,6 +158,43 @@ async fn a_load_from_before_the_change_is_neither_joined_nor_stored() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slow_load_ends_for_the_next_unless_its_key_was_forgotten() {
+    let (cache, pending) = by_hand();
+    let late = async |level| {
+        let (mut first, mut second) = (Box::pin(cache.get(1)), Box::pin(cache.get(1)));
+        assert_eq!(poll(&mut first), None);
+        advance(LIFE).await;
+        assert_eq!(poll(&mut second), None);
+        assert_eq!(locked(&pending).len(), 2, "nobody joins one that is older than a value lives");
+        cache.confirm(Instant::now(), level, |_, _| false);
+        (first, second)
+    };
+    let (mut first, mut second) = late(Level(1)).await;
+    end(&pending, Ok(7));
+    assert_eq!((poll(&mut first), poll(&mut second)), (Some(Ok(7)), None));
+    assert_eq!(cache.get(1).await, Ok(7), "nothing was named for it since it began");
+    end(&pending, Ok(8));
+    assert_eq!(poll(&mut second), Some(Ok(8)));
+    assert_eq!(cache.get(1).await, Ok(8));
+
+    cache.forget(&[1]);
+    let (mut first, mut second) = late(Level(2)).await;
+    let (_, older) = locked(&pending).pop_front().unwrap();
+    end(&pending, Ok(10));
+    assert_eq!(poll(&mut second), Some(Ok(10)));
+    let _ = older.send(Ok(newest(9)));
+    assert_eq!(poll(&mut first), Some(Ok(9)));
+    assert_eq!(cache.get(1).await, Ok(10), "what began later stays");
+
+    cache.forget(&[1]);
+    let (mut first, _second) = late(Level(3)).await;
+    cache.forget(&[1]);
+    end(&pending, Ok(11));
+    assert_eq!(poll(&mut first), Some(Ok(11)));
+    assert_eq!(poll(&mut Box::pin(cache.get(1))), None, "it has changed since");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_joined_a_failed_load_takes_part_in_one_more() {
     let (cache, pending) = by_hand();
     let mut reads: Vec<_> = (0..3).map(|_| Box::pin(cache.get(1))).collect();
