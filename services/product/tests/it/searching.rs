@@ -26,8 +26,15 @@ impl Shop {
         for (n, value) in values.iter().enumerate().rev() {
             sql = sql.replace(&format!("${}", n + 1), value);
         }
-        self.sql(&format!("explain (format json) {sql}"))
+        self.sql(&format!("explain (analyze, timing off, format json) {sql}"))
     }
+}
+
+/// The most rows that a step of a plan gave to the next, entries of an index not among them.
+fn most_rows(plan: &Value) -> u64 {
+    let own = plan["Actual Rows"].as_u64().filter(|_| plan["Node Type"] != "Bitmap Index Scan");
+    let steps = plan["Plans"].as_array().into_iter().flatten().map(most_rows);
+    steps.chain(own).max().unwrap_or(0)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,6 +90,9 @@ async fn with_a_hundred_thousand_products_every_way_in_is_an_index() {
 
     let plan = shop.plan("ts_rank_cd", &["'gilded rim'", "20"]);
     assert!(plan.contains("\"Bitmap Index Scan\"") && plan.contains("products_search"), "{plan}");
+    assert_eq!(shop.search("number", 7).await.len(), 7);
+    let plan: Value = serde_json::from_str(&shop.plan("ts_rank_cd", &["'number'", "7"])).unwrap();
+    assert_eq!(most_rows(&plan[0]["Plan"]), 2_000, "of a hundred thousand that match: {plan}");
     let pages = [
         (
             "p.category = $1 and",
