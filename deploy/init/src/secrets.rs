@@ -28,7 +28,7 @@ use operator::layout::{Layout, replace};
 use operator::plan::{CONTEXTS, databases};
 use operator::secrets::Secrets;
 use souk::cli::SERVICES;
-use stores::{BUS_PROVISIONER, Server, bus_authorization, database_statements};
+use stores::{BUS_PROVISIONER, Server, bus_authorization, database_statements, redis_acl};
 
 use crate::cli;
 
@@ -115,8 +115,8 @@ impl Giving<'_> {
         let urls: Vec<String> = databases(context, sharded, *shards).into_iter().map(url).collect();
         self.give(context, "database-urls", urls.join(","))?;
         self.bus(context)?;
-        let password = self.secrets.store_password("redis")?;
-        let url = format!("rediss://:{password}@{}?{ROOT}", self.options.redis);
+        let password = self.secrets.redis_password(context)?;
+        let url = format!("rediss://{context}:{password}@{}?{ROOT}", self.options.redis);
         self.give(context, "redis-url", url)?;
         self.copy(context, "token.pem", &self.secrets.token_key())
     }
@@ -144,7 +144,8 @@ impl Giving<'_> {
         let authorization = bus_authorization(&nats, |context| self.secrets.bus_password(context))?;
         self.give("nats", "authorization.conf", authorization)?;
         let redis = self.secrets.store_password("redis")?;
-        self.give("redis", "redis.conf", format!("{REDIS_TLS}requirepass {redis}\n"))?;
+        let users = redis_acl(|context| self.secrets.redis_password(context))?;
+        self.give("redis", "redis.conf", format!("{REDIS_TLS}requirepass {redis}\n{users}"))?;
         self.give("redis", "password", redis)
     }
 

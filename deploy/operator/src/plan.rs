@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 use souk::cli::{Replicas, SERVICES};
 
@@ -70,8 +70,8 @@ pub struct Places {
     pub bus_urls: BTreeMap<String, String>,
     /// Copies of each stream on it; the services' own default without it.
     pub nats_replicas: Option<u8>,
-    /// The cache.
-    pub redis_url: String,
+    /// The cache: of each context.
+    pub redis_urls: BTreeMap<String, String>,
     /// Where spans go.
     pub collector: Option<String>,
     /// How long a checkout may take; the order service's own default without it.
@@ -83,6 +83,8 @@ pub struct Places {
 pub struct Plan {
     /// The payment provider first, then the provisioner, then the services.
     pub tasks: Vec<Task>,
+    /// Services without a process of their own: the gateway's runs them.
+    pub inside: Vec<Task>,
 }
 
 impl Plan {
@@ -108,7 +110,25 @@ impl Plan {
                 tasks.push(Task { tls, ..Task::new(&name, service, listen, ports.any()?) });
             }
         }
-        Ok(Self { tasks })
+        Ok(Self { tasks, inside: Vec::new() })
+    }
+
+    /// Lets the gateway's process run services.
+    ///
+    /// # Errors
+    /// When there are several gateways, or several of such a service.
+    pub fn put_inside(&mut self, services: &[String]) -> Result<()> {
+        let copies = |service: &str| self.of(service).count();
+        for service in services.iter().map(String::as_str).chain([GATEWAY]) {
+            ensure!(
+                copies(service) == 1,
+                "{} of {service} cannot be in one process",
+                copies(service)
+            );
+        }
+        let tasks = std::mem::take(&mut self.tasks).into_iter();
+        (self.inside, self.tasks) = tasks.partition(|task| services.contains(&task.service));
+        Ok(())
     }
 
     /// The addresses of all processes of a service, `host:port` separated by commas.
@@ -119,7 +139,7 @@ impl Plan {
 
     /// The processes of a service.
     pub fn of(&self, service: &str) -> impl Iterator<Item = &Task> {
-        self.tasks.iter().filter(move |task| task.service == service)
+        self.tasks.iter().chain(&self.inside).filter(move |task| task.service == service)
     }
 
     fn url(&self, service: &str) -> String {
@@ -142,6 +162,9 @@ impl Plan {
         if let Some(url) = places.bus_urls.get(&task.service) {
             env.set("SOUK_NATS_URL", url);
         }
+        if let Some(url) = places.redis_urls.get(&task.service) {
+            env.set("SOUK_REDIS_URL", url);
+        }
         if task.service == PROVISIONER {
             if let Some(replicas) = places.nats_replicas {
                 env.set("SOUK_NATS_REPLICAS", replicas);
@@ -154,7 +177,6 @@ impl Plan {
         }
         if let Some(urls) = places.database_urls.get(&task.service) {
             env.set("SOUK_DATABASE_URLS", urls.join(","));
-            env.set("SOUK_REDIS_URL", &places.redis_url);
             env.path("SOUK_TOKEN_PUBLIC_KEY_FILE", places.secrets.token_key());
         }
         self.peers(&mut env, &task.service);
@@ -250,7 +272,9 @@ mod tests {
                 .map(|it| (it.to_owned(), format!("nats://{it}@n")))
                 .collect(),
             nats_replicas: Some(3),
-            redis_url: "redis://r".into(),
+            redis_urls: stores::redis_users()
+                .map(|it| (it.to_owned(), format!("redis://{it}@r")))
+                .collect(),
             collector: Some("http://127.0.0.1:4317".into()),
             checkout_deadline: Some(Duration::from_secs(3)),
         }
@@ -285,6 +309,26 @@ mod tests {
         let second = environment(&plan, "order-2");
         assert_ne!(first["SOUK_LISTEN"], second["SOUK_LISTEN"]);
         assert_eq!(first["SOUK_TLS_DIR"], second["SOUK_TLS_DIR"], "one name, one certificate");
+    }
+
+    #[test]
+    fn the_gateways_process_runs_other_services_at_their_addresses() {
+        let mut plan = plan("");
+        let before = plan.targets("order");
+        plan.put_inside(&["order".into(), "cart".into()]).expect("one of each");
+        assert_eq!(plan.targets("order"), before);
+        assert!(plan.tasks.iter().all(|task| !["order", "cart"].contains(&task.name.as_str())));
+        let inside: Vec<&str> = plan.inside.iter().map(|task| task.name.as_str()).collect();
+        assert_eq!(inside, ["cart", "order"]);
+    }
+
+    #[test]
+    fn what_has_copies_has_processes_of_its_own() {
+        for replicas in ["gateway=2", "order=2"] {
+            let refused = plan(replicas).put_inside(&["order".into()]).expect_err("two");
+            assert!(refused.to_string().starts_with("2 of "), "{refused}");
+        }
+        plan("").put_inside(&["ordre".into()]).expect_err("none");
     }
 
     #[test]
@@ -325,6 +369,8 @@ mod tests {
             let has_none = ["psp", "provisioner", "gateway"].contains(&name);
             assert_eq!(has(name, "SOUK_DATABASE_URLS"), !has_none);
             assert_eq!(has(name, "SOUK_NATS_URL"), !["psp", "gateway"].contains(&name), "{name}");
+            let redis_url = environment(&plan, name).remove("SOUK_REDIS_URL");
+            assert_eq!(redis_url, (!has_none).then(|| format!("redis://{name}@r")));
         }
     }
 

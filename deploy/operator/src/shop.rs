@@ -22,7 +22,7 @@ use crate::certificates::Certificates;
 use crate::journal::Journal;
 use crate::keeper::{self, Controls, Program};
 use crate::layout::Layout;
-use crate::plan::{PSP, Places, Plan};
+use crate::plan::{GATEWAY, PSP, Places, Plan, Task};
 use crate::ports::Ports;
 use crate::process::{Process, Signal};
 use crate::secrets::Secrets;
@@ -33,6 +33,8 @@ use crate::{orphans, ready};
 
 use provision::{Databases, shown, start_stores};
 
+/// The program that is the gateway and the services in it.
+const MONOLITH: &str = "monolith";
 const READY_MAX: Duration = Duration::from_secs(60);
 
 /// A running shop. Dropped without [`Shop::stop`] it is killed, stores included.
@@ -77,9 +79,12 @@ impl Shop {
         if left > 0 {
             journal.note(&format!("ended {left} processes that an earlier run had left behind"));
         }
-        let plan = Plan::new(&options.replicas, options.port, &mut Ports::default())?;
+        let mut plan = Plan::new(&options.replicas, options.port, &mut Ports::default())?;
+        if !options.inside.is_empty() {
+            plan.put_inside(&options.inside)?;
+        }
         for task in &plan.tasks {
-            let program = options.programs.join(&task.service);
+            let program = program(&options, task);
             ensure!(program.is_file(), "{} is not built", program.display());
         }
         let board = Board::new(&plan.tasks);
@@ -161,7 +166,7 @@ impl Shop {
             database_urls: self.database_urls.clone(),
             bus_urls: self.endpoints.bus_urls.clone(),
             nats_replicas: Some(options.stores.nats_servers).filter(|servers| *servers > 1),
-            redis_url: self.endpoints.redis_url.clone(),
+            redis_urls: self.endpoints.redis_urls.clone(),
             collector: options.collector.clone().or(own),
             checkout_deadline: options.checkout_deadline,
         }
@@ -169,17 +174,16 @@ impl Shop {
 
     fn start_processes(&mut self, options: &Options, plan: &Plan, places: &Places) -> Result<()> {
         for task in &plan.tasks {
-            let extra = options.environment.iter().filter(|(name, ..)| *name == task.service);
-            let extra = extra.map(|(_, name, value)| (name.clone(), value.clone()));
-            let environment = extra.chain(plan.environment(task, places));
-            let led = |(name, value): (String, String)| {
-                let Some(detour) = &options.detour else { return Ok((name, value)) };
-                let value = (detour.0)(task, &name, value)?;
-                anyhow::Ok((name, value))
-            };
+            let mut environment = environment(options, plan, places, task)?;
+            for inside in plan.inside.iter().filter(|_| task.service == GATEWAY) {
+                let its = self::environment(options, plan, places, inside)?;
+                let of = inside.service.to_uppercase();
+                environment
+                    .extend(its.into_iter().map(|(name, value)| (format!("{of}_{name}"), value)));
+            }
             let program = Program {
-                path: options.programs.join(&task.service),
-                environment: environment.map(led).collect::<Result<_>>()?,
+                path: program(options, task),
+                environment,
                 log: self.layout.log_of(&task.name),
                 mark: self.layout.run().display().to_string(),
                 task: task.clone(),
@@ -272,6 +276,29 @@ impl Drop for Shop {
             let _ = State::remove(&self.layout); // there is nobody left to tell
         }
     }
+}
+
+/// The executable of a process.
+fn program(options: &Options, task: &Task) -> PathBuf {
+    let runs_others = task.service == GATEWAY && !options.inside.is_empty();
+    options.programs.join(if runs_others { MONOLITH } else { task.service.as_str() })
+}
+
+/// What a process, or a service in the gateway's, is told.
+fn environment(
+    options: &Options,
+    plan: &Plan,
+    places: &Places,
+    task: &Task,
+) -> Result<Vec<(String, String)>> {
+    let extra = options.environment.iter().filter(|(name, ..)| *name == task.service);
+    let extra = extra.map(|(_, name, value)| (name.clone(), value.clone()));
+    let led = |(name, value): (String, String)| {
+        let Some(detour) = &options.detour else { return Ok((name, value)) };
+        let value = (detour.0)(task, &name, value)?;
+        Ok((name, value))
+    };
+    extra.chain(plan.environment(task, places)).map(led).collect()
 }
 
 fn first_state(options: &Options, board: &Board) -> State {

@@ -99,6 +99,7 @@ fn options(home: &Home, up: &Up) -> Result<Options> {
         port: Some(up.port),
         replicas: up.replicas.clone(),
         shards: up.shards,
+        inside: Vec::new(),
         restart: true,
         checkout_deadline: None,
         collector: collector.filter(|url| !url.is_empty()),

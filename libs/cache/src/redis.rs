@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, RedisResult, TlsCertificates};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo as _, RedisResult,
+    TlsCertificates,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use telemetry::catalogue::REDIS_UP;
 use thiserror::Error;
@@ -17,7 +20,7 @@ use tokio::time::timeout;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Redis URL: redis://:password@host:port, or rediss://:password@host:port?sslrootcert=FILE; of a Redis that is shared with others,
+    /// Redis URL: redis://user:password@host:port, or rediss://user:password@host:port?sslrootcert=FILE; of a Redis that is shared with others,
     /// a database of its own (/1). Without it, copies share nothing but what is in PostgreSQL
     #[arg(long, env = "SOUK_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<SecretString>,
@@ -141,11 +144,18 @@ fn client(url: &SecretString) -> anyhow::Result<Client> {
         Some(root) => {
             let root_cert = std::fs::read(root).with_context(|| format!("reading {root}"))?;
             let authority = TlsCertificates { client_tls: None, root_cert: Some(root_cert) };
-            Client::build_with_tls(server, authority)
+            info(server).and_then(|info| Client::build_with_tls(info, authority))
         }
-        None => Client::open(url.expose_secret()),
+        None => info(url.expose_secret()).and_then(Client::open),
     };
     client.map_err(|error| anyhow!("it makes no client: {:?}", error.kind()))
+}
+
+/// The library does not say its name and version (`CLIENT SETINFO`): users of Redis have no right to `CLIENT`.
+fn info(url: &str) -> RedisResult<ConnectionInfo> {
+    let info = url.into_connection_info()?;
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    Ok(info.set_redis_settings(settings))
 }
 
 #[cfg(test)]

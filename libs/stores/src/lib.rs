@@ -25,6 +25,7 @@ mod random;
 mod ports;
 mod postgres;
 mod redis;
+mod redis_users;
 mod bus;
 mod nats;
 mod server;
@@ -44,6 +45,7 @@ pub use options::Options;
 pub use packages::Packages;
 pub use pgbench::Pgbench;
 pub use process::birth;
+pub use redis_users::{redis_acl, redis_commands, redis_users};
 pub use run::{Endpoints, Stores};
 pub use system::install_with_package_manager;
 pub use tools::{

@@ -41,7 +41,7 @@ pub(crate) fn command(
          {}{}",
         tls(place, &folder)?,
         folder.join("jetstream").display(),
-        bus_authorization(&password, |context| user_secret(place, context))?,
+        bus_authorization(&password, |context| place.user_secret(Server::Nats, context))?,
         cluster(member, routes, &password)
     );
     place.server_file(&config, &text)?;
@@ -57,11 +57,6 @@ fn tls(place: &Place, folder: &Path) -> Result<String> {
         format!("tls {{\n  cert_file: \"{certificate}\"\n  key_file: \"{key}\"\n}}\n")
     });
     Ok(tls.unwrap_or_default())
-}
-
-/// The password of a context's user, made when it is first asked for.
-pub(crate) fn user_secret(place: &Place, context: &str) -> Result<String> {
-    place.secret_of(&format!("{}-{context}", Server::Nats.key()))
 }
 
 /// What one server is told of the others. It does not tell its clients: they know the addresses that
@@ -98,7 +93,7 @@ pub(crate) fn routes(place: &Place, starting: &[Member], nats_servers: u8) -> Re
         return Ok(Vec::new());
     }
     place.secret(Server::Nats)?; // before several at once would make them
-    bus_users().try_for_each(|context| user_secret(place, context).map(drop))?;
+    bus_users().try_for_each(|context| place.user_secret(Server::Nats, context).map(drop))?;
     let all = Member::first(Server::Nats, nats_servers);
     let some_run = all.clone().any(|member| !starting.contains(&member));
     let port = |member: Member| {

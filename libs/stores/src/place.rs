@@ -138,8 +138,12 @@ impl Place {
         self.secret_of(server.key())
     }
 
-    /// The password of this name, made when it is first asked for.
-    pub(crate) fn secret_of(&self, name: &str) -> Result<String> {
+    /// The password of a context's user of a server, made when it is first asked for.
+    pub(crate) fn user_secret(&self, server: Server, context: &str) -> Result<String> {
+        self.secret_of(&format!("{}-{context}", server.key()))
+    }
+
+    fn secret_of(&self, name: &str) -> Result<String> {
         let path = self.dir.join("secrets").join(name);
         match fs::read_to_string(&path) {
             Ok(secret) => Ok(secret),

@@ -1,17 +1,23 @@
 //! Redis: a cache and nothing more, so it writes nothing to disk.
 
+use crate::error::Doing;
 use crate::place::Place;
+use crate::redis_users::redis_acl;
 use crate::{Program, Result, Server, process};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+const FOLDER: &str = "redis";
+const CONFIG: &str = "redis.conf";
+
 /// The command that runs the server in the foreground.
 pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Command> {
-    let folder = place.server_dir("redis")?;
-    let config = folder.join("redis.conf");
+    let folder = place.server_dir(FOLDER)?;
+    let config = folder.join(CONFIG);
     let listen = match place.certificate(Server::Redis, &folder)? {
         None => format!("port {port}\n"),
         Some(certificate) => format!(
@@ -33,6 +39,7 @@ pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Com
          unixsocketperm 700\n\
          protected-mode yes\n\
          requirepass {}\n\
+         {}\
          daemonize no\n\
          logfile \"\"\n\
          dir \"{}\"\n\
@@ -42,6 +49,7 @@ pub(crate) fn command(place: &Place, program: &Program, port: u16) -> Result<Com
          maxmemory-policy allkeys-lru\n",
         socket(place)?.display(),
         place.secret(Server::Redis)?,
+        users(place)?,
         folder.display()
     );
     place.server_file(&config, &text)?;
@@ -55,10 +63,20 @@ pub(crate) fn socket(place: &Place) -> Result<PathBuf> {
     Ok(place.socket_dir()?.join("redis"))
 }
 
-/// Whether our server answers: it knows the password.
+fn users(place: &Place) -> Result<String> {
+    redis_acl(|context| place.user_secret(Server::Redis, context))
+}
+
+/// Whether our server answers: it knows the password, and was started with the users as they are now. One that an earlier
+/// release left running was not.
 pub(crate) fn ready(place: &Place) -> bool {
-    let known = socket(place).and_then(|socket| Ok((socket, place.secret(Server::Redis)?)));
-    known.is_ok_and(|(socket, password)| ping(&socket, &password).unwrap_or(false))
+    let answers = || -> Result<bool> {
+        let config = place.data.join(FOLDER).join(CONFIG);
+        let started_with = fs::read_to_string(&config).doing("read", &config)?;
+        let (socket, password) = (socket(place)?, place.secret(Server::Redis)?);
+        Ok(started_with.contains(&users(place)?) && ping(&socket, &password).unwrap_or(false))
+    };
+    answers().unwrap_or(false)
 }
 
 fn ping(socket: &Path, password: &str) -> std::io::Result<bool> {

@@ -3,6 +3,7 @@
 use crate::bus::bus_users;
 use crate::options::Options;
 use crate::place::{self, Place, certificate_of};
+use crate::redis_users::redis_users;
 use crate::server::{Managed, await_cluster, bring_up_all, end, end_all, join};
 use crate::url::Url;
 use crate::user::ServerUser;
@@ -24,10 +25,12 @@ pub struct Endpoints {
     pub postgres_url: String,
     /// `redis://:…@127.0.0.1:port`, or `rediss`.
     pub redis_url: String,
+    /// The same for the user of each context, which may do in Redis what the context has to. A server of
+    /// somebody else's knows one user, who is everybody's.
+    pub redis_urls: BTreeMap<String, String>,
     /// `nats://souk:…@127.0.0.1:port`, or `tls`; of a cluster one for each server, separated by commas.
     pub nats_url: String,
-    /// The same for the user of each context, which may do on the bus what the context has to. A server of
-    /// somebody else's knows one user, who is everybody's.
+    /// The same for the user of each context, as with Redis.
     pub bus_urls: BTreeMap<String, String>,
     /// `http://127.0.0.1:port` of the monitoring of each nats-server that runs here.
     pub nats_monitor_urls: Vec<String>,
@@ -132,8 +135,9 @@ impl Stores {
         Ok(Endpoints {
             postgres_url: self.url(Server::Postgres)?,
             redis_url: self.url(Server::Redis)?,
+            redis_urls: self.urls_of(Server::Redis, redis_users())?,
             nats_url: self.url(Server::Nats)?,
-            bus_urls: self.bus_urls()?,
+            bus_urls: self.urls_of(Server::Nats, bus_users())?,
             nats_monitor_urls: self
                 .servers
                 .iter()
@@ -171,11 +175,18 @@ impl Stores {
         if let Some(url) = self.options.external(server) {
             return Ok(url.clone());
         }
+        let user = match server {
+            Server::Postgres => postgres::SUPERUSER,
+            Server::Redis => "", // the default user
+            Server::Nats => nats::USER,
+        };
+        Ok(self.url_as(server, user, &self.place.secret(server)?))
+    }
+
+    fn url_as(&self, server: Server, user: &str, secret: &str) -> String {
         let port = self.port(server.into());
-        let secret = self.place.secret(server)?;
-        Ok(match server {
+        match server {
             Server::Postgres => {
-                let user = postgres::SUPERUSER;
                 let mode = if self.certificates().is_some() { "sslmode=verify-full&" } else { "" };
                 let tls = self.root(server, &format!("?{mode}sslrootcert="));
                 format!("postgres://{user}:{secret}@127.0.0.1:{port}/postgres{tls}")
@@ -183,10 +194,10 @@ impl Stores {
             Server::Redis => {
                 let scheme = if self.certificates().is_some() { "rediss" } else { "redis" };
                 let root = self.root(server, "?sslrootcert=");
-                format!("{scheme}://:{secret}@127.0.0.1:{port}{root}")
+                format!("{scheme}://{user}:{secret}@127.0.0.1:{port}{root}")
             }
-            Server::Nats => self.nats_url(nats::USER, &secret),
-        })
+            Server::Nats => self.nats_url(user, secret),
+        }
     }
 
     fn nats_url(&self, user: &str, secret: &str) -> String {
@@ -207,15 +218,19 @@ impl Stores {
         file.map(|file| format!("{name}{}", file.join("ca.pem").display())).unwrap_or_default()
     }
 
-    fn bus_urls(&self) -> Result<BTreeMap<String, String>> {
-        let url = |context: &str| match self.options.external(Server::Nats) {
-            Some(url) => Ok((context.to_owned(), url.clone())),
+    fn urls_of(
+        &self,
+        server: Server,
+        users: impl Iterator<Item = &'static str>,
+    ) -> Result<BTreeMap<String, String>> {
+        let url = |user: &str| match self.options.external(server) {
+            Some(url) => Ok((user.to_owned(), url.clone())),
             None => {
-                let secret = nats::user_secret(&self.place, context)?;
-                Ok((context.to_owned(), self.nats_url(context, &secret)))
+                let secret = self.place.user_secret(server, user)?;
+                Ok((user.to_owned(), self.url_as(server, user, &secret)))
             }
         };
-        bus_users().map(url).collect()
+        users.map(url).collect()
     }
 
     /// The folder that holds the servers' data, and the user that they run as when it is not this one.

@@ -47,11 +47,12 @@ impl Server {
         }
     }
 
-    /// The oldest version that the shop is tried with. Debian 12 ships 15, 7.0 and 2.9.10.
+    /// The oldest version that the shop is tried with. Debian 12 ships 15, 7.0 and 2.9.10. Redis has rights to read a key
+    /// and not to write it since 7.0.
     fn oldest(self) -> [u32; 3] {
         match self {
             Server::Postgres => [15, 0, 0],
-            Server::Redis => [6, 0, 0],
+            Server::Redis => [7, 0, 0],
             Server::Nats => [2, 9, 10],
         }
     }

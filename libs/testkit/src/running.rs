@@ -62,7 +62,7 @@ impl<'a> Builder<'a> {
 
     /// Checks access tokens, and whether their sign-ins were ended.
     pub fn tokens(self) -> Self {
-        let (key, redis) = (self.world.token_key(), self.world.redis_url());
+        let (key, redis) = (self.world.token_key(), self.world.redis_url_of(self.name));
         self.path("--token-key", &key).arg("--redis-url", redis)
     }
 

@@ -135,9 +135,14 @@ impl World {
         self.nats.as_mut().expect("a world with NATS")
     }
 
-    /// The shared Redis.
+    /// The shared Redis, as the user that may do everything.
     pub fn redis_url(&self) -> &str {
         &self.shared.redis_url
+    }
+
+    /// Where a context reaches the shared Redis, as the user that may do what the context has to.
+    pub fn redis_url_of(&self, context: &str) -> &str {
+        self.shared.redis_urls.get(context).expect("a user of Redis")
     }
 
     /// A folder of this test alone.

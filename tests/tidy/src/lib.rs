@@ -14,6 +14,7 @@ pub mod errors;
 pub mod containers;
 pub mod circles;
 pub mod bus;
+pub mod redis;
 pub mod failpoints;
 pub mod contracts;
 pub mod habits;

@@ -32,6 +32,8 @@ pub struct Options {
     pub replicas: Replicas,
     /// Databases of the carts, and of the orders.
     pub shards: u16,
+    /// Services that run in the gateway's process, whose program is then `monolith`.
+    pub inside: Vec<String>,
     /// Whether processes and stores that die are started again.
     pub restart: bool,
     /// How long a checkout may take; the order service's own default without it.
@@ -78,6 +80,7 @@ impl Options {
             port: None,
             replicas: Replicas::default(),
             shards: 1,
+            inside: Vec::new(),
             restart: true,
             checkout_deadline: None,
             collector: None,

@@ -2,5 +2,6 @@
 
 mod folder;
 mod lifecycle;
+mod redis_users;
 mod shared;
 mod tools;

@@ -116,7 +116,7 @@ async fn a_stream_ends_when_its_sign_in_does() {
     let mut live = watch(&shop, &customer, &order.order_id, 0).await.unwrap();
     assert_eq!(next(&mut live).await.unwrap().unwrap().version, 1);
 
-    let options = cache::redis::Options { redis_url: Some(shop.world.redis_url().into()) };
+    let options = cache::redis::Options { redis_url: Some(shop.world.redis_url_of("user").into()) };
     let redis = Redis::new(&options, "test").unwrap().unwrap();
     revocations::add(&redis, &[family], false).await.unwrap();
     assert_eq!(next(&mut live).await.unwrap_err().code(), Code::Unauthenticated);

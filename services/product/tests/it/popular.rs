@@ -16,9 +16,12 @@ use testkit::{Running, World, eventually};
 use crate::following::rename_unnoticed;
 use crate::shop::{LIMIT, Shop};
 
-/// What other tests count is somewhere else.
-fn redis_url(world: &World, database: u8) -> String {
-    let url = world.redis_url();
+/// What other tests count is somewhere else. Product's user of Redis, and the one that may do everything.
+fn redis_urls(world: &World, database: u8) -> [String; 2] {
+    [world.redis_url_of("product"), world.redis_url()].map(|url| in_database(url, database))
+}
+
+fn in_database(url: &str, database: u8) -> String {
     let (server, query) = url.split_once('?').unwrap_or((url, ""));
     format!("{}/{database}?{query}", server.trim_end_matches('/'))
 }
@@ -72,8 +75,8 @@ async fn shows(client: &ProductServiceClient<Channel>, what: &[(ProductId, i64)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_copies_count_is_added_up_and_what_is_lost_is_counted_anew() {
     let shop = Shop::open().await;
-    let url = redis_url(&shop.world, 9);
-    redis(&url, "FLUSHDB").await;
+    let [url, operator] = redis_urls(&shop.world, 9);
+    redis(&operator, "FLUSHDB").await;
     let (cup, plate) = (shop.add("cup", 3).await, shop.add("plate", 3).await);
     let ((first, one), (second, other)) =
         (copy(&shop, Some(&url)).await, copy(&shop, Some(&url)).await);
@@ -86,17 +89,17 @@ async fn what_copies_count_is_added_up_and_what_is_lost_is_counted_anew() {
     });
     first_of_two.await;
 
-    redis(&url, "FLUSHDB").await;
+    redis(&operator, "FLUSHDB").await;
     looks(&other, &[(plate, 1)]).await;
     shows(&one, &[(plate, 1)]).await;
-    redis(&url, "SET souk:popular:1 garbage").await;
+    redis(&operator, "SET souk:popular:1 garbage").await;
     shows(&one, &[(plate, 1)]).await;
 
     let request = RetireProductRequest { product_id: plate.to_string() };
     one.clone().retire_product(shop.staff(request)).await.unwrap();
     looks(&one, &[(cup, 1)]).await;
     shows(&one, &[(cup, 1)]).await;
-    redis(&url, "FLUSHDB").await;
+    redis(&operator, "FLUSHDB").await;
     first.stop().await;
     second.stop().await;
     shop.running.stop().await;
@@ -105,8 +108,8 @@ async fn what_copies_count_is_added_up_and_what_is_lost_is_counted_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_what_is_popular_in_memory_before_it_is_ready() {
     let shop = Shop::open().await;
-    let url = redis_url(&shop.world, 8);
-    redis(&url, "FLUSHDB").await;
+    let [url, operator] = redis_urls(&shop.world, 8);
+    redis(&operator, "FLUSHDB").await;
     let (cup, plate) = (shop.add("cup", 3).await, shop.add("plate", 3).await);
     let (first, one) = copy(&shop, Some(&url)).await;
     looks(&one, &[(cup, 2)]).await;
@@ -129,7 +132,7 @@ async fn a_copy_has_what_is_popular_in_memory_before_it_is_ready() {
         (names == ["cup", "dish"]).then_some(())
     });
     warm.await;
-    redis(&url, "FLUSHDB").await;
+    redis(&operator, "FLUSHDB").await;
     first.stop().await;
     shop.running.stop().await;
 }

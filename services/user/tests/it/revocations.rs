@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use cache::redis::{Options, Redis};
-use identity::Verifier;
-use kernel::UserId;
+use identity::{Verifier, revocations};
+use kernel::{FamilyId, UserId};
 use proto::user::v1::Session;
 use redis::Cmd;
 use testkit::{World, eventually};
@@ -104,10 +104,35 @@ async fn an_erased_account_is_signed_out_and_may_be_erased_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_context_reads_the_list_as_its_own_user_of_redis() {
+    let shop = Shop::open().await;
+    let session = shop.somebody("ann@shop.example").await;
+    shop.sign_out(&session).await.unwrap();
+    for context in stores::redis_users() {
+        let redis_url = shop.world.redis_url_of(context);
+        refused_by_a_new_process(&shop.world, redis_url, &session).await;
+    }
+    shop.running.stop().await;
+}
+
+/// The other contexts cannot write it with the code that does, whatever they are made to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_context_but_user_adds_to_the_list() {
+    let world = World::new();
+    for context in stores::redis_users() {
+        let options = Options { redis_url: Some(world.redis_url_of(context).into()) };
+        let redis = Redis::new(&options, "test").unwrap().unwrap();
+        let added = revocations::add(&redis, &[FamilyId::mint()], false).await;
+        assert_eq!(added.is_ok(), context == "user", "{context}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_is_lost_evicted_or_overwritten_is_complete_again_soon() {
     let world = World::new();
     // A database of Redis for this test alone: another shop would fill the list with what is its own.
-    let redis_url = format!("{}/7", world.redis_url());
+    let [redis_url, operator] =
+        [world.redis_url_of("user"), world.redis_url()].map(|url| format!("{url}/7"));
     let shop = Shop::open_with(world, Some(&redis_url)).await;
     let session = shop.somebody("ann@shop.example").await;
     shop.sign_out(&session).await.unwrap();
@@ -117,13 +142,13 @@ async fn a_list_that_is_lost_evicted_or_overwritten_is_complete_again_soon() {
     let harms: [&[&[u8]]; 3] =
         [&[b"DEL", KEY], &[b"SET", KEY, b"garbage"], &[b"ZPOPMAX", KEY, b"9"]];
     for harm in harms {
-        redis(&redis_url, harm).await;
+        redis(&operator, harm).await;
         refused_by_a_new_process(&shop.world, &redis_url, &session).await;
     }
     // Whoever reads on is not led past what is new.
     for foreign in [&b"no-family"[..], b"\xff", UserId::mint().to_string().as_bytes()] {
         for score in [&b"1e300"[..], b"+inf"] {
-            redis(&redis_url, &[b"ZADD", KEY, score, foreign]).await;
+            redis(&operator, &[b"ZADD", KEY, score, foreign]).await;
         }
     }
     let another = shop.sign_in("ann@shop.example", PASSWORD).await.unwrap();
@@ -136,7 +161,7 @@ async fn a_list_that_is_lost_evicted_or_overwritten_is_complete_again_soon() {
 async fn without_redis_everything_works_and_what_was_ended_is_refused_once_it_is_back() {
     let world = World::new();
     let detour = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (scheme, rest) = world.redis_url().split_once("://").unwrap();
+    let (scheme, rest) = world.redis_url_of("user").split_once("://").unwrap();
     let (login, address) = rest.rsplit_once('@').unwrap();
     let (address, port) = (address.to_owned(), detour.local_addr().unwrap().port());
     let through_detour = format!("{scheme}://{login}@127.0.0.1:{port}"); // nobody answers there yet

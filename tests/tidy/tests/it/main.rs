@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use tidy::{
     Complaints, Tree, bus, circles, containers, contracts, dependencies, documents, domain, errors,
-    failpoints, habits, migrations, readme, skeleton, sql, unused,
+    failpoints, habits, migrations, readme, redis, skeleton, sql, unused,
 };
 
 static TREE: LazyLock<Tree> = LazyLock::new(|| {
@@ -82,6 +82,11 @@ fn no_two_files_import_each_other() {
 #[test]
 fn rights_are_what_services_listen_to() {
     holds(bus::rights_are_what_services_listen_to);
+}
+
+#[test]
+fn rights_are_what_scripts_call() {
+    holds(redis::rights_are_what_scripts_call);
 }
 
 #[test]
