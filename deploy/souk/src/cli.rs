@@ -8,7 +8,8 @@ mod lab;
 mod load;
 
 pub use bench::{
-    Bench, CacheBench, FreshnessBench, HotBench, Measured, Orders, Provider, StampedeBench,
+    Bench, CacheBench, CatalogueBench, FreshnessBench, HotBench, Measured, MonolithBench, Orders,
+    Provider, StampedeBench,
 };
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;

@@ -34,7 +34,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Logs(_) => logs(home),
         Verb::Load(options) => load(home, options),
         Verb::Chaos(options) => chaos(home, options),
-        Verb::Bench(_) => in_a_shop_of_its_own(home, &["bench", "bare"]),
+        Verb::Bench(_) => in_a_shop_of_its_own(home, &["bench", "bare", "monolith"]),
         Verb::Lab(Lab { number: None }) => {
             println!("{}", Lab::list());
             Ok(())

@@ -21,8 +21,8 @@ impl Peer {
         &self.0
     }
 
-    /// Reads the name from a certificate that the handshake has verified already.
-    pub(crate) fn from_verified(certificate: &CertificateDer<'_>) -> Option<Self> {
+    /// Reads the name from a certificate: our own, or one that the handshake has verified already.
+    pub(crate) fn of_certificate(certificate: &CertificateDer<'_>) -> Option<Self> {
         let certificate = EndEntityCert::try_from(certificate).ok()?;
         let name = certificate.valid_dns_names().next()?;
         Some(Self(name.into()))

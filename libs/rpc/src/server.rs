@@ -16,13 +16,14 @@ use rustls::pki_types::CertificateDer;
 use telemetry::catalogue::RPC_SERVER_HANDSHAKES;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::{Identity, Peer, method};
-use stack::Stack;
+pub(crate) use stack::Stack;
 
 /// HTTP/2 keepalive detects a dead client; TCP keepalive would only repeat it.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -115,18 +116,20 @@ pub async fn serve(
     let services = options.services;
     health.announce(services, ServingStatus::Serving).await;
     let routes = with_standard_services(routes, &options)?;
-    let acceptor = Acceptor::tls(move || identity.server());
-    let listener = Listener { tcp: listener, acceptor };
     let server = net::Server::new(http(&options), connections(&options));
     let stack = Arc::new(Stack::new(routes, options, shutdown.clone())?);
+    let to_neighbours = identity.serve_neighbours(&stack);
+    let acceptor = Acceptor::tls(move || identity.server());
+    let listener = Listener { tcp: listener, acceptor };
     let connected = move |client: Connected<'_>| {
         let (stack, peer) = (Arc::clone(&stack), peer(client.certificate)?);
         Some(service_fn(move |request| {
-            Arc::clone(&stack).answer(peer.clone(), request).map(Ok::<_, Infallible>)
+            Arc::clone(&stack).answer(peer.clone(), request.map(Body::new)).map(Ok::<_, Infallible>)
         }))
     };
     let stopping = async {
         shutdown.cancelled().await;
+        drop(to_neighbours);
         health.set_serving(false).await;
         health.announce(services, ServingStatus::NotServing).await;
     };
@@ -144,7 +147,7 @@ fn connections(options: &ServerOptions) -> net::Options {
 
 /// Who is at the other end: the name in the certificate that the handshake has verified.
 fn peer(certificate: Option<&CertificateDer<'static>>) -> Option<Peer> {
-    let peer = certificate.and_then(Peer::from_verified);
+    let peer = certificate.and_then(Peer::of_certificate);
     let outcome = if peer.is_some() { "ok" } else { "nameless" };
     RPC_SERVER_HANDSHAKES.with_label_values(&[outcome]).inc();
     peer

@@ -22,6 +22,9 @@ use telemetry::catalogue::RPC_TLS_RELOADS;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::Peer;
+use crate::neighbours::{Neighbour, Neighbours, NotServing, Serving};
+use crate::server::Stack;
 use crate::status::Chain;
 
 const POLL: Duration = Duration::from_secs(1);
@@ -70,6 +73,8 @@ impl std::fmt::Debug for Identity {
 struct Inner {
     dir: PathBuf,
     loaded: Files,
+    /// Ours, and who else runs in this process.
+    neighbours: Option<(Peer, Neighbours)>,
     current: ArcSwap<Configs>,
 }
 
@@ -91,7 +96,8 @@ impl Identity {
         let dir = options.tls_dir.clone();
         let loaded = Files::read(&dir)?;
         let current = ArcSwap::from_pointee(loaded.configs()?);
-        Ok(Self(Arc::new(Inner { dir, loaded, current })))
+        let neighbours = loaded.name()?.zip(Neighbours::ours());
+        Ok(Self(Arc::new(Inner { dir, loaded, neighbours, current })))
     }
 
     /// Starts the task that looks for new files every second, until `stop`.
@@ -123,6 +129,18 @@ impl Identity {
     /// How to make connections, now.
     pub(crate) fn client(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.0.current.load().client)
+    }
+
+    /// The service `name`, if it runs in this process.
+    pub(crate) fn neighbour(&self, name: &str) -> Option<Result<Neighbour, NotServing>> {
+        let (own, neighbours) = self.0.neighbours.as_ref()?;
+        neighbours.find(name, own)
+    }
+
+    /// Our stack answers who else runs in this process, until the guard is dropped.
+    pub(crate) fn serve_neighbours(&self, stack: &Arc<Stack>) -> Option<Serving> {
+        let (own, neighbours) = self.0.neighbours.as_ref()?;
+        neighbours.serve(own.name(), stack)
     }
 
     async fn follow(self) {
@@ -182,6 +200,12 @@ impl Files {
             fs::read(&path).map_err(|error| Error::Read(path, error))
         };
         Ok(Self { authority: read("ca.pem")?, chain: read("cert.pem")?, key: read("key.pem")? })
+    }
+
+    /// The name in our certificate.
+    fn name(&self) -> Result<Option<Peer>, Error> {
+        let chain = certificates("cert.pem", &self.chain)?;
+        Ok(chain.first().and_then(Peer::of_certificate))
     }
 
     /// Each pair of configurations has session caches of its own, so that nobody resumes a

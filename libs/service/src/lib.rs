@@ -41,7 +41,7 @@ mod health;
 mod healthcheck;
 pub mod admin;
 
-pub use command::UsageError;
+pub use command::{UsageError, settings};
 pub use health::{Component, Health};
 pub use listener::{bind, reserve};
 pub use options::{HasOptions, Options};

@@ -2,7 +2,7 @@
 //! ([`experiments`]); each prints its question, runs, and prints the figures and a chart.
 
 mod experiments;
-mod precomputed;
+pub(crate) mod precomputed;
 pub mod sessions;
 
 use std::path::{Path, PathBuf};

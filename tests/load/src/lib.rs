@@ -29,9 +29,12 @@ mod temporary_shop;
 pub mod table;
 pub mod showing;
 pub mod freshness;
+mod catalogue;
 mod hot;
+pub mod monolith;
 mod stampede;
 pub mod orders;
+pub mod benches;
 pub mod lab;
 
 use std::process::ExitCode;

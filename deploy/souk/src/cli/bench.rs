@@ -46,6 +46,17 @@ pub enum Measured {
     /// Two shops of their own, one after the other, as for `orders`: the first shows it from the gateway's memory, the second from
     /// product's, by gRPC. A bare handler in a process of its own is asked in turn with them, --rate times a second.
     Hot(HotBench),
+    /// Whether a look at the catalogue costs more when the catalogue is larger
+    ///
+    /// A shop of its own, as for `orders`, without memories. It gets ten times as many products again and again, and each time
+    /// two customers ask for products, pages of a category, and searches with few hits and with many.
+    Catalogue(CatalogueBench),
+    /// What distribution costs: the shop, the same crates in one process, and in one with payment moved out
+    ///
+    /// Three shops of their own, one after the other, as for `orders`. Each bears the mix of `load`, --rate requests a second,
+    /// and then as many orders as it settles. In one process the services call each other without a network; events and
+    /// databases are the same.
+    Monolith(MonolithBench),
     /// How old what is shown is, while prices change
     ///
     /// A shop of its own, as for `orders`, with two gateways and two copies of product. Staff change --changes prices a
@@ -106,6 +117,31 @@ pub struct HotBench {
     /// How long each of both is measured, three times in turn
     #[arg(long, value_name = "D", default_value = "4s", value_parser = duration)]
     pub duration: Duration,
+}
+
+/// Options of `bench catalogue`.
+#[derive(Debug, Clone, Args)]
+pub struct CatalogueBench {
+    /// Products in the end, at most
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    pub products: u32,
+    /// How long each kind of request is measured
+    #[arg(long, value_name = "D", default_value = "3s", value_parser = duration)]
+    pub duration: Duration,
+}
+
+/// Options of `bench monolith`.
+#[derive(Debug, Clone, Args)]
+pub struct MonolithBench {
+    /// Requests of the mix a second
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    pub rate: u32,
+    /// How long each shop is measured with the mix, at full load, and at half of it
+    #[arg(long, value_name = "D", default_value = "10s", value_parser = duration)]
+    pub duration: Duration,
+    /// Customers with a filled cart, each of whom buys once
+    #[arg(long, value_name = "N", default_value_t = 24_000, value_parser = clap::value_parser!(u32).range(30..=500_000))]
+    pub carts: u32,
 }
 
 /// Options of `bench provider`.

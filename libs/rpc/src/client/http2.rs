@@ -1,4 +1,5 @@
-//! The shop's transport: TCP, TLS with the certificate of the moment, and HTTP/2 by hyper.
+//! The shop's transport: TCP, TLS with the certificate of the moment, and HTTP/2 by hyper; nothing of these to a service in
+//! this process.
 
 use std::error::Error as _;
 use std::net::SocketAddr;
@@ -6,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::Either;
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use http_body_util::combinators::MapErr;
-use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,10 +17,12 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::Status;
+use tonic::body::Body;
 
 use super::payload::Payload;
 use super::transport::{Connection, Failure, Transport};
 use crate::Identity;
+use crate::neighbours::Neighbour;
 use crate::status::{BoxError, Chain, lost};
 
 /// Also while idle: a peer that vanished is found before a call needs it.
@@ -29,7 +31,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// HTTP/2 over mutual TLS.
+/// HTTP/2 over mutual TLS, or by hand to a service that runs in this process ([`Neighbours`](crate::Neighbours)).
 #[derive(Clone, Debug)]
 pub struct Http2 {
     name: &'static str,
@@ -44,12 +46,16 @@ impl Http2 {
 }
 
 impl Transport for Http2 {
-    type Connection = SendRequest<Payload>;
+    type Connection = Link;
 
     async fn connect(
         &self,
         address: SocketAddr,
     ) -> Result<(Self::Connection, impl Future<Output = ()> + Send), BoxError> {
+        if let Some(neighbour) = self.identity.neighbour(self.name) {
+            let neighbour = neighbour?;
+            return Ok((Link(Way::Neighbour(neighbour.clone())), Either::Left(neighbour.gone())));
+        }
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         let tls = TlsConnector::from(Arc::clone(&self.identity.client()));
@@ -63,31 +69,56 @@ impl Transport for Http2 {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
             .handshake(TokioIo::new(tls));
         let (sender, driver) = handshake.await?;
-        Ok((sender, driver.map(drop)))
+        Ok((Link(Way::Network(sender)), Either::Right(driver.map(drop))))
     }
 }
 
-impl Connection for SendRequest<Payload> {
-    type Body = MapErr<Incoming, fn(hyper::Error) -> Status>;
+/// A connection, or a service in this process.
+#[derive(Clone)]
+pub struct Link(Way);
+
+#[derive(Clone)]
+enum Way {
+    Network(SendRequest<Payload>),
+    Neighbour(Neighbour),
+}
+
+impl Connection for Link {
+    type Body = Body;
 
     fn is_closed(&self) -> bool {
-        SendRequest::is_closed(self)
+        match &self.0 {
+            Way::Network(sender) => sender.is_closed(),
+            Way::Neighbour(neighbour) => neighbour.is_gone(),
+        }
     }
 
     fn send(
-        mut self,
+        self,
         request: Request<Payload>,
-    ) -> impl Future<Output = Result<Response<Self::Body>, Failure>> + Send {
-        let sent = self.try_send_request(request);
-        // The sender goes before the wait. A request that is handed over in the moment in which its connection ends
-        // stays in the channel between the two, and is given back only when the last sender is gone: whoever waits
-        // with a sender in hand waits for himself, until the deadline.
-        drop(self);
-        sent.map(|answered| {
-            let answer = answered.map_err(failure)?;
-            Ok(answer.map(|body| body.map_err(broken_off as fn(_) -> _)))
-        })
+    ) -> impl Future<Output = Result<Response<Body>, Failure>> + Send {
+        match self.0 {
+            Way::Network(sender) => Either::Left(over_network(sender, request)),
+            Way::Neighbour(Neighbour { stack, caller, .. }) => {
+                Either::Right(stack.answer(caller, request.map(Body::new)).map(Ok))
+            }
+        }
     }
+}
+
+fn over_network(
+    mut sender: SendRequest<Payload>,
+    request: Request<Payload>,
+) -> impl Future<Output = Result<Response<Body>, Failure>> + Send {
+    let sent = sender.try_send_request(request);
+    // The sender goes before the wait. A request that is handed over in the moment in which its connection ends
+    // stays in the channel between the two, and is given back only when the last sender is gone: whoever waits
+    // with a sender in hand waits for himself, until the deadline.
+    drop(sender);
+    sent.map(|answered| {
+        let answer = answered.map_err(failure)?;
+        Ok(answer.map(|body| Body::new(body.map_err(broken_off))))
+    })
 }
 
 fn failure<T>(error: TrySendError<T>) -> Failure {

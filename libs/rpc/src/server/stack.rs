@@ -24,7 +24,6 @@ use std::sync::Arc;
 use context::Current;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use net::{Admission, Permit, Priority};
 use telemetry::catalogue::RPC_SERVER_SHED;
 use tokio::time::{Instant, timeout_at};
@@ -43,7 +42,7 @@ use crate::metrics::{Latency, Side};
 use crate::status::refusal;
 use crate::{Peer, callers, deadline};
 
-pub(super) struct Stack {
+pub(crate) struct Stack {
     routes: Routes,
     options: ServerOptions,
     methods: HashMap<String, Method>,
@@ -93,10 +92,10 @@ impl Stack {
         })
     }
 
-    pub(super) async fn answer(
+    pub(crate) async fn answer(
         self: Arc<Self>,
         peer: Peer,
-        request: Request<Incoming>,
+        request: Request<Body>,
     ) -> Response<Body> {
         let known = self.methods.get(request.uri().path());
         let method = known.unwrap_or(&self.unknown);
@@ -133,7 +132,7 @@ impl Stack {
     }
 
     /// The caller's deadline; for unary calls never later than our own maximum.
-    fn deadline(&self, method: &Method, request: &Request<Incoming>) -> Option<Instant> {
+    fn deadline(&self, method: &Method, request: &Request<Body>) -> Option<Instant> {
         let wish = request.headers().get(deadline::GRPC_TIMEOUT).and_then(deadline::parse);
         let most = (method.kind == Kind::Unary).then_some(self.options.max_deadline);
         let within = wish.into_iter().chain(most).min()?;
@@ -145,7 +144,7 @@ impl Stack {
         call: Current,
         deadline: Option<Instant>,
         peer: Peer,
-        mut request: Request<Incoming>,
+        mut request: Request<Body>,
     ) -> Response<Body> {
         request.extensions_mut().insert(peer);
         let handler = call.scope(self.routes.clone().call(request));
@@ -171,7 +170,7 @@ fn check_caller(known: Option<&Method>, peer: &Peer) -> Result<(), Status> {
     Err(refusal(Code::PermissionDenied, "caller_not_allowed", "this caller is not allowed"))
 }
 
-fn span(method: &'static str, request: &Request<Incoming>, peer: &Peer) -> Span {
+fn span(method: &'static str, request: &Request<Body>, peer: &Peer) -> Span {
     let span = tracing::info_span!("serve", otel.kind = "server");
     telemetry::context::continue_from_headers(&span, request.headers());
     telemetry::span::when_recorded(&span, |it| {

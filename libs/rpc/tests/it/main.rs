@@ -13,6 +13,7 @@ mod canvases;
 mod certificates;
 mod deadlines;
 mod limits;
+mod neighbours;
 mod retries;
 mod stopping;
 mod traces;

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    load::orders::main()
+    load::benches::main()
 }

@@ -32,7 +32,7 @@ const READ: &str =
     "select product_id, pieces from bestsellers order by pieces desc, product_id limit 20;\n";
 
 /// A shop that refreshes nothing by itself.
-pub(super) fn idle(shop: &mut Options) {
+pub(crate) fn idle(shop: &mut Options) {
     shop.environment.push(("product".into(), "SOUK_PRODUCT_REFRESH_INTERVAL".into(), "0".into()));
 }
 

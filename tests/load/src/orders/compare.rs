@@ -30,7 +30,7 @@ const WRITES: [(&str, &str); 7] = [
 ///
 /// # Errors
 /// When the file cannot be read, or is no report.
-pub(super) fn compare(file: &Path, now: &Report) -> Result<String> {
+pub(crate) fn compare(file: &Path, now: &Report) -> Result<String> {
     let read = || -> Result<Value> { Ok(serde_json::from_slice(&std::fs::read(file)?)?) };
     let before = read().with_context(|| format!("comparing with {}", file.display()))?;
     anyhow::ensure!(before["full_load"].is_object(), "{} is no report", file.display());

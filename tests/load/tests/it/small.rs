@@ -3,6 +3,7 @@ use std::path::Path;
 use clap::Parser as _;
 use e2e::shops;
 use load::Finished;
+use load::monolith::together;
 use operator::layout::Layout;
 use operator::state::State;
 use souk::cli::Load;
@@ -95,6 +96,30 @@ async fn in_a_shard_outage_other_users_have_what_they_ask_for() {
     assert!(report.audit.unwrap().is_clean());
     let text = std::fs::read_to_string(out.path().join("report.txt")).unwrap();
     assert!(text.contains("shard away  others: "), "{text}");
+}
+
+/// The services in the gateway's process, but for payment: they call each other without a network, and payment over it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_with_payment_apart_is_the_same_shop() {
+    const SHOP: &str = "load-monolith";
+    let inside = ["product", "user", "cart", "order"];
+    let shop = shops::open(SHOP, |shop| together(shop, &inside)).await.unwrap();
+    let processes = shop.processes().into_iter().map(|entry| entry.task.name);
+    let processes: Vec<String> = processes.collect();
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_owned();
+    let arguments = "--scenario checkout --rate 40 --duration 3s --users 8";
+    let measured = tokio::task::spawn_blocking(move || run(SHOP, arguments, &folder)).await;
+    if measured.is_err() {
+        shops::print_logs(&shop);
+    }
+    shops::close(SHOP, shop).await.unwrap();
+    let Finished { report, failures, .. } = measured.unwrap();
+    assert_eq!(processes, ["gateway", "payment", "provisioner", "psp"]);
+    assert!(failures.is_empty() && report.errors.is_empty(), "{failures:?} {:?}", report.errors);
+    let orders = &report.orders;
+    assert!(orders.accepted > 0, "{orders:?}");
+    assert_eq!((orders.confirmed, orders.open), (orders.accepted, 0), "{orders:?}");
 }
 
 /// What is said to whoever measures a shop that was built otherwise than the generator.
