@@ -1,5 +1,6 @@
 //! Supervises one process: starts it, restarts it with back-off when it dies, and stops it on request.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -71,9 +72,7 @@ impl Program {
         let output = log_file(&self.log)?;
         let errors = output.try_clone()?;
         let mut command = Command::new(&self.path);
-        command.env_clear().envs(
-            INHERITED.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value))),
-        );
+        command.env_clear().envs(inherited());
         command.envs(self.environment.iter().cloned()).env(MARK, &self.mark);
         command.envs(controls.settings.lock().unwrap_or_else(PoisonError::into_inner).clone());
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
@@ -99,6 +98,11 @@ pub struct Controls {
     pub start: Arc<Notify>,
     /// What its next lives are told beside and instead of its own settings.
     pub settings: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+/// The settings that a process has from this one.
+pub(crate) fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    INHERITED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 /// Keeps the process until it is stopped. With `restart` it is started again whenever it dies,

@@ -118,13 +118,13 @@ impl Plan {
     /// # Errors
     /// When there are several gateways, or several of such a service.
     pub fn put_inside(&mut self, services: &[String]) -> Result<()> {
-        let copies = |service: &str| self.of(service).count();
+        for service in services.iter().map(String::as_str) {
+            let known = CONTEXTS.iter().any(|(context, _)| *context == service);
+            ensure!(known, "{service} cannot run in the gateway's process");
+        }
         for service in services.iter().map(String::as_str).chain([GATEWAY]) {
-            ensure!(
-                copies(service) == 1,
-                "{} of {service} cannot be in one process",
-                copies(service)
-            );
+            let copies = self.of(service).count();
+            ensure!(copies == 1, "{copies} of {service} cannot be in one process");
         }
         let tasks = std::mem::take(&mut self.tasks).into_iter();
         (self.inside, self.tasks) = tasks.partition(|task| services.contains(&task.service));
@@ -328,7 +328,9 @@ mod tests {
             let refused = plan(replicas).put_inside(&["order".into()]).expect_err("two");
             assert!(refused.to_string().starts_with("2 of "), "{refused}");
         }
-        plan("").put_inside(&["ordre".into()]).expect_err("none");
+        for service in ["ordre", "psp", "provisioner", "gateway"] {
+            plan("").put_inside(&[service.into()]).expect_err(service);
+        }
     }
 
     #[test]

@@ -177,9 +177,7 @@ impl Shop {
             let mut environment = environment(options, plan, places, task)?;
             for inside in plan.inside.iter().filter(|_| task.service == GATEWAY) {
                 let its = self::environment(options, plan, places, inside)?;
-                let of = inside.service.to_uppercase();
-                environment
-                    .extend(its.into_iter().map(|(name, value)| (format!("{of}_{name}"), value)));
+                environment.extend(behind(&inside.service, its));
             }
             let program = Program {
                 path: program(options, task),
@@ -282,6 +280,19 @@ impl Drop for Shop {
 fn program(options: &Options, task: &Task) -> PathBuf {
     let runs_others = task.service == GATEWAY && !options.inside.is_empty();
     options.programs.join(if runs_others { MONOLITH } else { task.service.as_str() })
+}
+
+/// The settings of a service in another's process: as a process of its own would find them, each behind the service's name.
+fn behind(
+    service: &str,
+    own: Vec<(String, String)>,
+) -> impl Iterator<Item = (String, String)> + use<> {
+    let prefix = service.to_uppercase();
+    let inherited = keeper::inherited().filter_map(|(name, value)| {
+        let value = value.into_string().ok()?;
+        Some((name.to_owned(), value))
+    });
+    inherited.chain(own).map(move |(name, value)| (format!("{prefix}_{name}"), value))
 }
 
 /// What a process, or a service in the gateway's, is told.

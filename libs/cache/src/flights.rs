@@ -19,12 +19,11 @@ pub(super) struct Flights<K, V, E> {
     pub(super) level: Level,
 }
 
-/// The last that began for a key, and those before it.
+/// Those of one key.
 pub(super) struct Flight<V, E> {
-    pub(super) number: u64,
-    /// The first that began since the key was forgotten, or stored.
-    pub(super) first: u64,
-    /// As long as what it brings may be shown.
+    /// In the order in which they began. None began before what is kept did, or before the key was forgotten.
+    pub(super) numbers: Vec<u64>,
+    /// As long as what the last one brings may be shown.
     pub(super) until: Instant,
     pub(super) loading: WeakShared<Loading<V, E>>,
 }
@@ -52,10 +51,10 @@ where
         Ok(value)
     }
 
-    /// Unless the key was forgotten since the load began: then the lease is revoked.
+    /// Unless the key was forgotten, or what a later load brought was stored, since the load began: then the lease is revoked.
     pub(super) fn store(&self, kept: Kept<V>) {
-        let flights = locked(&self.inner.flights);
-        if flights.may_be_stored(&self.key, self.number) {
+        let mut flights = locked(&self.inner.flights);
+        if flights.stored(&self.key, self.number) {
             self.inner.kept.insert(self.key.clone(), kept);
             self.inner.bytes.set(i64::try_from(self.inner.kept.weight()).unwrap_or(i64::MAX));
         }
@@ -65,18 +64,25 @@ where
 impl<K: Clone + Eq + Hash, V, E> Drop for Lease<K, V, E> {
     fn drop(&mut self) {
         let mut flights = locked(&self.inner.flights);
-        if flights.is_last(&self.key, self.number) {
+        let Some(flight) = flights.by_key.get_mut(&self.key) else { return };
+        if flight.numbers.last() == Some(&self.number) {
+            flight.until = self.began; // it is over: nobody joins it, and no earlier one
+        }
+        flight.numbers.retain(|number| *number != self.number);
+        if flight.numbers.is_empty() {
             flights.by_key.remove(&self.key);
         }
     }
 }
 
 impl<K: Eq + Hash, V, E> Flights<K, V, E> {
-    fn may_be_stored(&self, key: &K, number: u64) -> bool {
-        self.by_key.get(key).is_some_and(|it| (it.first..=it.number).contains(&number))
-    }
-
-    fn is_last(&self, key: &K, number: u64) -> bool {
-        self.by_key.get(key).is_some_and(|it| it.number == number)
+    /// Whether this one may be stored. Then no earlier one may be.
+    fn stored(&mut self, key: &K, number: u64) -> bool {
+        let numbers = self.by_key.get_mut(key).map(|flight| &mut flight.numbers);
+        let Some(numbers) = numbers.filter(|numbers| numbers.contains(&number)) else {
+            return false;
+        };
+        numbers.retain(|it| *it >= number);
+        true
     }
 }

@@ -332,20 +332,19 @@ where
             return Source::Kept(value); // stored a moment ago
         }
         let now = Instant::now();
-        let under_way = flights.by_key.get(key);
-        let young = under_way.filter(|flight| flight.until > now);
-        if let Some(loading) = young.and_then(|flight| flight.loading.upgrade()) {
+        let under_way = flights.by_key.get(key).filter(|flight| flight.until > now);
+        if let Some(loading) = under_way.and_then(|flight| flight.loading.upgrade()) {
             return Source::Joined(loading);
         }
-        let before = under_way.map(|flight| flight.first);
         flights.count += 1;
         let (number, until) = (flights.count, now + self.limits.life);
-        let first = before.unwrap_or(number);
+        let before = flights.by_key.remove(key).map(|flight| flight.numbers);
+        let numbers = before.into_iter().flatten().chain([number]).collect();
         let (inner, level) = (Arc::clone(self), flights.level);
         let lease = Lease { inner, key: key.clone(), number, began: now, level };
         let loading = lease.load().boxed().shared();
         if let Some(weak) = loading.downgrade() {
-            flights.by_key.insert(key.clone(), Flight { number, first, until, loading: weak });
+            flights.by_key.insert(key.clone(), Flight { numbers, until, loading: weak });
         }
         Source::New(loading)
     }

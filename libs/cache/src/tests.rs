@@ -187,11 +187,48 @@ async fn a_slow_load_ends_for_the_next_unless_its_key_was_forgotten() {
     assert_eq!(cache.get(1).await, Ok(10), "what began later stays");
 
     cache.forget(&[1]);
-    let (mut first, _second) = late(Level(3)).await;
-    cache.forget(&[1]);
-    end(&pending, Ok(11));
+    let (mut first, second) = late(Level(3)).await;
+    advance(LIFE).await;
+    let mut third = Box::pin(cache.get(1));
+    assert_eq!(poll(&mut third), None);
+    drop(second); // its caller has left
+    cache.confirm(Instant::now(), Level(4), |_, _| false);
+    let (_, oldest) = locked(&pending).pop_front().unwrap();
+    locked(&pending).pop_front();
+    drop(third);
+    locked(&pending).clear();
+    let _ = oldest.send(Ok(newest(11)));
     assert_eq!(poll(&mut first), Some(Ok(11)));
+    assert_eq!(cache.get(1).await, Ok(11), "the others have left, and it goes on");
+
+    cache.forget(&[1]);
+    let (mut first, _second) = late(Level(5)).await;
+    cache.forget(&[1]);
+    end(&pending, Ok(12));
+    assert_eq!(poll(&mut first), Some(Ok(12)));
     assert_eq!(poll(&mut Box::pin(cache.get(1))), None, "it has changed since");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_three_slow_loads_the_first_is_not_stored_over_the_second() {
+    let (cache, pending) = by_hand();
+    let mut reads: Vec<_> = (0..3).map(|_| Box::pin(cache.get(1))).collect();
+    for read in &mut reads {
+        assert_eq!(poll(read), None);
+        advance(LIFE).await;
+    }
+    cache.confirm(Instant::now(), Level(1), |_, _| false);
+    let mut ends: Vec<_> = locked(&pending).drain(..).map(|(_, end)| end).collect();
+    let (second, first) = (ends.remove(1), ends.remove(0));
+    let _ = second.send(Ok(newest(20)));
+    assert_eq!(poll(&mut reads[1]), Some(Ok(20)));
+    let _ = first.send(Ok(newest(10)));
+    assert_eq!(poll(&mut reads[0]), Some(Ok(10)));
+    assert_eq!(cache.get(1).await, Ok(20));
+    let _ = ends.remove(0).send(Ok(newest(30)));
+    assert_eq!(poll(&mut reads[2]), Some(Ok(30)));
+    assert_eq!(cache.get(1).await, Ok(30));
+    assert!(locked(&cache.0.flights).by_key.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 //! - [`tls`]: who we are. Mutual TLS from files that may be replaced while we run.
 //! - [`server`]: check the caller, bound the work, answer in time; on the connections of [`net`].
 //! - [`callers`]: which process may call which method.
-//! - [`Neighbours`]: services in one process, which call each other without a network.
+//! - [`InProcess`]: services in one process, which call each other without a network.
 //! - [`client`]: find the endpoints of a service, balance the load, keep the deadline, try again when
 //!   that is safe; all of that above a narrow [transport](client::Transport).
 //! - [`status`]: refusals with a stable reason, and how to read them.
@@ -23,11 +23,11 @@ pub mod client;
 
 mod method;
 mod metrics;
-mod neighbours;
+mod in_process;
 mod peer;
 
 pub use client::{Channel, Targets, connect};
-pub use neighbours::Neighbours;
+pub use in_process::InProcess;
 pub use peer::Peer;
 pub use server::{Health, ServerOptions, serve};
 pub use tls::Identity;

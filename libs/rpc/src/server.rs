@@ -16,7 +16,6 @@ use rustls::pki_types::CertificateDer;
 use telemetry::catalogue::RPC_SERVER_HANDSHAKES;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::pb::health_server::HealthServer;
@@ -113,25 +112,27 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), Error> {
     let health = options.health.clone();
-    let services = options.services;
+    let (services, max_drain) = (options.services, options.max_drain);
     health.announce(services, ServingStatus::Serving).await;
     let routes = with_standard_services(routes, &options)?;
     let server = net::Server::new(http(&options), connections(&options));
     let stack = Arc::new(Stack::new(routes, options, shutdown.clone())?);
-    let to_neighbours = identity.serve_neighbours(&stack);
+    let in_process = identity.serve_in_process(&stack);
     let acceptor = Acceptor::tls(move || identity.server());
     let listener = Listener { tcp: listener, acceptor };
     let connected = move |client: Connected<'_>| {
         let (stack, peer) = (Arc::clone(&stack), peer(client.certificate)?);
         Some(service_fn(move |request| {
-            Arc::clone(&stack).answer(peer.clone(), request.map(Body::new)).map(Ok::<_, Infallible>)
+            Arc::clone(&stack).answer(peer.clone(), request).map(Ok::<_, Infallible>)
         }))
     };
     let stopping = async {
         shutdown.cancelled().await;
-        drop(to_neighbours);
         health.set_serving(false).await;
         health.announce(services, ServingStatus::NotServing).await;
+        if let Some(in_process) = in_process {
+            in_process.drain(max_drain).await;
+        }
     };
     tokio::join!(server.serve(vec![listener], connected, shutdown.clone()), stopping);
     Ok(())

@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Peer;
-use crate::neighbours::{Neighbour, Neighbours, NotServing, Serving};
+use crate::in_process::{self, InProcess, NotServing, Serving};
 use crate::server::Stack;
 use crate::status::Chain;
 
@@ -74,7 +74,7 @@ struct Inner {
     dir: PathBuf,
     loaded: Files,
     /// Ours, and who else runs in this process.
-    neighbours: Option<(Peer, Neighbours)>,
+    in_process: Option<(Peer, InProcess)>,
     current: ArcSwap<Configs>,
 }
 
@@ -96,8 +96,8 @@ impl Identity {
         let dir = options.tls_dir.clone();
         let loaded = Files::read(&dir)?;
         let current = ArcSwap::from_pointee(loaded.configs()?);
-        let neighbours = loaded.name()?.zip(Neighbours::ours());
-        Ok(Self(Arc::new(Inner { dir, loaded, neighbours, current })))
+        let in_process = loaded.name()?.zip(InProcess::ours());
+        Ok(Self(Arc::new(Inner { dir, loaded, in_process, current })))
     }
 
     /// Starts the task that looks for new files every second, until `stop`.
@@ -132,15 +132,15 @@ impl Identity {
     }
 
     /// The service `name`, if it runs in this process.
-    pub(crate) fn neighbour(&self, name: &str) -> Option<Result<Neighbour, NotServing>> {
-        let (own, neighbours) = self.0.neighbours.as_ref()?;
-        neighbours.find(name, own)
+    pub(crate) fn in_process(&self, name: &str) -> Option<Result<in_process::Server, NotServing>> {
+        let (own, services) = self.0.in_process.as_ref()?;
+        services.find(name, own)
     }
 
-    /// Our stack answers who else runs in this process, until the guard is dropped.
-    pub(crate) fn serve_neighbours(&self, stack: &Arc<Stack>) -> Option<Serving> {
-        let (own, neighbours) = self.0.neighbours.as_ref()?;
-        neighbours.serve(own.name(), stack)
+    /// Our stack answers who else runs in this process.
+    pub(crate) fn serve_in_process(&self, stack: &Arc<Stack>) -> Option<Serving> {
+        let (own, services) = self.0.in_process.as_ref()?;
+        services.serve(own.name(), stack)
     }
 
     async fn follow(self) {

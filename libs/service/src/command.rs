@@ -1,11 +1,10 @@
 //! The command line of a process. Put together by hand rather than derived, because `healthcheck` must work without
 //! the settings that serving requires.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::{OsStr, Resettable};
 use clap::{Args, Command, FromArgMatches as _, Subcommand};
 
 use crate::{Options, files};
@@ -45,26 +44,24 @@ pub(crate) fn read<C: Args, O: Args, V: Subcommand>(
     })
 }
 
-/// The settings of a service that another process runs, from the variables that it would find in an environment of its own.
+/// The settings of a service that runs in another's process: they are in its environment, behind the service's name
+/// (`ORDER_SOUK_LISTEN`).
 ///
 /// # Errors
 /// As the service's command line refuses them.
-pub fn settings<C: Args>(
-    name: &'static str,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<C, clap::Error> {
-    let command = C::augment_args(Command::new(name));
-    let mut args = files::read(&command, vec![name.into()], &variable)?;
-    for arg in command.get_arguments() {
-        let variable = arg.get_env().and_then(|env| variable(env.to_str()?));
-        if let (Some(long), Some(value)) = (arg.get_long(), variable) {
-            let mut arg = OsString::from(format!("--{long}="));
-            arg.push(value);
-            args.push(arg);
+pub fn settings<C: Args>(name: &'static str) -> Result<C, UsageError> {
+    behind(name).map_err(|error| UsageError(error.to_string()))
+}
+
+fn behind<C: Args>(name: &'static str) -> Result<C, clap::Error> {
+    let mut command = C::augment_args(Command::new(name)).mut_args(|arg| {
+        let variable = arg.get_env().and_then(OsStr::to_str);
+        match variable.map(|variable| format!("{}_{variable}", name.to_uppercase())) {
+            Some(variable) => arg.env(&*variable.leak()), // there until the process ends, once for each setting
+            None => arg,
         }
-    }
-    // Not from the environment, which is another's.
-    let mut command = command.mut_args(|arg| arg.env(Resettable::<OsStr>::Reset));
+    });
+    let args = files::read(&command, vec![name.into()], |name| std::env::var_os(name))?;
     let mut matches = command.try_get_matches_from_mut(args)?;
     C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
@@ -114,43 +111,29 @@ fn command<C: Args, V: Subcommand>(name: &'static str) -> Command {
 mod tests {
     use super::*;
 
+    /// `CARGO_PKG_NAME` and the like are there when cargo runs a test.
     #[derive(Debug, clap::Args)]
     struct Config {
-        /// Of the machine that runs the tests, too
+        #[arg(long, env = "PKG_NAME")]
+        name: String,
+        #[arg(long, env = "PKG_VERSION_MAJOR")]
+        major: u32,
+        /// In the environment, and not behind a name
         #[arg(long, env = "PATH")]
         path: Option<String>,
-        /// With a password
-        #[arg(long, env = "URL", hide_env_values = true)]
-        url: String,
-        #[arg(long, env = "COUNT", default_value_t = 3)]
+        #[arg(long, env = "NONE", default_value_t = 3)]
         count: u32,
     }
 
-    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
-        let variable = |name: &str| {
-            let found = variables.iter().find(|(variable, _)| *variable == name);
-            found.map(|(_, value)| OsString::from(value))
-        };
-        settings("idle", variable).map_err(|error| error.to_string())
+    #[test]
+    fn settings_are_those_behind_the_name() {
+        let Config { name, major, path, count } = settings("cargo").expect("complete");
+        assert_eq!((&*name, major, path, count), ("service", 0, None, 3));
     }
 
     #[test]
-    fn settings_are_read_from_what_is_given_and_not_from_the_environment() {
-        let config = read(&[("URL", "redis://:x@h"), ("COUNT", "5")]).expect("complete");
-        assert_eq!((config.path, config.url, config.count), (None, "redis://:x@h".into(), 5));
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        std::fs::write(file.path(), "from a file\n").expect("written");
-        let path = file.path().to_str().expect("text");
-        let config = read(&[("URL_FILE", path), ("PATH", "--url")]).expect("complete");
-        assert_eq!((config.url.as_str(), config.path.as_deref()), ("from a file", Some("--url")));
-        assert_eq!(config.count, 3);
-    }
-
-    #[test]
-    fn what_is_missing_or_wrong_is_named() {
-        let missing = read(&[]).expect_err("no URL");
-        assert!(missing.contains("--url"), "{missing}");
-        let wrong = read(&[("URL", "x"), ("COUNT", "many")]).expect_err("no number");
-        assert!(wrong.contains("'many' for '--count <COUNT>'"), "{wrong}");
+    fn what_is_missing_is_named() {
+        let missing = settings::<Config>("order").expect_err("nothing is there").to_string();
+        assert!(missing.contains("--name") && missing.contains("--major"), "{missing}");
     }
 }

@@ -59,6 +59,11 @@ pub fn redis_users() -> impl Iterator<Item = &'static str> {
     USERS.iter().map(|user| user.context)
 }
 
+/// The commands that every context may use.
+pub fn redis_reads() -> &'static [&'static str] {
+    &READS
+}
+
 /// The contexts, each with the commands that it may use beside those that read the list of ended sign-ins.
 pub fn redis_commands() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     USERS.iter().map(|user| (user.context, user.commands))

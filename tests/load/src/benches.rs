@@ -1,6 +1,6 @@
 //! `cargo souk bench WHAT`: which measurement, in a shop of its own, and where its report goes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,7 +12,7 @@ use stores::Home;
 use crate::freshness::Freshness;
 use crate::orders::{self, compare, measure, measure_slow};
 use crate::temporary_shop::with_shop;
-use crate::{arguments, catalogue, freshness, hot, monolith, say, showing, stampede};
+use crate::{arguments, catalogue, freshness, hits, hot, monolith, say, showing, stampede};
 
 #[derive(Debug, clap::Parser)]
 #[command(name = "bench", about = "Measure the shop against a yardstick of this machine", version)]
@@ -48,19 +48,7 @@ fn verb(what: &Measured) -> Result<bool> {
     let folder = out("shop");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let right = match what.clone() {
-        Measured::Orders(options) => {
-            let asked = options.clone();
-            let measured =
-                move |layout: &Layout, server: &str| measure(&asked, layout, Some(server));
-            let report = runtime.block_on(with_shop(&folder, |_| {}, measured));
-            report.and_then(|report| {
-                write(&options, &home, &report)?;
-                if let Some(file) = &options.compare {
-                    say(&compare(file, &report)?);
-                }
-                Ok(report.audit.is_clean())
-            })
-        }
+        Measured::Orders(options) => runtime.block_on(orders_in(&options, &home, &folder)),
         Measured::Provider(options) => {
             let measured = move |layout: &Layout, _: &str| measure_slow(&options, layout);
             let slow = runtime.block_on(with_shop(&folder, |_| {}, measured));
@@ -71,7 +59,9 @@ fn verb(what: &Measured) -> Result<bool> {
             runtime.block_on(with_shop(&folder, freshness::copies, measured)).and_then(fresh)
         }
         Measured::Cache(options) => {
-            runtime.block_on(showing::in_turn(&options, &folder, &out("cache"))).map(|()| true)
+            let reports_in = out("cache");
+            let shown = runtime.block_on(showing::in_turn(&options, &folder, &reports_in));
+            shown.and_then(|()| runtime.block_on(hits::show(&reports_in))).map(|()| true)
         }
         Measured::Stampede(options) => {
             runtime.block_on(stampede::in_turn(&options, &folder, &out("stampede"))).map(|()| true)
@@ -88,6 +78,17 @@ fn verb(what: &Measured) -> Result<bool> {
     };
     runtime.shutdown_background(); // a measurement that was broken off is not waited for
     right
+}
+
+async fn orders_in(options: &Orders, home: &Home, folder: &Path) -> Result<bool> {
+    let asked = options.clone();
+    let measured = move |layout: &Layout, server: &str| measure(&asked, layout, Some(server));
+    let report = with_shop(folder, |_| {}, measured).await?;
+    write(options, home, &report)?;
+    if let Some(file) = &options.compare {
+        say(&compare(file, &report)?);
+    }
+    Ok(report.audit.is_clean())
 }
 
 fn fresh(seen: Freshness) -> Result<bool> {

@@ -17,6 +17,7 @@ use souk::cli::HotBench;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::machine::{Group, groups, snapshot};
+use crate::monolith::together;
 use crate::shop::Target;
 use crate::showing::turn_off;
 use crate::table::Table;
@@ -30,11 +31,15 @@ const ROUNDS: u32 = 3;
 const WORKERS: u32 = 16;
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// What is turned off.
-const VARIANTS: [(&str, &[(&str, &str)]); 2] = [
-    ("rendered, in the gateway", &[]),
-    ("in product, by gRPC", &[("gateway", "SOUK_PRODUCT_PAGES_BYTES")]),
+/// What is turned off, and which services run in the gateway's process.
+type Variant = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
+const VARIANTS: [Variant; 3] = [
+    ("rendered, in the gateway", &[], &[]),
+    ("in product, by gRPC", PAGES, &[]),
+    ("in product, in one process", PAGES, &["product"]),
 ];
+const PAGES: &[(&str, &str)] = &[("gateway", "SOUK_PRODUCT_PAGES_BYTES")];
 
 /// Core-microseconds for a request.
 struct Cost {
@@ -43,17 +48,20 @@ struct Cost {
     product: f64,
 }
 
-/// Measures both variants in `folder`, prints the table and draws a chart.
+/// Measures the variants in `folder`, prints the table and draws a chart.
 ///
 /// # Errors
 /// When a shop does not come up, or does not show the product each time.
 pub(crate) async fn in_turn(options: &HotBench, folder: &Path, reports_in: &Path) -> Result<()> {
     std::fs::create_dir_all(reports_in)?;
     let mut costs = Vec::new();
-    for (name, off) in VARIANTS {
+    for (name, off, inside) in VARIANTS {
         say(&format!("---- {name}"));
         let (options, file) = (options.clone(), reports_in.join("product.json"));
-        let change = |shop: &mut Options| turn_off(shop, off);
+        let change = |shop: &mut Options| {
+            turn_off(shop, off);
+            together(shop, inside);
+        };
         let measure = move |layout: &Layout, _: &str| measure(&options, layout, &file);
         costs.push(with_shop(folder, change, measure).await?);
     }

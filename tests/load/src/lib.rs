@@ -30,6 +30,7 @@ pub mod table;
 pub mod showing;
 pub mod freshness;
 mod catalogue;
+mod hits;
 mod hot;
 pub mod monolith;
 mod stampede;

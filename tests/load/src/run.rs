@@ -11,7 +11,7 @@ use audit::{Audit, audit};
 use operator::api::Api;
 use operator::board::now_unix_ms;
 use operator::layout::Layout;
-use souk::cli::Load;
+use souk::cli::{self, Load};
 use stores::Home;
 
 use crate::drive::{Driven, drive};
@@ -39,6 +39,22 @@ pub struct Finished {
     pub folder: Option<PathBuf>,
     /// Promises and stated service levels that were not kept, a line each. Empty: all is well.
     pub failures: Vec<String>,
+}
+
+/// Customers of a scenario, at a rate or in steps that are still to be said.
+pub(crate) fn load(scenario: cli::Scenario, duration: Duration) -> Load {
+    Load {
+        target: None,
+        scenario,
+        scenario_file: None,
+        rate: None,
+        steps: None,
+        duration: Some(duration),
+        users: 200,
+        slo: Vec::new(),
+        out: None,
+        staff_password_file: None,
+    }
 }
 
 /// Runs it, on this thread. `here` is the folder of the shop that runs on this machine, if one does.

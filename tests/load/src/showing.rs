@@ -9,7 +9,7 @@ use operator::layout::Layout;
 use souk::cli::{CacheBench, Load, Scenario};
 
 use crate::report::{Cost, Report};
-use crate::run::run;
+use crate::run::{load, run};
 use crate::table::Table;
 use crate::temporary_shop::with_shop;
 use crate::{say, scenario};
@@ -41,16 +41,11 @@ pub fn measure(options: &CacheBench, layout: &Layout, folder: &Path) -> Result<R
     let scenario = scenario::Scenario { products, ..scenario::Scenario::named(Scenario::Browse) };
     std::fs::write(&file, serde_json::to_vec(&scenario)?).context("writing the scenario")?;
     let load = Load {
-        target: None,
-        scenario: Scenario::Mix, // the file's instead
         scenario_file: Some(file),
         rate: Some(options.rate),
-        steps: None,
-        duration: Some(options.duration),
         users: 2,
-        slo: Vec::new(),
         out: Some(folder.join("report")),
-        staff_password_file: None,
+        ..load(Scenario::Mix, options.duration) // the file's instead
     };
     Ok(run(&load, Some(layout))?.report)
 }

@@ -1,53 +1,166 @@
-//! What a context may do in Redis is what its scripts do.
+//! What a context may do in Redis is what its code sends, by itself and in scripts.
 
 use std::collections::BTreeSet;
 
-use crate::{Complaints, Tree};
+use crate::{Complaints, Source, Tree, rust};
 
 /// The user context's scripts are where everybody reads what they write.
 const OF_USER: &str = "libs/identity/src/revocations.rs";
 
-/// What every context may call.
-const OF_ALL: &str = "zrangebyscore";
+/// What the redis crate sends by itself, when the URL names a database.
+const OF_URL: &str = "select";
+
+/// Ways to send commands whose names do not stand there as text.
+const UNNAMED: [&str; 6] =
+    ["Cmd::", "pipe()", "Commands", "AsyncCommands", "TypedCommands", "AsyncTypedCommands"];
 
 /// A right too many is one for whoever gets hold of the context's password.
 pub fn rights_are_what_scripts_call(tree: &Tree) -> Complaints {
-    let mut complaints = Vec::new();
+    let sources = tree.sources();
+    let of = |folder: &str| {
+        let folder = format!("{folder}/");
+        sources.iter().filter(move |source| source.path.starts_with(&folder))
+    };
+    let (of_user, others): (Vec<_>, Vec<_>) = of("libs").partition(|it| it.path == OF_USER);
+    let scripts = others.iter().flat_map(|source| called(source));
+    let direct = others.iter().chain(&of_user).flat_map(|source| sent(source));
+    let by_all: BTreeSet<String> = direct.chain(scripts).chain([OF_URL.to_owned()]).collect();
+    let mut complaints = Vec::from_iter(compared("every context", &by_all, stores::redis_reads()));
     for (context, rights) in stores::redis_commands() {
-        let own = tree.below(&format!("services/{context}/src")).into_iter().map(|(_, file)| file);
-        let of_user = tree.file(OF_USER).filter(|_| context == "user");
-        let calls = own.chain(of_user).flat_map(|file| commands(&file.text));
-        let calls: BTreeSet<String> = calls.filter(|command| command != OF_ALL).collect();
-        let may: BTreeSet<String> = rights.iter().map(|&command| command.to_owned()).collect();
-        if calls != may {
-            complaints.push(format!(
-                "{context}: its scripts call {calls:?} in Redis, and it may {may:?}: \
-                 libs/stores/src/redis_users.rs"
-            ));
-        }
+        let own = of(&format!("services/{context}"));
+        let own = own.flat_map(|source| sent(source).chain(called(source)));
+        let in_libs = of_user.iter().filter(|_| context == "user").flat_map(|it| called(it));
+        let mut calls: BTreeSet<String> = own.chain(in_libs).collect();
+        calls.retain(|command| !stores::redis_reads().contains(&&**command));
+        complaints.extend(compared(context, &calls, rights));
     }
     complaints
 }
 
-/// `redis.call('ZADD', …)`
-fn commands(text: &str) -> impl Iterator<Item = String> {
-    let calls = text.split("redis.call('").skip(1);
-    calls.filter_map(|call| Some(call.split_once('\'')?.0.to_lowercase()))
+fn compared(who: &str, calls: &BTreeSet<String>, rights: &[&str]) -> Option<String> {
+    let may: BTreeSet<String> = rights.iter().map(|&command| command.to_owned()).collect();
+    (*calls != may).then(|| {
+        format!(
+            "{who}: its code sends {calls:?} to Redis, and it may {may:?}: \
+             libs/stores/src/redis_users.rs. Commands are sent as `cmd(\"NAME\")` or \
+             `redis.call('NAME'`"
+        )
+    })
+}
+
+/// `cmd("ZADD")`, also of `redis` and of a pipeline; and the ways that name no command, as they are called.
+fn sent(source: &Source<'_>) -> impl Iterator<Item = String> {
+    let calls = after(&source.shipped, "cmd").map(|at| &source.text[at..]);
+    let named = calls.filter(|rest| rest.starts_with('(')).map(name);
+    let uses_redis = !rust::lines_with(&source.shipped, "redis").is_empty();
+    let unnamed = UNNAMED
+        .into_iter()
+        .filter(move |way| uses_redis && !rust::lines_with(&source.shipped, way).is_empty());
+    named.chain(unnamed.map(str::to_owned))
+}
+
+/// `redis.call('ZADD', …)` and `redis.pcall("ZADD", …)` in string literals.
+fn called(source: &Source<'_>) -> impl Iterator<Item = String> {
+    let ways = ["redis.call", "redis.pcall"].into_iter();
+    let calls = ways.flat_map(|way| after(&source.strings, way));
+    calls.map(|at| name(&source.strings[at..]))
+}
+
+/// Where a word ends that stands by itself.
+fn after<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> {
+    let own = |c: char| c.is_alphanumeric() || c == '_';
+    let begins = text.match_indices(word).filter(move |(at, _)| !text[..*at].ends_with(own));
+    begins.map(|(at, _)| at + word.len()).filter(move |end| !text[*end..].starts_with(own))
+}
+
+/// The first argument. One that is no literal is shown as it is written, and is nobody's right.
+fn name(rest: &str) -> String {
+    let argument = rest.trim_start_matches('(').trim_start().trim_start_matches('\\');
+    let literal = argument.strip_prefix(['\'', '"']);
+    match literal.and_then(|literal| literal.split_once(['\'', '"', '\\'])) {
+        Some((name, _)) => name.to_lowercase(),
+        None => rest.lines().next().unwrap_or_default().to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What the rule says of a tree in which the list is read, but neither user nor product has scripts.
+    fn complaints(path: &str, code: &str) -> Complaints {
+        let reads = ("libs/identity/src/reading.rs", r#"fn f() { cmd("ZRANGEBYSCORE") }"#);
+        rights_are_what_scripts_call(&Tree::of([reads, (path, code)]))
+    }
+
+    fn about(path: &str, code: &str) -> Vec<String> {
+        let who = |line: String| line.split(':').next().unwrap_or_default().to_owned();
+        complaints(path, code).into_iter().map(who).collect()
+    }
+
+    const WITHOUT_SCRIPTS: [&str; 2] = ["product", "user"];
+    const CART: &str = "services/cart/src/app.rs";
+
+    /// A command of cart that is none of its rights.
+    fn is_seen(code: &str, shown: &str) {
+        let complaints = complaints(CART, code);
+        let expected = format!("cart: its code sends {{{shown:?}}}");
+        let seen = complaints.iter().any(|line| line.starts_with(&expected));
+        assert!(seen, "{code}: {complaints:?}");
+    }
+
     #[test]
     fn a_right_too_many_and_one_too_few_are_seen() {
-        let of = |scripts: &str| {
-            let files = [("services/cart/src/app.rs", scripts)];
-            let complaints = rights_are_what_scripts_call(&Tree::of(files));
-            complaints.into_iter().map(|line| line[..4].to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(of(""), ["prod", "user"], "without their scripts");
-        assert_eq!(of("redis.call('ZRANGEBYSCORE', KEYS[1])").len(), 2);
-        assert_eq!(of("redis.call('DEL', KEYS[1])"), ["prod", "user", "cart"]);
+        assert_eq!(about(CART, ""), WITHOUT_SCRIPTS);
+        assert_eq!(about(CART, r#"fn f() { cmd("ZRANGEBYSCORE") }"#), WITHOUT_SCRIPTS);
+        assert_eq!(about(CART, r#"fn f() { cmd("DEL") }"#), ["product", "user", "cart"]);
+    }
+
+    #[test]
+    fn scripts_are_read_however_they_call() {
+        is_seen(r#"const A: &str = "redis.call('DEL', KEYS[1])";"#, "del");
+        is_seen(r#"const A: &str = "redis.pcall('DEL', KEYS[1])";"#, "del");
+        is_seen(r#"const A: &str = "redis.call( 'DEL', KEYS[1])";"#, "del");
+        is_seen(r#"const A: &str = "redis.call(\"DEL\", KEYS[1])";"#, "del");
+        is_seen(r##"const A: &str = r#"redis.call("DEL", KEYS[1])"#;"##, "del");
+        is_seen(r#"const A: &str = "redis.call(ARGV[1])";"#, "(ARGV[1])");
+        is_seen(r#"const A: &str = "local call = redis.call";"#, "");
+    }
+
+    #[test]
+    fn commands_are_read_however_they_are_sent() {
+        is_seen(r#"fn f() { cmd("DEL") }"#, "del");
+        is_seen(r#"fn f() { redis::cmd("DEL") }"#, "del");
+        is_seen(r#"fn f() { x.cmd("DEL") }"#, "del");
+        is_seen("fn f() { cmd(\n    \"DEL\") }", "del");
+        is_seen("fn f() { cmd(NAME) }", "(NAME) }");
+        for way in UNNAMED {
+            is_seen(&format!("fn f() {{ redis::{way} }}"), way);
+        }
+    }
+
+    #[test]
+    fn what_no_service_sends_is_not_read() {
+        let calls = r#"fn f() { cmd("DEL"); "redis.call('DEL')" }"#;
+        assert_eq!(about("services/cart/tests/it/main.rs", calls), WITHOUT_SCRIPTS);
+        assert_eq!(about(CART, &format!("#[cfg(test)]\nmod tests {{ {calls} }}")), WITHOUT_SCRIPTS);
+        assert_eq!(about(CART, &format!("// é {calls}")), WITHOUT_SCRIPTS);
+        assert_eq!(
+            about(CART, r#"fn f() { my_cmd("DEL"); cmd_of("DEL"); Commands }"#),
+            WITHOUT_SCRIPTS
+        );
+    }
+
+    #[test]
+    fn what_libraries_send_is_what_every_context_may() {
+        let everyone = ["every context", "product", "user"];
+        for path in ["libs/cache/src/redis.rs", OF_USER] {
+            assert_eq!(about(path, r#"fn f() { cmd("DEL") }"#), everyone, "{path}");
+        }
+        let script = r#"const A: &str = "redis.call('DEL', KEYS[1])";"#;
+        assert_eq!(about("libs/cache/src/redis.rs", script), everyone);
+        assert_eq!(about(OF_USER, script), WITHOUT_SCRIPTS, "user's alone, and too few");
+        let nobody = rights_are_what_scripts_call(&Tree::default());
+        assert!(nobody.iter().any(|line| line.starts_with("every context")), "{nobody:?}");
     }
 }

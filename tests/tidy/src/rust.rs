@@ -1,4 +1,7 @@
-//! Just enough of Rust's grammar to tell code from comments, strings and tests.
+//! Just enough of Rust's grammar to tell code from comments, strings and tests. What is taken out leaves blanks: what is kept
+//! stands where it stood.
+
+use std::ops::Range;
 
 /// The text without what stands in comments, strings and character literals; same lines.
 pub fn code(text: &str) -> String {
@@ -23,11 +26,21 @@ fn keep(text: &str, kept: Kind) -> String {
     let mut at = 0;
     while at < chars.len() {
         let (kind, end) = token(&chars, at);
-        let shown = chars[at..end].iter();
-        kept_text.extend(shown.map(|&c| if kind == kept || c == '\n' { c } else { ' ' }));
+        for &c in &chars[at..end] {
+            push(&mut kept_text, c, kind == kept);
+        }
         at = end;
     }
     kept_text
+}
+
+/// The character, or blanks as long as it is.
+fn push(text: &mut String, c: char, shown: bool) {
+    if shown || c == '\n' {
+        text.push(c);
+    } else {
+        text.extend(std::iter::repeat_n(' ', c.len_utf8()));
+    }
 }
 
 /// The token that begins at `at`, and where it ends.
@@ -106,20 +119,37 @@ fn raw_string(chars: &[char], begin: usize) -> Option<usize> {
 
 const TEST_ONLY: &str = "#[cfg(test)]";
 
-/// Splits code into what is shipped and what is for tests only; both keep the lines.
+/// Splits code into what is shipped and what is for tests only.
 pub fn split_tests(code: &str) -> (String, String) {
-    let blank =
-        |text: &str| -> String { text.chars().map(|c| if c == '\n' { c } else { ' ' }).collect() };
-    let (mut shipped, mut tests, mut rest) = (String::new(), String::new(), code);
-    while let Some(at) = rest.find(TEST_ONLY) {
-        let end = at + item_end(&rest[at..]);
-        shipped += &rest[..at];
-        tests += &blank(&rest[..at]);
-        shipped += &blank(&rest[at..end]);
-        tests += &rest[at..end];
-        rest = &rest[end..];
+    let tests = test_items(code);
+    let side =
+        |of_tests: bool| only(code, |at| tests.iter().any(|it| it.contains(&at)) == of_tests);
+    (side(false), side(true))
+}
+
+/// What stands in the string literals of what is shipped.
+pub fn shipped_strings(text: &str) -> String {
+    let tests = test_items(&code(text));
+    only(&strings(text), |at| !tests.iter().any(|it| it.contains(&at)))
+}
+
+fn only(text: &str, shown: impl Fn(usize) -> bool) -> String {
+    let mut kept = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        push(&mut kept, c, shown(at));
     }
-    (shipped + rest, tests + &blank(rest))
+    kept
+}
+
+/// Where the items stand that are for tests only.
+fn test_items(code: &str) -> Vec<Range<usize>> {
+    let (mut items, mut from) = (Vec::new(), 0);
+    while let Some(at) = code[from..].find(TEST_ONLY) {
+        let begin = from + at;
+        from = begin + item_end(&code[begin..]);
+        items.push(begin..from);
+    }
+    items
 }
 
 /// Where the item ends that an attribute stands before: at its `;`, or at the brace that closes it.
@@ -197,6 +227,19 @@ mod tests {
             assert_eq!(lines_with(&tests, word).is_empty(), is_shipped, "{word}: {tests}");
         }
         assert_eq!(lines_with(&shipped, "g()"), [9]);
+    }
+
+    #[test]
+    fn what_is_kept_stands_where_it_stood() {
+        let text = "f(\"é\"); // ö\ng(\"h\");\n#[cfg(test)]\nmod t { i(\"j\"); }\nk(\"l\");\n";
+        let shipped = split_tests(&code(text)).0;
+        for kept in [&code(text), &strings(text), &shipped, &shipped_strings(text)] {
+            assert_eq!(kept.len(), text.len());
+            let as_it_was = |(at, c): (usize, char)| c == ' ' || text[at..].starts_with(c);
+            assert!(kept.char_indices().all(as_it_was), "{kept}");
+        }
+        let strings = shipped_strings(text);
+        assert_eq!(strings.split_whitespace().collect::<String>(), "\"é\"\"h\"\"l\"");
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct File {
     pub text: String,
 }
 
-/// A Rust file, taken apart. All three have the lines of the original.
+/// A Rust file, taken apart. What is in a part stands where it stands in the original; the rest is blank.
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
     /// From the root of the repository.
@@ -31,6 +31,8 @@ pub struct Source<'a> {
     pub shipped: String,
     /// The part of the code that is.
     pub tests: String,
+    /// What stands in string literals of the part that is not.
+    pub strings: String,
 }
 
 /// All files.
@@ -126,12 +128,13 @@ fn source<'a>(file: &'a File, declared: &[String]) -> Source<'a> {
         let rest = file.path.strip_prefix(&**module);
         rest.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
     });
-    let (shipped, tests) = if inside || folders.iter().any(|part| file.path.contains(part)) {
-        (String::new(), code.clone())
-    } else {
-        rust::split_tests(&code)
-    };
-    Source { path: &file.path, text: &file.text, code, shipped, tests }
+    let (path, text) = (&*file.path, &*file.text);
+    if inside || folders.iter().any(|part| path.contains(part)) {
+        let (shipped, strings) = (String::new(), String::new());
+        return Source { path, text, tests: code.clone(), code, shipped, strings };
+    }
+    let (shipped, tests) = rust::split_tests(&code);
+    Source { path, text, code, shipped, tests, strings: rust::shipped_strings(text) }
 }
 
 #[cfg(test)]

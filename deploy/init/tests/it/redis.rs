@@ -43,19 +43,22 @@ fn start(dir: &TempDir, socket: &Path) -> Running {
     Running(command.spawn().expect("it starts"))
 }
 
+/// As soon as it listens.
+fn connect(socket: &Path) -> UnixStream {
+    let limit = Instant::now() + STARTED_MAX;
+    let log = || std::fs::read_to_string(socket.with_extension("log")).unwrap_or_default();
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(Instant::now() < limit, "no Redis: {error}\n{}", log()),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A command after signing in: the first line of its answer.
 fn redis(socket: &Path, login: &str, command: &str) -> String {
-    let began = Instant::now();
-    let mut stream = loop {
-        match UnixStream::connect(socket) {
-            Ok(stream) => break stream,
-            Err(_) if began.elapsed() < STARTED_MAX => std::thread::yield_now(),
-            Err(error) => {
-                let log = std::fs::read_to_string(socket.with_extension("log"));
-                panic!("no Redis: {error}\n{}", log.unwrap_or_default())
-            }
-        }
-    };
+    let mut stream = connect(socket);
     write!(stream, "AUTH {login}\r\n{command}\r\nQUIT\r\n").expect("written");
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let signed_in = lines.next().expect("an answer to AUTH");

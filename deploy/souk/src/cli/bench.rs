@@ -34,7 +34,8 @@ pub enum Measured {
     /// What a look at the catalogue costs: without memories, with product's, and with the gateway's as well
     ///
     /// Three shops of their own, one after the other, as for `orders`. Customers look around among --products
-    /// products by Zipf's law, --rate times a second (lists, products and searches, 1 to 10 to 1); the last table has what each process used for a request.
+    /// products by Zipf's law, --rate times a second (lists, products and searches, 1 to 10 to 1); a table has what each process used for a request.
+    /// Then the cache alone is asked for 50,000 products, with more and more bytes.
     Cache(CacheBench),
     /// How often the database is read when a product changes that everybody wants: without memories, and with
     ///
@@ -43,8 +44,8 @@ pub enum Measured {
     Stampede(StampedeBench),
     /// What a product that is asked for again and again costs, for a bare axum handler that answers the same bytes
     ///
-    /// Two shops of their own, one after the other, as for `orders`: the first shows it from the gateway's memory, the second from
-    /// product's, by gRPC. A bare handler in a process of its own is asked in turn with them, --rate times a second.
+    /// Three shops of their own, one after the other, as for `orders`: the first shows it from the gateway's memory, the second from
+    /// product's, by gRPC, the third from product's in the gateway's process. A bare handler in a process of its own is asked in turn with them, --rate times a second.
     Hot(HotBench),
     /// Whether a look at the catalogue costs more when the catalogue is larger
     ///

@@ -3,13 +3,17 @@
 
 use std::error::Error as _;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use bytes::Bytes;
 use futures_util::future::Either;
+use futures_util::{FutureExt as _, TryFutureExt as _};
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body::{Body as HttpBody, Frame};
+use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -22,7 +26,7 @@ use tonic::body::Body;
 use super::payload::Payload;
 use super::transport::{Connection, Failure, Transport};
 use crate::Identity;
-use crate::neighbours::Neighbour;
+use crate::in_process;
 use crate::status::{BoxError, Chain, lost};
 
 /// Also while idle: a peer that vanished is found before a call needs it.
@@ -31,7 +35,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// HTTP/2 over mutual TLS, or by hand to a service that runs in this process ([`Neighbours`](crate::Neighbours)).
+/// HTTP/2 over mutual TLS, or the [in-process transport](crate::InProcess) to a service that runs here.
 #[derive(Clone, Debug)]
 pub struct Http2 {
     name: &'static str,
@@ -52,9 +56,10 @@ impl Transport for Http2 {
         &self,
         address: SocketAddr,
     ) -> Result<(Self::Connection, impl Future<Output = ()> + Send), BoxError> {
-        if let Some(neighbour) = self.identity.neighbour(self.name) {
-            let neighbour = neighbour?;
-            return Ok((Link(Way::Neighbour(neighbour.clone())), Either::Left(neighbour.gone())));
+        if let Some(server) = self.identity.in_process(self.name) {
+            let server = server?;
+            let gone = server.gone();
+            return Ok((Link(Way::InProcess(server)), Either::Left(gone)));
         }
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
@@ -80,28 +85,58 @@ pub struct Link(Way);
 #[derive(Clone)]
 enum Way {
     Network(SendRequest<Payload>),
-    Neighbour(Neighbour),
+    InProcess(in_process::Server),
 }
 
 impl Connection for Link {
-    type Body = Body;
+    type Body = Answer;
 
     fn is_closed(&self) -> bool {
         match &self.0 {
             Way::Network(sender) => sender.is_closed(),
-            Way::Neighbour(neighbour) => neighbour.is_gone(),
+            Way::InProcess(server) => server.is_gone(),
         }
     }
 
     fn send(
         self,
         request: Request<Payload>,
-    ) -> impl Future<Output = Result<Response<Body>, Failure>> + Send {
+    ) -> impl Future<Output = Result<Response<Answer>, Failure>> + Send {
         match self.0 {
             Way::Network(sender) => Either::Left(over_network(sender, request)),
-            Way::Neighbour(Neighbour { stack, caller, .. }) => {
-                Either::Right(stack.answer(caller, request.map(Body::new)).map(Ok))
+            Way::InProcess(server) => {
+                Either::Right(server.call(request).map_ok(|it| it.map(Answer::InProcess)))
             }
+        }
+    }
+}
+
+/// The body of an answer.
+pub enum Answer {
+    /// From a connection.
+    Network(Incoming),
+    /// From a service in this process.
+    InProcess(Body),
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match self.get_mut() {
+            Self::Network(body) => Pin::new(body).poll_frame(cx).map_err(broken_off),
+            Self::InProcess(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Network(body) => body.is_end_stream(),
+            Self::InProcess(body) => body.is_end_stream(),
         }
     }
 }
@@ -109,7 +144,7 @@ impl Connection for Link {
 fn over_network(
     mut sender: SendRequest<Payload>,
     request: Request<Payload>,
-) -> impl Future<Output = Result<Response<Body>, Failure>> + Send {
+) -> impl Future<Output = Result<Response<Answer>, Failure>> + Send {
     let sent = sender.try_send_request(request);
     // The sender goes before the wait. A request that is handed over in the moment in which its connection ends
     // stays in the channel between the two, and is given back only when the last sender is gone: whoever waits
@@ -117,7 +152,7 @@ fn over_network(
     drop(sender);
     sent.map(|answered| {
         let answer = answered.map_err(failure)?;
-        Ok(answer.map(|body| Body::new(body.map_err(broken_off))))
+        Ok(answer.map(Answer::Network))
     })
 }
 

@@ -21,9 +21,11 @@ use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use context::Current;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
+use http_body::Body as HttpBody;
 use net::{Admission, Permit, Priority};
 use telemetry::catalogue::RPC_SERVER_SHED;
 use tokio::time::{Instant, timeout_at};
@@ -39,8 +41,16 @@ use super::stream::Stream;
 use super::{Error, ServerOptions};
 use crate::method::{self, Kind};
 use crate::metrics::{Latency, Side};
-use crate::status::refusal;
+use crate::status::{BoxError, refusal};
 use crate::{Peer, callers, deadline};
+
+/// The body of a request: from a connection, or from a caller in this process.
+pub(crate) trait Payload:
+    HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static
+{
+}
+
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static> Payload for B {}
 
 pub(crate) struct Stack {
     routes: Routes,
@@ -92,10 +102,10 @@ impl Stack {
         })
     }
 
-    pub(crate) async fn answer(
+    pub(crate) async fn answer<B: Payload>(
         self: Arc<Self>,
         peer: Peer,
-        request: Request<Body>,
+        request: Request<B>,
     ) -> Response<Body> {
         let known = self.methods.get(request.uri().path());
         let method = known.unwrap_or(&self.unknown);
@@ -132,19 +142,19 @@ impl Stack {
     }
 
     /// The caller's deadline; for unary calls never later than our own maximum.
-    fn deadline(&self, method: &Method, request: &Request<Body>) -> Option<Instant> {
+    fn deadline<B>(&self, method: &Method, request: &Request<B>) -> Option<Instant> {
         let wish = request.headers().get(deadline::GRPC_TIMEOUT).and_then(deadline::parse);
         let most = (method.kind == Kind::Unary).then_some(self.options.max_deadline);
         let within = wish.into_iter().chain(most).min()?;
         Instant::now().checked_add(within)
     }
 
-    async fn handle(
+    async fn handle<B: Payload>(
         &self,
         call: Current,
         deadline: Option<Instant>,
         peer: Peer,
-        mut request: Request<Body>,
+        mut request: Request<B>,
     ) -> Response<Body> {
         request.extensions_mut().insert(peer);
         let handler = call.scope(self.routes.clone().call(request));
@@ -170,7 +180,7 @@ fn check_caller(known: Option<&Method>, peer: &Peer) -> Result<(), Status> {
     Err(refusal(Code::PermissionDenied, "caller_not_allowed", "this caller is not allowed"))
 }
 
-fn span(method: &'static str, request: &Request<Body>, peer: &Peer) -> Span {
+fn span<B>(method: &'static str, request: &Request<B>, peer: &Peer) -> Span {
     let span = tracing::info_span!("serve", otel.kind = "server");
     telemetry::context::continue_from_headers(&span, request.headers());
     telemetry::span::when_recorded(&span, |it| {

@@ -11,6 +11,7 @@ use souk::cli::{Load, Scenario, Slo, Steps};
 use crate::knee::Knee;
 use crate::orders::slow_provider;
 use crate::report::{Outage, Report, Route};
+use crate::run;
 use crate::schedule::WARM_UP;
 use crate::showing::{VARIANTS, turn_off};
 
@@ -184,18 +185,7 @@ fn checkout(report: &Report) -> Option<&Route> {
 
 /// For so many seconds, or for so many each step. The rate is the experiment's.
 fn load(scenario: Scenario, seconds: u64) -> Load {
-    Load {
-        target: None,
-        scenario,
-        scenario_file: None,
-        rate: None,
-        steps: None,
-        duration: Some(Duration::from_secs(seconds)),
-        users: 200,
-        slo: Vec::new(),
-        out: None,
-        staff_password_file: None,
-    }
+    run::load(scenario, Duration::from_secs(seconds))
 }
 
 fn copies(shop: &mut Options, replicas: &str) {

@@ -23,7 +23,8 @@ const PRODUCTS: &str = "insert into products (product_id, sku, name, description
     select gen_random_uuid(), 'lab-' || n, 'Thing ' || n, '', 'Things', 100, 'GBP' from generate_series(1, 1000) n";
 /// As the sessions of a service have it.
 const SETTINGS: &str =
-    "alter role current_user set enable_seqscan = off; alter role current_user set jit = off";
+    "alter role current_user set enable_seqscan = off; alter role current_user set jit = off;
+     alter role current_user set max_parallel_workers_per_gather = 0";
 const DEFINITION: &str = "select pg_get_viewdef('bestsellers'::regclass)";
 /// In its transaction, as product does it; says how many milliseconds it took.
 const REFRESH: &str = "begin; refresh materialized view concurrently bestsellers;

@@ -2,8 +2,11 @@ use std::path::Path;
 
 use clap::Parser as _;
 use e2e::shops;
+use futures_util::future::join_all;
 use load::Finished;
 use load::monolith::together;
+use operator::Shop;
+use operator::http::Client;
 use operator::layout::Layout;
 use operator::state::State;
 use souk::cli::Load;
@@ -113,13 +116,28 @@ async fn one_process_with_payment_apart_is_the_same_shop() {
     if measured.is_err() {
         shops::print_logs(&shop);
     }
+    let served = join_all(["gateway", "payment"].map(|name| handshakes(&shop, name))).await;
     shops::close(SHOP, shop).await.unwrap();
     let Finished { report, failures, .. } = measured.unwrap();
+    assert!(
+        served[0] == 0.0 && served[1] > 0.0,
+        "payment alone is called over the network: {served:?}"
+    );
     assert_eq!(processes, ["gateway", "payment", "provisioner", "psp"]);
     assert!(failures.is_empty() && report.errors.is_empty(), "{failures:?} {:?}", report.errors);
     let orders = &report.orders;
     assert!(orders.accepted > 0, "{orders:?}");
     assert_eq!((orders.confirmed, orders.open), (orders.accepted, 0), "{orders:?}");
+}
+
+/// How often a process was called by others over the network.
+async fn handshakes(shop: &Shop, name: &str) -> f64 {
+    let process = shop.processes().into_iter().find(|entry| entry.task.name == name).unwrap();
+    let client = Client::new(&format!("http://{}", process.task.admin));
+    let metrics = String::from_utf8(client.get("/metrics").await.unwrap().body.to_vec()).unwrap();
+    let accepted =
+        metrics.lines().filter(|line| line.starts_with("souk_rpc_server_handshakes_total"));
+    accepted.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 /// What is said to whoever measures a shop that was built otherwise than the generator.
