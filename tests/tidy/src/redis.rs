@@ -73,13 +73,15 @@ fn after<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> {
     begins.map(|(at, _)| at + word.len()).filter(move |end| !text[*end..].starts_with(own))
 }
 
-/// The first argument. One that is no literal is shown as it is written, and is nobody's right.
+/// The first argument. One that is no literal is shown as it is written, with a question mark, and is nobody's right.
 fn name(rest: &str) -> String {
     let argument = rest.trim_start_matches('(').trim_start().trim_start_matches('\\');
     let literal = argument.strip_prefix(['\'', '"']);
     match literal.and_then(|literal| literal.split_once(['\'', '"', '\\'])) {
         Some((name, _)) => name.to_lowercase(),
-        None => rest.lines().next().unwrap_or_default().to_owned(),
+        None => {
+            format!("?{}", rest.lines().next().unwrap_or_default().trim_end_matches([' ', '"']))
+        }
     }
 }
 
@@ -123,8 +125,8 @@ mod tests {
         is_seen(r#"const A: &str = "redis.call( 'DEL', KEYS[1])";"#, "del");
         is_seen(r#"const A: &str = "redis.call(\"DEL\", KEYS[1])";"#, "del");
         is_seen(r##"const A: &str = r#"redis.call("DEL", KEYS[1])"#;"##, "del");
-        is_seen(r#"const A: &str = "redis.call(ARGV[1])";"#, "(ARGV[1])");
-        is_seen(r#"const A: &str = "local call = redis.call";"#, "");
+        is_seen(r#"const A: &str = "redis.call(ARGV[1])";"#, "?(ARGV[1])");
+        is_seen(r#"const A: &str = "local call = redis.call";"#, "?");
     }
 
     #[test]
@@ -133,7 +135,7 @@ mod tests {
         is_seen(r#"fn f() { redis::cmd("DEL") }"#, "del");
         is_seen(r#"fn f() { x.cmd("DEL") }"#, "del");
         is_seen("fn f() { cmd(\n    \"DEL\") }", "del");
-        is_seen("fn f() { cmd(NAME) }", "(NAME) }");
+        is_seen("fn f() { cmd(NAME) }", "?(NAME) }");
         for way in UNNAMED {
             is_seen(&format!("fn f() {{ redis::{way} }}"), way);
         }
