@@ -116,7 +116,7 @@ impl Plan {
     /// Lets the gateway's process run services.
     ///
     /// # Errors
-    /// When there are several gateways, or several of such a service.
+    /// When there are several gateways, or several of such a service, or none.
     pub fn put_inside(&mut self, services: &[String]) -> Result<()> {
         for service in services.iter().map(String::as_str) {
             let known = CONTEXTS.iter().any(|(context, _)| *context == service);

@@ -1,5 +1,5 @@
 //! Loads under way. Of a key there may be several: who comes when one takes longer than a value lives begins another, and
-//! whichever ends first is stored for the next.
+//! whichever ends first is stored for the next, who is shown it if it is followed.
 
 use std::collections::HashMap;
 use std::hash::Hash;

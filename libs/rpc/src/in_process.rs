@@ -3,7 +3,8 @@
 //! A process that runs several of them gives each to [`InProcess::run`]. A channel from one to another then hands its
 //! requests to that one's stack: messages are framed as ever, but there is no socket, no TLS and no HTTP/2. Who may call what,
 //! limits, deadlines, retries, spans and metrics are the same, a call has a task of its own, and a server that stops waits for
-//! it. Each still serves callers elsewhere on its port, and what does not run here is called over the network.
+//! it. Only the body of a streamed answer is its caller's to poll: after a stop it ends at the next poll.
+//! Each still serves callers elsewhere on its port, and what does not run here is called over the network.
 //! ADR 0007 says what for.
 
 use std::collections::BTreeMap;
@@ -82,7 +83,8 @@ impl InProcess {
             cut: CancellationToken::new(),
         };
         service.send_replace(Some(open.clone()));
-        Some(Serving { all: self.clone(), name, open })
+        let cut = open.cut.clone().drop_guard();
+        Some(Serving { all: self.clone(), name, calls: open.calls, _cut: cut })
     }
 
     /// A service that runs here, for `caller`. An error: it does not serve now.
@@ -104,27 +106,34 @@ pub(crate) struct NotServing;
 pub(crate) struct Serving {
     all: InProcess,
     name: &'static str,
-    open: Open,
+    calls: TaskTracker,
+    /// A server that is dropped, rather than drained, drops its calls.
+    _cut: DropGuard,
 }
 
 impl Serving {
     /// Takes no more calls, lets those in progress finish within `max_drain`, and cuts off the rest.
     pub(crate) async fn drain(self, max_drain: Duration) {
-        let calls = self.open.calls.clone();
-        let cut = self.open.cut.clone();
+        self.refuse();
+        self.calls.close();
+        if timeout(max_drain, self.calls.wait()).await.is_err() {
+            tracing::warn!(left = self.calls.len(), "cutting off calls that did not drain");
+        }
+        let calls = self.calls.clone();
         drop(self);
-        calls.close();
-        if timeout(max_drain, calls.wait()).await.is_err() {
-            cut.cancel();
+        calls.wait().await;
+    }
+
+    fn refuse(&self) {
+        if let Some(service) = self.all.0.get(self.name) {
+            service.send_replace(None);
         }
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(service) = self.all.0.get(self.name) {
-            service.send_replace(None);
-        }
+        self.refuse();
     }
 }
 
@@ -157,10 +166,16 @@ impl Server {
 
     /// Calls it, in a task that ends with this future.
     pub(crate) async fn call(self, request: Request<Payload>) -> Result<Response<Body>, Failure> {
+        // Before it is asked whether it is gone: whoever drains it then either waits for this call, or is seen.
+        let waited_for = self.open.calls.token();
+        let lost = |unsent| Failure { status: lost("the service has stopped"), unsent };
+        if self.is_gone() {
+            return Err(lost(true));
+        }
         let Self { open: Open { stack, calls, cut }, caller, .. } = self;
         let answer = cut.run_until_cancelled_owned(stack.answer(caller, request));
-        let answer = AbortOnDropHandle::new(calls.spawn(answer)).await;
-        let lost = || Failure { status: lost("the service has stopped"), unsent: false };
-        answer.ok().flatten().ok_or_else(lost)
+        let answer = AbortOnDropHandle::new(calls.spawn(answer));
+        drop(waited_for);
+        answer.await.ok().flatten().ok_or_else(|| lost(false))
     }
 }

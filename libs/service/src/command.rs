@@ -50,10 +50,14 @@ pub(crate) fn read<C: Args, O: Args, V: Subcommand>(
 /// # Errors
 /// As the service's command line refuses them.
 pub fn settings<C: Args>(name: &'static str) -> Result<C, UsageError> {
-    behind(name).map_err(|error| UsageError(error.to_string()))
+    behind(name, |variable| std::env::var_os(variable))
+        .map_err(|error| UsageError(error.to_string()))
 }
 
-fn behind<C: Args>(name: &'static str) -> Result<C, clap::Error> {
+fn behind<C: Args>(
+    name: &'static str,
+    file: impl Fn(&str) -> Option<OsString>,
+) -> Result<C, clap::Error> {
     let mut command = C::augment_args(Command::new(name)).mut_args(|arg| {
         let variable = arg.get_env().and_then(OsStr::to_str);
         match variable.map(|variable| format!("{}_{variable}", name.to_uppercase())) {
@@ -61,7 +65,7 @@ fn behind<C: Args>(name: &'static str) -> Result<C, clap::Error> {
             None => arg,
         }
     });
-    let args = files::read(&command, vec![name.into()], |name| std::env::var_os(name))?;
+    let args = files::read(&command, vec![name.into()], file)?;
     let mut matches = command.try_get_matches_from_mut(args)?;
     C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
@@ -116,24 +120,39 @@ mod tests {
     struct Config {
         #[arg(long, env = "PKG_NAME")]
         name: String,
-        #[arg(long, env = "PKG_VERSION_MAJOR")]
-        major: u32,
+        #[arg(long, env = "PKG_VERSION")]
+        version: String,
         /// In the environment, and not behind a name
         #[arg(long, env = "PATH")]
         path: Option<String>,
         #[arg(long, env = "NONE", default_value_t = 3)]
         count: u32,
+        #[arg(long, env = "URL", hide_env_values = true)]
+        url: Option<String>,
     }
 
     #[test]
     fn settings_are_those_behind_the_name() {
-        let Config { name, major, path, count } = settings("cargo").expect("complete");
-        assert_eq!((&*name, major, path, count), ("service", 0, None, 3));
+        let Config { name, version, path, count, url } = settings("cargo").expect("complete");
+        let expected = ("service", env!("CARGO_PKG_VERSION"), None, 3, None);
+        assert_eq!((&*name, &*version, path, count, url), expected);
+    }
+
+    #[test]
+    fn a_secret_is_read_from_the_file_behind_the_name() {
+        let secret = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(secret.path(), "redis://:x@h\n").expect("written");
+        let read = |of: &str| {
+            let file = |variable: &str| (variable == of).then(|| secret.path().into());
+            behind::<Config>("cargo", file).expect("complete").url
+        };
+        assert_eq!(read("CARGO_URL_FILE").as_deref(), Some("redis://:x@h"));
+        assert_eq!(read("URL_FILE"), None, "another's");
     }
 
     #[test]
     fn what_is_missing_is_named() {
         let missing = settings::<Config>("order").expect_err("nothing is there").to_string();
-        assert!(missing.contains("--name") && missing.contains("--major"), "{missing}");
+        assert!(missing.contains("--name") && missing.contains("--version"), "{missing}");
     }
 }

@@ -45,7 +45,7 @@ pub use command::{UsageError, settings};
 pub use health::{Component, Health};
 pub use listener::{bind, reserve};
 pub use options::{HasOptions, Options};
-pub use process::{main, main_with, nothing_to_migrate};
+pub use process::{main, main_with, nothing_to_migrate, verdict};
 pub use shutdown::Shutdown;
 pub use tasks::Tasks;
 pub use wait::{Interrupted, wait_for};

@@ -131,8 +131,11 @@ where
     verdict(result, &shutdown)
 }
 
-/// A service ends well only when it was asked to end and nothing in it failed.
-fn verdict(result: anyhow::Result<()>, shutdown: &Shutdown) -> anyhow::Result<()> {
+/// How a service ended: well only when it was asked to end and nothing in it failed.
+///
+/// # Errors
+/// The first failure, or that it ended by itself.
+pub fn verdict(result: anyhow::Result<()>, shutdown: &Shutdown) -> anyhow::Result<()> {
     if let Some(failure) = shutdown.take_failure() {
         return Err(failure);
     }

@@ -79,6 +79,8 @@ fn mix(options: &MonolithBench, layout: &Layout, reports_in: PathBuf) -> Result<
     };
     let finished = run(&load, Some(layout))?;
     ensure!(finished.failures.is_empty(), "{}", finished.failures.join("; "));
+    let good = finished.report.total.errors_percent < 0.1;
+    ensure!(good, "some requests were answered with an error");
     Ok(finished.report)
 }
 

@@ -7,7 +7,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use futures_util::future::{LocalBoxFuture, join, join_all};
 use rpc::InProcess;
 use service::Shutdown;
@@ -37,12 +37,8 @@ async fn run(config: gateway::Config, shutdown: Shutdown) -> Result<()> {
         stops.push(stop.clone());
         let shutdown = shutdown.clone();
         running.push(async move {
-            let ended = service.await.with_context(|| name);
+            let ended = service::verdict(service.await, &stop).with_context(|| name);
             shutdown.request(); // one without the others is no shop
-            ensure!(
-                ended.is_err() || stop.is_requested(),
-                "{name} ended although nobody asked it to"
-            );
             ended
         });
     }
