@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use stores::{Endpoints, Member, Server, Stores};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::{READY_MAX, Shop, lock};
@@ -17,6 +19,8 @@ use crate::process::{Process, Signal};
 use crate::ready;
 use crate::state::State;
 use crate::traces::Collector;
+
+const REDIS_MAX: Duration = Duration::from_secs(3);
 
 impl Shop {
     /// What is written in the state file.
@@ -143,6 +147,31 @@ impl Shop {
     /// When it does not come up.
     pub async fn start_store(&self, server: Server) -> Result<()> {
         self.stores.start_one(server).await
+    }
+
+    /// What our Redis answers to commands, a line each, of the user who may do everything.
+    ///
+    /// # Errors
+    /// When it is somebody else's, or does not answer within three seconds.
+    pub async fn redis(&self, commands: &[&str]) -> Result<String> {
+        let password = self.endpoints.redis_url.split_once("://:");
+        let password = password.and_then(|(_, rest)| rest.split_once('@'));
+        let (Some((password, _)), Some(socket)) = (password, &self.endpoints.redis_socket) else {
+            bail!("Redis is not ours");
+        };
+        let asked = async {
+            let mut stream = UnixStream::connect(socket).await?;
+            let commands = commands.join("\r\n");
+            stream
+                .write_all(format!("AUTH {password}\r\n{commands}\r\nQUIT\r\n").as_bytes())
+                .await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            anyhow::Ok(answer)
+        };
+        let answer = timeout(REDIS_MAX, asked).await.context("Redis does not answer")??;
+        let answers = answer.strip_prefix("+OK\r\n").and_then(|it| it.strip_suffix("+OK\r\n"));
+        Ok(answers.with_context(|| format!("Redis answered {answer:?}"))?.to_owned())
     }
 
     /// The password of the staff account [`crate::secrets::STAFF_EMAIL`].

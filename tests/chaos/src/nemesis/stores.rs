@@ -4,18 +4,14 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use operator::{Process, Shop, Signal};
 use stores::{Member, Server};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
 use tokio::process::Command;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::Nemesis;
 use crate::schedule::members;
-
-const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 impl Nemesis {
     /// NATS is stopped, loses what it had, and is started again.
@@ -91,18 +87,7 @@ async fn copied(from: &Path, to: &Path) -> Result<()> {
 
 /// Redis forgets everything.
 pub(super) async fn flush_redis(shop: &Shop) -> Result<()> {
-    let url = &shop.endpoints().redis_url;
-    let password = url.split_once("://:").and_then(|(_, rest)| rest.split_once('@'));
-    let (Some((password, _)), Some(socket)) = (password, &shop.endpoints().redis_socket) else {
-        bail!("Redis is not ours");
-    };
-    let flush = async {
-        let mut stream = UnixStream::connect(socket).await?;
-        stream.write_all(format!("AUTH {password}\r\nFLUSHALL\r\nQUIT\r\n").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        ensure!(answer == "+OK\r\n+OK\r\n+OK\r\n", "Redis answered {answer:?}");
-        Ok(())
-    };
-    timeout(ANSWER_MAX, flush).await.context("Redis does not answer")?
+    let answer = shop.redis(&["FLUSHALL"]).await?;
+    ensure!(answer == "+OK\r\n", "Redis answered {answer:?}");
+    Ok(())
 }

@@ -1,0 +1,79 @@
+//! Redis forgets everything, is full, stands still and dies while customers look and buy, and none of them has anything of it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use e2e::shops;
+use load::Finished;
+use operator::http::Client;
+use operator::{Shop, Signal};
+use stores::Server;
+use tokio::time::sleep;
+
+use crate::small::{of_shop, run};
+
+const SHOP: &str = "load-redis";
+const LASTS: Duration = Duration::from_millis(1_500);
+
+/// Whether product can count views.
+async fn is_up(shop: &Shop) -> Result<bool> {
+    let product = shop.processes().into_iter().find(|entry| entry.task.name == "product");
+    let product = product.context("no product")?.task.admin;
+    let metrics = Client::new(&format!("http://{product}")).get("/metrics").await?.body;
+    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    let mut up = metrics.lines().filter(|line| line.starts_with("souk_redis_up"));
+    Ok(up.all(|line| line.ends_with(" 1")))
+}
+
+async fn until(shop: &Shop, up: bool) {
+    let what = if up { "Redis is used again" } else { "product has noticed" };
+    let noticed = async || is_up(shop).await.is_ok_and(|it| it == up).then_some(());
+    testkit::eventually(what, Duration::from_secs(20), noticed).await;
+}
+
+async fn strike(shop: &Shop) -> Result<()> {
+    let ok = async |commands: &[&str]| {
+        let answer = shop.redis(commands).await?;
+        ensure!(answer.lines().all(|line| line == "+OK"), "{answer}");
+        Ok(())
+    };
+    ok(&["FLUSHALL"]).await?;
+
+    ok(&["CONFIG SET maxmemory-policy noeviction", "CONFIG SET maxmemory 1"]).await?;
+    until(shop, false).await;
+    ok(&["CONFIG SET maxmemory 256mb", "CONFIG SET maxmemory-policy allkeys-lru"]).await?;
+    until(shop, true).await;
+
+    let process = shop.store_process(Server::Redis).await.context("Redis does not run")?;
+    process.signal(Signal::STOP)?;
+    until(shop, false).await;
+    sleep(LASTS).await; // the fault itself
+    process.signal(Signal::CONT)?;
+    until(shop, true).await;
+
+    process.signal(Signal::KILL)?;
+    testkit::eventually("the supervisor has started it", Duration::from_secs(20), async || {
+        shop.store_process(Server::Redis).await.filter(|now| *now != process)
+    })
+    .await;
+    until(shop, true).await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_redis_does_no_customer_has_anything_of_it() {
+    let shop = shops::open(SHOP, |_| ()).await.unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().to_owned();
+    let arguments = "--rate 60 --duration 30s --users 16 --slo errors=0.1%";
+    let load = tokio::task::spawn_blocking(move || run(SHOP, arguments, &folder));
+    let done = strike(&shop).await;
+    let under_load = !load.is_finished();
+    let measured = load.await;
+    shops::close_after(SHOP, shop, done).await.unwrap();
+    let Finished { report, failures, .. } = measured.unwrap();
+    assert!(under_load, "the last strike came when the load was over");
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    assert_eq!(failures.iter().find(of_shop), None, "{failures:?}");
+    assert!(report.orders.accepted > 0 && report.audit.unwrap().is_clean());
+}
