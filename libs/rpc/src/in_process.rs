@@ -166,7 +166,7 @@ impl Server {
 
     /// Calls it, in a task that ends with this future.
     pub(crate) async fn call(self, request: Request<Payload>) -> Result<Response<Body>, Failure> {
-        // Before it is asked whether it is gone: whoever drains it then either waits for this call, or is seen.
+        // First: a drain that begins after the check below then waits for this call.
         let waited_for = self.open.calls.token();
         let lost = |unsent| Failure { status: lost("the service has stopped"), unsent };
         if self.is_gone() {
