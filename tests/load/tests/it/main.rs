@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod small;
-mod redis;
 mod wrong;
 mod k6;
 mod bench;

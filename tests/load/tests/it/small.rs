@@ -20,7 +20,7 @@ struct Options {
     load: Load,
 }
 
-pub(crate) fn run(shop: &str, arguments: &str, out: &Path) -> Finished {
+fn run(shop: &str, arguments: &str, out: &Path) -> Finished {
     try_run(shop, arguments, out).unwrap()
 }
 
@@ -142,7 +142,7 @@ async fn handshakes(shop: &Shop, name: &str) -> anyhow::Result<f64> {
 }
 
 /// Of a generator that the machine held up nothing follows for the shop.
-pub(crate) fn of_shop(failure: &&String) -> bool {
+fn of_shop(failure: &&String) -> bool {
     !failure.starts_with("this generator")
 }
 
