@@ -295,7 +295,7 @@ fn behind(
     inherited.chain(own).map(move |(name, value)| (format!("{prefix}_{name}"), value))
 }
 
-/// What a process, or a service in the gateway's, is told.
+/// The settings of a process, or of a service in the gateway's.
 fn environment(
     options: &Options,
     plan: &Plan,

@@ -35,15 +35,15 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// The row of the chart.
 const SEARCH: &str = "a search with 50 hits";
 
-/// A kind of request, and the path of one, by its number and how many products there are.
+/// A kind of request, and the path of one, by its number of [`VARIETY`] and how many products there are.
 type Kind = (&'static str, fn(u32, u32) -> String);
 
 const KINDS: [Kind; 5] = [
-    ("a product", |at, products| format!("/v1/products/{}", id(at % products))),
+    ("a product", |at, products| format!("/v1/products/{}", id(at * products / VARIETY))),
     ("a page of a category", |at, products| {
-        format!("/v1/products?page_size=12&category=c{}", at % (products / HITS))
+        format!("/v1/products?page_size=12&category=c{}", at * products / VARIETY / HITS)
     }),
-    (SEARCH, |at, products| format!("/v1/search?q=rare{}", at % (products / HITS))),
+    (SEARCH, |at, products| format!("/v1/search?q=rare{}", at * products / VARIETY / HITS)),
     ("a search that finds every tenth", |at, _| format!("/v1/search?q=tenth{}", at % 10)),
     ("a search that finds all", |_, _| "/v1/search?q=cup".to_owned()),
 ];
@@ -75,12 +75,13 @@ async fn measured(options: &CatalogueBench, layout: &Layout) -> Result<Table> {
     let shop = groups(&state, "bench");
     let wire = Wire::to(&Target::of(layout, state)?.gateways)?;
     let (mut there, mut figures) = (0, [const { Vec::new() }; KINDS.len()]);
-    for products in SIZES.into_iter().filter(|size| *size <= options.products) {
+    let sizes: Vec<u32> = SIZES.into_iter().filter(|size| *size <= options.products).collect();
+    for &products in &sizes {
         say(&format!("---- {products} products"));
         psql.run(&url, &more(there, products))?;
         there = products;
         for (kind, figures) in KINDS.iter().zip(&mut figures) {
-            let paths = (0..VARIETY).map(|at| kind.1(at * (products / VARIETY), products).parse());
+            let paths = (0..VARIETY).map(|at| kind.1(at, products).parse());
             let uris = paths.collect::<Result<Vec<Uri>, _>>()?;
             ask(&wire, &uris, WARM_UP).await?;
             let look = || snapshot(&shop).context("the kernel does not tell what it costs");
@@ -90,8 +91,7 @@ async fn measured(options: &CatalogueBench, layout: &Layout) -> Result<Table> {
             figures.push(asked.map(|asked| spent as f64 / asked as f64));
         }
     }
-    let sizes = SIZES.into_iter().filter(|size| *size <= options.products);
-    let columns = sizes.map(|size| format!("{size} products"));
+    let columns = sizes.iter().map(|size| format!("{size} products"));
     let mut table = Table::new("core-ms for a request", columns);
     for ((name, _), figures) in KINDS.iter().zip(figures) {
         table.add(name, 2, figures);

@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
 use e2e::shops;
 use load::Finished;
-use operator::http::Client;
 use operator::layout::Layout;
 use operator::{Shop, Signal};
 use souk::cli::Load;
@@ -37,10 +36,7 @@ fn run(out: &Path) -> Result<Finished> {
 
 /// Whether product can count views.
 async fn is_up(shop: &Shop) -> Result<bool> {
-    let product = shop.processes().into_iter().find(|entry| entry.task.name == "product");
-    let product = product.context("no product")?.task.admin;
-    let metrics = Client::new(&format!("http://{product}")).get("/metrics").await?.body;
-    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    let metrics = shop.metrics("product").await?;
     let mut up = metrics.lines().filter(|line| line.starts_with("souk_redis_up"));
     Ok(up.all(|line| line.ends_with(" 1")))
 }

@@ -5,10 +5,11 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stores::{Home, Server};
 use tempfile::TempDir;
+use testkit::eventually;
 
 use crate::{read, secrets};
 
@@ -44,21 +45,13 @@ fn start(dir: &TempDir, socket: &Path) -> Running {
 }
 
 /// As soon as it listens.
-fn connect(socket: &Path) -> UnixStream {
-    let limit = Instant::now() + STARTED_MAX;
-    let log = || std::fs::read_to_string(socket.with_extension("log")).unwrap_or_default();
-    loop {
-        match UnixStream::connect(socket) {
-            Ok(stream) => return stream,
-            Err(error) => assert!(Instant::now() < limit, "no Redis: {error}\n{}", log()),
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+async fn connect(socket: &Path) -> UnixStream {
+    eventually("Redis listens", STARTED_MAX, async || UnixStream::connect(socket).ok()).await
 }
 
 /// A command after signing in: the first line of its answer.
-fn redis(socket: &Path, login: &str, command: &str) -> String {
-    let mut stream = connect(socket);
+async fn redis(socket: &Path, login: &str, command: &str) -> String {
+    let mut stream = connect(socket).await;
     write!(stream, "AUTH {login}\r\n{command}\r\nQUIT\r\n").expect("written");
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let signed_in = lines.next().expect("an answer to AUTH");
@@ -66,8 +59,8 @@ fn redis(socket: &Path, login: &str, command: &str) -> String {
     lines.next().expect("an answer")
 }
 
-#[test]
-fn a_real_redis_has_the_users_that_the_urls_name() {
+#[tokio::test]
+async fn a_real_redis_has_the_users_that_the_urls_name() {
     let dir = TempDir::new().expect("a folder");
     let (code, said) = secrets(dir.path(), &[]);
     assert_eq!(code, Some(0), "{said}");
@@ -77,11 +70,11 @@ fn a_real_redis_has_the_users_that_the_urls_name() {
     for context in stores::redis_users() {
         let url = read(&dir, &format!("{context}/redis-url"));
         let login = url["rediss://".len()..].split('@').next().expect("a login").replace(':', " ");
-        let page = redis(&socket, &login, &format!("ZRANGEBYSCORE {LIST} -inf +inf"));
+        let page = redis(&socket, &login, &format!("ZRANGEBYSCORE {LIST} -inf +inf")).await;
         assert_eq!(page, "*0", "{context}");
-        let added = redis(&socket, &login, &format!("ZADD {LIST} NX 1 {context}"));
+        let added = redis(&socket, &login, &format!("ZADD {LIST} NX 1 {context}")).await;
         assert_eq!(added == ":1", context == "user", "{context}: {added}");
         // For the next one.
-        redis(&socket, &read(&dir, "redis/password"), "FLUSHALL");
+        redis(&socket, &read(&dir, "redis/password"), "FLUSHALL").await;
     }
 }

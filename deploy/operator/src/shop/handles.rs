@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::{READY_MAX, Shop, lock};
 use crate::board::Entry;
+use crate::http::Client;
 use crate::journal::Journal;
 use crate::plan::PSP;
 use crate::process::{Process, Signal};
@@ -147,6 +148,16 @@ impl Shop {
     /// When it does not come up.
     pub async fn start_store(&self, server: Server) -> Result<()> {
         self.stores.start_one(server).await
+    }
+
+    /// The metrics of a process, as it shows them on its admin port.
+    ///
+    /// # Errors
+    /// When there is no such process, or it does not answer.
+    pub async fn metrics(&self, name: &str) -> Result<String> {
+        let entry = self.board.entry(name).with_context(|| format!("no process {name}"))?;
+        let admin = Client::new(&format!("http://{}", entry.task.admin));
+        Ok(String::from_utf8_lossy(&admin.get("/metrics").await?.body).into_owned())
     }
 
     /// What our Redis answers to commands, a line each, of the user who may do everything.

@@ -54,8 +54,8 @@ pub enum Measured {
     Catalogue(CatalogueBench),
     /// What distribution costs: the shop, the same crates in one process, and in one with payment moved out
     ///
-    /// Three shops of their own, one after the other, as for `orders`. Each bears the mix of `load`, --rate requests a second,
-    /// and then as many orders as it settles. In one process the services call each other without a network; events and
+    /// Six shops of their own, one after the other, as for `orders`: of each kind one bears the mix of `load`, --rate requests a
+    /// second, and one as many orders as it settles. In one process the services call each other without a network; events and
     /// databases are the same.
     Monolith(MonolithBench),
     /// How old what is shown is, while prices change

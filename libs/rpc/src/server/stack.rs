@@ -45,12 +45,12 @@ use crate::status::{BoxError, refusal};
 use crate::{Peer, callers, deadline};
 
 /// The body of a request: from a connection, or from a caller in this process.
-pub(crate) trait Payload:
+pub(crate) trait RequestBody:
     HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static
 {
 }
 
-impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static> Payload for B {}
+impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static> RequestBody for B {}
 
 pub(crate) struct Stack {
     routes: Routes,
@@ -102,7 +102,7 @@ impl Stack {
         })
     }
 
-    pub(crate) async fn answer<B: Payload>(
+    pub(crate) async fn answer<B: RequestBody>(
         self: Arc<Self>,
         peer: Peer,
         request: Request<B>,
@@ -149,7 +149,7 @@ impl Stack {
         Instant::now().checked_add(within)
     }
 
-    async fn handle<B: Payload>(
+    async fn handle<B: RequestBody>(
         &self,
         call: Current,
         deadline: Option<Instant>,

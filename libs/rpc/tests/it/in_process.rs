@@ -17,12 +17,35 @@ fn nowhere() -> SocketAddr {
     "127.0.0.1:1".parse().unwrap()
 }
 
+/// "wait" waits for a permit, "hang" for ever; what else is said comes back.
+fn gated(gate: &Arc<Semaphore>) -> Callee {
+    let keeper = Arc::clone(gate);
+    Callee::new(move |request| {
+        let gate = Arc::clone(&keeper);
+        async move {
+            match request.get_ref().as_str() {
+                "wait" => gate.acquire().await.unwrap().forget(),
+                "hang" => std::future::pending().await,
+                _ => {}
+            }
+            Ok(request.into_inner())
+        }
+    })
+}
+
+/// The gateway's, once it has found product.
+async fn found(world: &World, services: &InProcess) -> Channel {
+    let channel = channel_of("gateway", world, services).await;
+    eventually("it is found", async || call(&channel, GET, "x").await.is_ok()).await;
+    channel
+}
+
 async fn channel_of(name: &str, world: &World, services: &InProcess) -> Channel {
     services.run(async { world.channel(name, &[nowhere()]) }).await
 }
 
 #[tokio::test]
-async fn a_neighbour_is_called_by_the_name_of_its_caller_and_without_a_network() {
+async fn a_service_here_is_called_without_a_network_and_knows_its_caller() {
     let (world, services) = (World::new(), InProcess::new(["product"]));
     let gateway = channel_of("gateway", &world, &services).await;
     let early = call(&gateway, ADD, "x").await.unwrap_err();
@@ -62,20 +85,9 @@ async fn who_is_not_in_the_process_is_called_over_the_network() {
 async fn limits_deadlines_and_streams_are_as_over_the_network() {
     let (world, services) = (World::new(), InProcess::new(["product"]));
     let gate = Arc::new(Semaphore::new(0));
-    let keeper = Arc::clone(&gate);
-    let callee = Callee::new(move |request| {
-        let gate = Arc::clone(&keeper);
-        async move {
-            if request.get_ref() == "wait" {
-                gate.acquire().await.unwrap().forget();
-            }
-            Ok(request.into_inner())
-        }
-    });
     let options = ServerOptions { max_in_flight: 1, ..ServerOptions::default() };
-    let server = services.run(world.serve(callee, options)).await;
-    let channel = channel_of("gateway", &world, &services).await;
-    eventually("it is found", async || call(&channel, GET, "x").await.is_ok()).await;
+    let server = services.run(world.serve(gated(&gate), options)).await;
+    let channel = found(&world, &services).await;
 
     let mut request = Request::new("wait".to_owned());
     request.set_timeout(Duration::from_millis(100));
@@ -105,23 +117,10 @@ async fn limits_deadlines_and_streams_are_as_over_the_network() {
 async fn a_server_that_stops_waits_for_its_callers_here_and_cuts_off_who_takes_too_long() {
     let (world, services) = (World::new(), InProcess::new(["product"]));
     let gate = Arc::new(Semaphore::new(0));
-    let keeper = Arc::clone(&gate);
-    let callee = Callee::new(move |request| {
-        let gate = Arc::clone(&keeper);
-        async move {
-            match request.get_ref().as_str() {
-                "wait" => gate.acquire().await.unwrap().forget(),
-                "hang" => std::future::pending().await,
-                _ => {}
-            }
-            Ok(request.into_inner())
-        }
-    });
     for (text, max_drain) in [("wait", Duration::from_secs(60)), ("hang", Duration::ZERO)] {
         let options = ServerOptions { max_drain, ..ServerOptions::default() };
-        let server = services.run(world.serve(callee.clone(), options)).await;
-        let channel = channel_of("gateway", &world, &services).await;
-        eventually("it is found", async || call(&channel, GET, "x").await.is_ok()).await;
+        let server = services.run(world.serve(gated(&gate), options)).await;
+        let channel = found(&world, &services).await;
         let mut inside = Box::pin(call(&channel, ADD, text));
         assert!(
             timeout(Duration::from_millis(100), &mut inside).await.is_err(),
@@ -158,8 +157,7 @@ async fn a_caller_that_leaves_ends_the_call_and_its_channel_leaves_nothing_behin
     let server = services.run(world.serve(callee, ServerOptions::default())).await;
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let without = tasks();
-    let channel = channel_of("gateway", &world, &services).await;
-    eventually("it is found", async || call(&channel, GET, "x").await.is_ok()).await;
+    let channel = found(&world, &services).await;
     let mut inside = Box::pin(call(&channel, ADD, "hang"));
     eventually("it is in progress", async || {
         let _ = timeout(Duration::from_millis(10), &mut inside).await;

@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result, ensure};
 use audit::Places;
 use e2e::shopper::{SETTLED, Staff};
 use e2e::shops;
-use operator::http::Client;
 use operator::shop::programs_beside_this;
 use operator::{Shop, Signal};
 use stores::{Home, Psql, Tools};
@@ -69,13 +68,9 @@ impl World {
 
     /// Waits until a service has acknowledged all that another one told, what came twice included.
     pub async fn has_heard(&self, service: &str, source: &str) -> Result<()> {
-        let entry = self.shop.processes().into_iter().find(|entry| entry.task.name == service);
-        let admin =
-            Client::new(&format!("http://{}", entry.context("no such service")?.task.admin));
         let lag = format!("souk_consumer_lag{{consumer=\"{service}-from-{source}\"}} 0");
         until("nothing unheard", async || {
-            let metrics = admin.get("/metrics").await.ok()?;
-            String::from_utf8_lossy(&metrics.body).lines().find(|line| *line == lag).map(drop)
+            self.shop.metrics(service).await.ok()?.lines().find(|line| *line == lag).map(drop)
         })
         .await;
         Ok(())

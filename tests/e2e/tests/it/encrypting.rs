@@ -56,11 +56,8 @@ async fn encrypted(shop: &Shop) -> Result<()> {
 
 /// The gateway counts what it answers by what the connection speaks.
 async fn webhooks(shop: &Shop) -> Result<()> {
-    let gateway = shop.processes().into_iter().find(|entry| entry.task.service == GATEWAY);
-    let admin = gateway.context("no gateway")?.task.admin;
     let answered = eventually("a webhook has come", LIMIT, async || {
-        let metrics = Client::new(&format!("http://{admin}")).get("/metrics").await.ok()?;
-        let text = String::from_utf8_lossy(&metrics.body).into_owned();
+        let text = shop.metrics(GATEWAY).await.ok()?;
         let counts = text.lines().filter(|line| {
             line.starts_with("http_server_request_duration_seconds_count")
                 && line.contains("http_route=\"/v1/webhooks/psp\"")

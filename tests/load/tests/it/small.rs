@@ -6,11 +6,12 @@ use futures_util::future::join_all;
 use load::Finished;
 use load::monolith::together;
 use operator::Shop;
-use operator::http::Client;
 use operator::layout::Layout;
 use operator::state::State;
 use souk::cli::Load;
 use stores::Home;
+use tempfile::TempDir;
+use tokio::task::{JoinError, spawn_blocking};
 
 const SHOP: &str = "load";
 
@@ -39,15 +40,11 @@ fn layout(shop: &str) -> Layout {
 async fn a_small_load_is_borne_reported_and_audited() {
     let shop = shops::open(SHOP, |_| ()).await.unwrap();
     let out = tempfile::tempdir().unwrap();
-    let folder = out.path().to_owned();
     // A level that nothing can meet: five durable changes take longer.
     let arguments = "--rate 60 --duration 3s --users 8 --slo settled:p50=1ms --slo errors=1%";
-    let measured = tokio::task::spawn_blocking(move || run(SHOP, arguments, &folder)).await;
-    if measured.is_err() {
-        shops::print_logs(&shop);
-    }
+    let measured = under_load(SHOP, &shop, arguments, &out).await;
     let (state, url) = (shop.state(), shop.urls().remove(0));
-    let refused = tokio::task::spawn_blocking(move || of_another_profile(state, &url)).await;
+    let refused = spawn_blocking(move || of_another_profile(state, &url)).await;
     shops::close(SHOP, shop).await.unwrap();
     let Finished { report, failures, .. } = measured.unwrap();
     let refused = refused.unwrap();
@@ -82,12 +79,8 @@ async fn in_a_shard_outage_other_users_have_what_they_ask_for() {
     const SHOP: &str = "load-shard";
     let shop = shops::open(SHOP, |_| ()).await.unwrap();
     let out = tempfile::tempdir().unwrap();
-    let folder = out.path().to_owned();
     let arguments = "--scenario shard-outage --rate 60 --duration 9s --users 16";
-    let measured = tokio::task::spawn_blocking(move || run(SHOP, arguments, &folder)).await;
-    if measured.is_err() {
-        shops::print_logs(&shop);
-    }
+    let measured = under_load(SHOP, &shop, arguments, &out).await;
     shops::close(SHOP, shop).await.unwrap();
     let Finished { report, failures, .. } = measured.unwrap();
     let outage = report.outage.unwrap();
@@ -108,12 +101,8 @@ async fn one_process_with_payment_apart_is_the_same_shop() {
     let processes = shop.processes().into_iter().map(|entry| entry.task.name);
     let processes: Vec<String> = processes.collect();
     let out = tempfile::tempdir().unwrap();
-    let folder = out.path().to_owned();
     let arguments = "--scenario checkout --rate 20 --duration 3s --users 24";
-    let measured = tokio::task::spawn_blocking(move || run(SHOP, arguments, &folder)).await;
-    if measured.is_err() {
-        shops::print_logs(&shop);
-    }
+    let measured = under_load(SHOP, &shop, arguments, &out).await;
     let served = join_all(["gateway", "payment"].map(|name| handshakes(&shop, name))).await;
     shops::close(SHOP, shop).await.unwrap();
     let Finished { report, failures, .. } = measured.unwrap();
@@ -132,13 +121,25 @@ async fn one_process_with_payment_apart_is_the_same_shop() {
 
 /// How often a process was called by others over the network.
 async fn handshakes(shop: &Shop, name: &str) -> anyhow::Result<f64> {
-    let process = shop.processes().into_iter().find(|entry| entry.task.name == name).unwrap();
-    let metrics =
-        Client::new(&format!("http://{}", process.task.admin)).get("/metrics").await?.body;
-    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    let metrics = shop.metrics(name).await?;
     let accepted =
         metrics.lines().filter(|line| line.starts_with("souk_rpc_server_handshakes_total"));
     Ok(accepted.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum())
+}
+
+/// A load on the shop of this name, which says its logs if it does not come to an end.
+async fn under_load(
+    name: &'static str,
+    shop: &Shop,
+    arguments: &'static str,
+    out: &TempDir,
+) -> Result<Finished, JoinError> {
+    let folder = out.path().to_owned();
+    let measured = spawn_blocking(move || run(name, arguments, &folder)).await;
+    if measured.is_err() {
+        shops::print_logs(shop);
+    }
+    measured
 }
 
 /// Of a generator that the machine held up nothing follows for the shop.
