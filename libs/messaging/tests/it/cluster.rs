@@ -10,14 +10,19 @@ use futures_util::future::join;
 use kernel::Shard;
 use stores::{Member, Server, Stores};
 use testkit::eventually;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::{Context, Effects, SOON, bus_at};
 use crate::bus_loss::{copy, published, published_within};
 
 const STREAM: &str = "SOUK_ORDER";
-/// For leaders that are chosen and consumers that are made anew, perhaps more than once.
-const HEALED: Duration = Duration::from_secs(120);
+/// For leaders that are chosen, and streams and consumers that are made anew, perhaps more than once: each of these waits for half
+/// a minute before it is tried.
+const HEALED: Duration = Duration::from_secs(300);
+/// In which servers that can agree on a leader have done so. Then the provisioner deletes the stream, and nobody can make one of three
+/// copies while a server stands still.
+const AGREED: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_on_when_its_leader_is_killed() {
@@ -51,7 +56,7 @@ async fn a_stream_goes_on_when_its_leader_is_killed() {
 }
 
 /// Two of three lose power, and what they had not synced. The third, which has it, stands still until
-/// the others agree without it.
+/// the others agree without it, or cannot.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_most_of_a_cluster_has_forgotten_is_sent_again() {
     let mut context = Context::with_nats(3, 2).await;
@@ -77,7 +82,9 @@ async fn what_most_of_a_cluster_has_forgotten_is_sent_again() {
         copy(old, data);
     }
     context.world.nats().start_server(Server::Nats).unwrap();
-    leader(&others(&context, "nats-3")).await;
+    // Two that have forgotten the same may never agree (ADR 9).
+    let agreed = timeout(AGREED, leader(&others(&context, "nats-3"))).await;
+    println!("they have agreed without the third: {}", agreed.is_ok());
     confirm(&context, 60).await;
     signal(paused, "CONT");
     // Servers that remember differently may choose their leader more than once.
