@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cache::redis::Redis;
 use proto::cart::v1::cart_service_client::CartServiceClient;
 use proto::order::v1::order_service_client::OrderServiceClient;
 use proto::payment::v1::payment_service_client::PaymentServiceClient;
@@ -13,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::pages::Pages;
+use crate::sessions::Sessions;
+use crate::storefront::Origin;
 use crate::views::Views;
 
 /// Clones are one.
@@ -27,6 +30,9 @@ struct Inner {
     cart: CartServiceClient<Channel>,
     order: OrderServiceClient<Channel>,
     payment: PaymentServiceClient<Channel>,
+    sessions: Sessions,
+    origin: Option<Origin>,
+    copy: String,
     body_limit: usize,
     keep_alive: Duration,
     resume_within: Duration,
@@ -35,14 +41,26 @@ struct Inner {
 
 impl App {
     /// Returns at once; the channels find their services by themselves.
-    pub(crate) fn connect(config: &Config, identity: &Identity, stop: CancellationToken) -> Self {
+    ///
+    /// # Errors
+    /// The Redis URL is none.
+    pub(crate) fn connect(
+        config: &Config,
+        identity: &Identity,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let connect = |name, targets| rpc::connect(name, targets, identity);
         let product = ProductServiceClient::new(connect("product", &config.product_urls));
-        Self(Arc::new(Inner {
+        let user = UserServiceClient::new(connect("user", &config.user_urls));
+        let redis = Redis::new(&config.redis, "sessions")?;
+        Ok(Self(Arc::new(Inner {
             pages: Pages::new(&product, config.product_pages_bytes, config.product_pages_life),
             views: Views::new(&product),
             product,
-            user: UserServiceClient::new(connect("user", &config.user_urls)),
+            sessions: Sessions::new(redis, config.sessions, user.clone()),
+            user,
+            origin: config.origin.clone(),
+            copy: config.copy(),
             cart: CartServiceClient::new(connect("cart", &config.cart_urls)),
             order: OrderServiceClient::new(connect("order", &config.order_urls)),
             payment: PaymentServiceClient::new(connect("payment", &config.payment_urls)),
@@ -50,7 +68,7 @@ impl App {
             keep_alive: config.keep_alive,
             resume_within: config.resume_within,
             stop,
-        }))
+        })))
     }
 
     // The generated clients want to be `mut`; a clone shares the channel.
@@ -83,6 +101,21 @@ impl App {
 
     pub(crate) fn payment(&self) -> PaymentServiceClient<Channel> {
         self.0.payment.clone()
+    }
+
+    /// Browsers' sessions.
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// Where browsers reach the shop, when that is configured.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.0.origin.as_ref()
+    }
+
+    /// The name of this copy of the gateway.
+    pub(crate) fn copy(&self) -> &str {
+        &self.0.copy
     }
 
     /// The largest body, in bytes.

@@ -18,7 +18,11 @@ impl Class {
     /// By the route that matched.
     pub(crate) fn of(route: &str) -> Self {
         match route {
-            "/v1/products"
+            "/"
+            | "/products"
+            | "/products/{id}"
+            | "/search"
+            | "/v1/products"
             | "/v1/products/{id}"
             | "/v1/products/{id}/bought-together"
             | "/v1/search"
@@ -26,7 +30,9 @@ impl Class {
             | "/v1/bestsellers"
             | "/v1/categories" => Self::Browse,
             "/v1/staff/import" | "/v1/staff/imports" => Self::Import,
-            "/v1/orders/{id}/events" | "/v1/staff/imports/{id}/events" => Self::Watch,
+            "/orders/{id}/live" | "/v1/orders/{id}/events" | "/v1/staff/imports/{id}/events" => {
+                Self::Watch
+            }
             _ => Self::Usual,
         }
     }

@@ -6,6 +6,9 @@ use std::time::Duration;
 use rpc::Targets;
 use service::HasOptions;
 
+use crate::sessions;
+use crate::storefront::Origin;
+
 /// The gateway: REST in front, gRPC behind.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Config {
@@ -15,6 +18,19 @@ pub struct Config {
     pub(crate) telemetry: telemetry::Options,
     #[command(flatten)]
     pub(crate) tls: rpc::tls::Options,
+    #[command(flatten)]
+    pub(crate) redis: cache::redis::Options,
+    #[command(flatten)]
+    pub(crate) sessions: sessions::Options,
+
+    /// Where browsers reach the shop, such as https://shop.example: forms that other pages send are refused, and with https cookies are for
+    /// secure connections only. Without it: at whatever host a request is for, without https
+    #[arg(long, env = "SOUK_ORIGIN", value_name = "ORIGIN")]
+    pub(crate) origin: Option<Origin>,
+
+    /// The name of this copy, at the foot of its pages; by default its port
+    #[arg(long, env = "HOSTNAME", value_name = "NAME")]
+    pub(crate) copy: Option<String>,
 
     /// Where the same is served over TLS, with the certificate in --tls-dir; clients need none
     #[arg(long, env = "SOUK_TLS_LISTEN", value_name = "ADDRESS")]
@@ -91,6 +107,12 @@ pub struct Config {
     /// How long a connection is kept between two requests
     #[arg(long, env = "SOUK_IDLE_TIMEOUT", value_name = "DURATION", default_value = "75s", value_parser = humantime::parse_duration)]
     pub(crate) idle_timeout: Duration,
+}
+
+impl Config {
+    pub(crate) fn copy(&self) -> String {
+        self.copy.clone().unwrap_or_else(|| self.service.listen.port().to_string())
+    }
 }
 
 impl HasOptions for Config {

@@ -1,5 +1,5 @@
-//! The shop's front door: REST and JSON outside, gRPC inside. It keeps no state: whatever it
-//! answers is a function of the request and of what the services reply.
+//! The shop's front door: REST and JSON for programs, pages for people, gRPC inside. It keeps no state: whatever it
+//! answers is a function of the request, of what the services reply, and for a browser of its session in Redis.
 
 mod config;
 mod app;
@@ -22,6 +22,8 @@ mod sse;
 mod class;
 mod trace;
 mod stack;
+mod sessions;
+mod storefront;
 mod routes;
 mod server;
 
@@ -49,7 +51,7 @@ async fn serve(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let health = service::admin::start(&config.service, &tasks, identity.open_http1()).await?;
     let listeners = server::listen(&config, &identity).await?;
 
-    let app = App::connect(&config, &identity, shutdown.token());
+    let app = App::connect(&config, &identity, shutdown.token())?;
     tasks.keep("changes", app.pages().clone().follow(shutdown.token()));
     tasks.keep("views", app.views().clone().report(shutdown.token()));
     let every = config.product_audit_interval;

@@ -15,7 +15,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        read(parts.uri.query().unwrap_or_default()).map(Self)
+        read(parts.uri.query().unwrap_or_default().as_bytes()).map(Self)
     }
 }
 
@@ -27,8 +27,9 @@ pub(crate) struct Page {
     pub(crate) page_token: String,
 }
 
-fn read<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
-    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+/// Reads pairs, of a query or of a form.
+pub(crate) fn read<T: DeserializeOwned>(pairs: &[u8]) -> Result<T, Problem> {
+    let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(pairs));
     serde_path_to_error::deserialize(pairs)
         .map_err(|error| Problem::invalid(error.path().to_string(), error.inner().to_string()))
 }

@@ -2,8 +2,8 @@
 
 mod products;
 mod users;
-mod sessions;
-mod carts;
+pub(crate) mod sessions;
+pub(crate) mod carts;
 mod orders;
 mod returns;
 mod payments;
@@ -16,18 +16,19 @@ mod table;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::Config;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::stack::Stack;
+use crate::storefront::{self, Origin, refusal, wants_html};
 
-use table::Table;
+pub(crate) use table::Table;
 
 /// The router, with everything that a request goes through around each route.
 pub(crate) fn all(app: App, config: &Config) -> Router {
-    table()
+    table(config.origin.clone())
         .router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
@@ -38,12 +39,13 @@ pub(crate) fn all(app: App, config: &Config) -> Router {
 /// Every path that is served, with its parameters in braces. Which methods it has, it says in
 /// `Allow` when it is asked with another.
 pub fn paths() -> Vec<&'static str> {
-    table().paths
+    table(None).paths
 }
 
-fn table() -> Table {
+fn table(origin: Option<Origin>) -> Table {
     Table::new()
-        .route("/", get(index))
+        .route("/v1", get(index))
+        .merge(storefront::routes(origin))
         .merge(products::routes())
         .merge(users::routes())
         .merge(sessions::routes())
@@ -70,11 +72,13 @@ async fn index() -> Response {
     ([(header::CONTENT_TYPE, JSON), (header::CACHE_CONTROL, AN_HOUR)], INDEX).into_response()
 }
 
-async fn not_found() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here")
+async fn not_found(headers: HeaderMap) -> Response {
+    let problem = Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here");
+    refusal(problem, wants_html(&headers))
 }
 
-async fn method_not_allowed() -> Problem {
+async fn method_not_allowed(headers: HeaderMap) -> Response {
     let detail = "this is not a method of this resource; allow lists those that are";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    let code = "method_not_allowed";
+    refusal(Problem::new(StatusCode::METHOD_NOT_ALLOWED, code, detail), wants_html(&headers))
 }

@@ -24,7 +24,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use futures_util::FutureExt as _;
 use net::{Admission, Permit, Priority};
 use rpc::deadline;
@@ -35,6 +35,7 @@ use tracing::Instrument as _;
 use crate::Config;
 use crate::class::Class;
 use crate::problem::Problem;
+use crate::storefront::{refusal, wants_html};
 use crate::trace::{self, Meter};
 use crate::{body, host};
 
@@ -97,6 +98,7 @@ where
         let span = trace::span(&request, route.as_ref());
         let request_id = trace::request_id(request.headers(), &span);
         let meter = Meter::start(&request, route, span.clone());
+        let for_people = wants_html(request.headers());
 
         let permit = check_form(&request).and_then(|()| self.limits.admit(class));
         let handled = permit.map(|permit| {
@@ -109,7 +111,7 @@ where
         });
         let answer = async move {
             let mut response = match handled {
-                Err(refused) => refused.into_response(),
+                Err(refused) => refusal(refused, for_people),
                 Ok((_permit, within, handled)) => {
                     let handled = match within {
                         Some(within) => deadline::within(within, handled).await,
@@ -118,7 +120,7 @@ where
                     match handled {
                         Ok(Ok(response)) => response,
                         // The panic itself is logged where it happens.
-                        Err(_panic) => Problem::internal().into_response(),
+                        Err(_panic) => refusal(Problem::internal(), for_people),
                     }
                 }
             };

@@ -20,7 +20,13 @@ const OTHER: &str = "_OTHER";
 
 /// The span of a request. It continues the client's trace, and takes over its decision to record.
 pub(crate) fn span(request: &Request, route: Option<&MatchedPath>) -> Span {
-    let span = tracing::info_span!("request", otel.kind = "server");
+    let span = match self::route(route) {
+        // Read again and again by programs, for which a share of traces is enough.
+        route if route.is_empty() || route.starts_with("/v1") || is_file(route) => {
+            tracing::info_span!("request", otel.kind = "server")
+        }
+        _page => tracing::info_span!("request", otel.kind = "server", souk.always_recorded = true),
+    };
     telemetry::context::continue_from_headers(&span, request.headers());
     telemetry::span::when_recorded(&span, |it| {
         let method = method(request.method());
@@ -35,6 +41,10 @@ pub(crate) fn span(request: &Request, route: Option<&MatchedPath>) -> Span {
         it.set("network.protocol.version", version);
     });
     span
+}
+
+fn is_file(route: &str) -> bool {
+    route.starts_with("/assets") || route.starts_with("/pictures")
 }
 
 /// What the connection speaks ([`crate::server`] has noted it); what a client says of it does not count.

@@ -5,9 +5,9 @@
 //! originals and the authority's key, and is mounted nowhere else.
 //!
 //! ```text
-//! gateway/                  ca.pem cert.pem key.pem
-//! provisioner/              the same, nats-url
-//! product/ cart/ order/     the same, database-urls nats-url redis-url token.pem; the URLs name ca.pem
+//! gateway/                  ca.pem cert.pem key.pem redis-url; URLs of stores name ca.pem
+//! provisioner/              ca.pem cert.pem key.pem nats-url
+//! product/ cart/ order/     ca.pem cert.pem key.pem database-urls nats-url redis-url token.pem
 //! user/                     the same as product, token-key.pem staff-password
 //! payment/                  the same as product, webhook-secret
 //! psp/                      ca.pem webhook-secret
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use certs::Authority;
 use operator::layout::{Layout, replace};
-use operator::plan::{CONTEXTS, databases};
+use operator::plan::{CONTEXTS, GATEWAY, databases};
 use operator::secrets::Secrets;
 use souk::cli::SERVICES;
 use stores::{BUS_PROVISIONER, Server, bus_authorization, database_statements, redis_acl};
@@ -115,9 +115,7 @@ impl Giving<'_> {
         let urls: Vec<String> = databases(context, sharded, *shards).into_iter().map(url).collect();
         self.give(context, "database-urls", urls.join(","))?;
         self.bus(context)?;
-        let password = self.secrets.redis_password(context)?;
-        let url = format!("rediss://{context}:{password}@{}?{ROOT}", self.options.redis);
-        self.give(context, "redis-url", url)?;
+        self.redis(context)?;
         self.copy(context, "token.pem", &self.secrets.token_key())
     }
 
@@ -127,9 +125,16 @@ impl Giving<'_> {
         self.give(user, "nats-url", url)
     }
 
+    fn redis(&self, user: &str) -> Result<()> {
+        let password = self.secrets.redis_password(user)?;
+        let url = format!("rediss://{user}:{password}@{}?{ROOT}", self.options.redis);
+        self.give(user, "redis-url", url)
+    }
+
     fn of_single_processes(&self) -> Result<()> {
         let secrets = self.secrets;
         self.bus(BUS_PROVISIONER)?;
+        self.redis(GATEWAY)?;
         self.copy("user", "token-key.pem", &secrets.token_signing_key())?;
         self.copy("user", "staff-password", &secrets.staff_password_file())?;
         self.copy("staff", "staff-password", &secrets.staff_password_file())?;
@@ -144,7 +149,7 @@ impl Giving<'_> {
         let authorization = bus_authorization(&nats, |context| self.secrets.bus_password(context))?;
         self.give("nats", "authorization.conf", authorization)?;
         let redis = self.secrets.store_password("redis")?;
-        let users = redis_acl(|context| self.secrets.redis_password(context))?;
+        let users = redis_acl(|user| self.secrets.redis_password(user))?;
         self.give("redis", "redis.conf", format!("{REDIS_TLS}requirepass {redis}\n{users}"))?;
         self.give("redis", "password", redis)
     }

@@ -35,6 +35,7 @@ pub mod down;
 pub mod status;
 pub mod logs;
 pub mod order;
+pub mod trace_of;
 pub mod import;
 pub mod events_of;
 pub mod sqlx;

@@ -70,7 +70,7 @@ pub struct Places {
     pub bus_urls: BTreeMap<String, String>,
     /// Copies of each stream on it; the services' own default without it.
     pub nats_replicas: Option<u8>,
-    /// The cache: of each context.
+    /// Redis: of each context, and of the gateway.
     pub redis_urls: BTreeMap<String, String>,
     /// Where spans go.
     pub collector: Option<String>,
@@ -372,7 +372,8 @@ mod tests {
             assert_eq!(has(name, "SOUK_DATABASE_URLS"), !has_none);
             assert_eq!(has(name, "SOUK_NATS_URL"), !["psp", "gateway"].contains(&name), "{name}");
             let redis_url = environment(&plan, name).remove("SOUK_REDIS_URL");
-            assert_eq!(redis_url, (!has_none).then(|| format!("redis://{name}@r")));
+            let has_redis = !["psp", "provisioner"].contains(&name);
+            assert_eq!(redis_url, has_redis.then(|| format!("redis://{name}@r")));
         }
     }
 

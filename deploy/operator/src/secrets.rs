@@ -85,12 +85,12 @@ impl Secrets {
         password(&self.folder.join(format!("bus-{context}")))
     }
 
-    /// The password of a context's user of Redis, where stores do not make their own: in containers.
+    /// The password of a user of Redis (a context or the gateway), where stores do not make their own: in containers.
     ///
     /// # Errors
     /// When it cannot be read or written.
-    pub fn redis_password(&self, context: &str) -> Result<String> {
-        password(&self.folder.join(format!("redis-{context}")))
+    pub fn redis_password(&self, user: &str) -> Result<String> {
+        password(&self.folder.join(format!("redis-{user}")))
     }
 
     /// The password of a store, where stores do not make their own: in containers.

@@ -1,5 +1,5 @@
 //! A small collector of traces, for one person at one machine: takes spans by OTLP over gRPC, keeps
-//! the recent ones in memory, and answers `GET /traces/{trace_id}` as JSON. Both on loopback.
+//! the recent ones in memory, and answers `GET /traces/{trace_id}` and `GET /orders/{order_id}/trace` as JSON. Both on loopback.
 
 mod keep;
 mod receive;
@@ -53,7 +53,10 @@ impl Collector {
         );
         tokio::spawn(serving);
         let (http, listener) = listen().await?;
-        let routes = Router::new().route("/traces/{trace_id}", get(trace)).with_state(kept);
+        let routes = Router::new()
+            .route("/traces/{trace_id}", get(trace))
+            .route("/orders/{order_id}/trace", get(trace_of))
+            .with_state(kept);
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(
             async move { axum::serve(listener, routes).with_graceful_shutdown(stopped).await },
@@ -83,6 +86,13 @@ async fn trace(
     Path(trace_id): Path<String>,
 ) -> Result<Json<Trace>, StatusCode> {
     kept.trace(&trace_id).map(Json).ok_or(StatusCode::NOT_FOUND)
+}
+
+async fn trace_of(
+    State(kept): State<Arc<Kept>>,
+    Path(order_id): Path<String>,
+) -> Result<Json<Trace>, StatusCode> {
+    kept.trace_of(&order_id).map(Json).ok_or(StatusCode::NOT_FOUND)
 }
 
 #[cfg(test)]

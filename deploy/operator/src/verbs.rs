@@ -9,7 +9,7 @@ use souk::cli::{Cli, Verb};
 use souk::style::red;
 use stores::Home;
 
-use crate::{detached, down, events_of, import, logs, order, sqlx, status, up};
+use crate::{detached, down, events_of, import, logs, order, sqlx, status, trace_of, up};
 
 /// The whole program: what it is asked to do, and its exit code.
 pub fn main() -> ExitCode {
@@ -50,6 +50,7 @@ async fn verb(home: &Home, verb: &Verb) -> Result<ExitCode> {
         Verb::Status => status::run(home).await?,
         Verb::Logs(options) => logs::run(home, options)?,
         Verb::Order(options) => order::run(home, options).await?,
+        Verb::Trace(options) => trace_of::run(home, options).await?,
         Verb::Import(options) => import::run(home, &options.file).await?,
         Verb::Outbox(passed) => return events_of::run(home, "outbox", &passed.arguments),
         Verb::DeadLetters(passed) => {

@@ -6,6 +6,7 @@ mod external;
 mod images;
 mod lab;
 mod load;
+mod trace;
 
 pub use bench::{
     Bench, CacheBench, CatalogueBench, FreshnessBench, HotBench, Measured, MonolithBench, Orders,
@@ -16,6 +17,7 @@ pub use external::StoreUrls;
 pub use images::Images;
 pub use lab::{EXPERIMENTS, Lab};
 pub use load::{Class, Load, Scenario, Slo, Steps};
+pub use trace::TraceOf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
@@ -71,6 +73,8 @@ pub enum Verb {
     Logs(Logs),
     /// Place one order like a customer and draw its timeline and trace
     Order(Order),
+    /// Draw the trace of an order, across services and the bus
+    Trace(TraceOf),
     /// Import a catalogue (UCI "Online Retail" format)
     Import(Import),
     /// Events on their way out: status, or replay --since TIME
@@ -193,7 +197,7 @@ pub struct Import {
 /// Options of `test`.
 #[derive(Debug, Args)]
 pub struct Test {
-    /// Also the suites whose judges come from outside: they are fetched into .souk/tools (about 420 MB)
+    /// Also the suites whose judges come from outside: they are fetched into .souk/tools (about 450 MB, or 1,100 without Chromium and Node.js)
     #[arg(long)]
     pub all: bool,
 }
@@ -201,7 +205,7 @@ pub struct Test {
 /// Options of `fetch`.
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// Also what `test --all` needs: kubectl, validators written in Python, its gRPC, the newest nats-server (about 430 MB)
+    /// Also what `test --all` needs: kubectl, validators written in Python, its gRPC, the newest nats-server, and Chromium and Node.js where there are none (about 450 MB, or 1,100)
     #[arg(long)]
     pub all: bool,
 }
@@ -339,6 +343,9 @@ mod tests {
             (vec!["up", "--redis-url", "http://x"], "redis://"),
             (vec!["order", "--quantity", "0"], "'0' for '--quantity <N>'"),
             (vec!["order", "--card", "gold"], "approve, decline, hang, lost"),
+            (vec!["trace", "7"], "not the id of an order"),
+            (vec!["trace", "01a22eca-180b-72d5-9762-402aacc49f8g"], "not the id of an order"),
+            (vec!["trace"], "<ORDER>"),
             (vec!["import", "/no/such/file.csv"], "No such file"),
             (vec!["import", "/"], "not a file"),
             (vec!["import"], "<FILE>"),

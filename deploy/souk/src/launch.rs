@@ -28,6 +28,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         Verb::Down(options) => down(home, options.wipe),
         Verb::Status
         | Verb::Order(_)
+        | Verb::Trace(_)
         | Verb::Import(_)
         | Verb::Outbox(_)
         | Verb::DeadLetters(_) => with_the_running_shop(home),

@@ -12,6 +12,7 @@ pub mod machine;
 pub mod build;
 pub mod doctor;
 pub mod validators;
+pub mod browser;
 pub mod suites;
 pub mod images;
 pub mod launch;

@@ -1,5 +1,6 @@
 //! `cargo souk test`: every check, in order, with a list at the end of what was run and what was not.
 
+use crate::browser::Browser;
 use crate::build::{self, Profile};
 use crate::{Result, machine, style, validators};
 use std::fmt;
@@ -31,7 +32,7 @@ const SUITES: [Suite; 4] = [
 ];
 
 /// What `--all` adds: suites that take long, or fetch programs of their own.
-const LONG: [Suite; 10] = [
+const LONG: [Suite; 11] = [
     Suite { name: "crashes", run: crashes, skip: |_| None },
     Suite { name: "manifests", run: |home| manifests(home, "rules"), skip: without_kubectl },
     Suite { name: "schemas", run: |home| manifests(home, "schemas"), skip: without_validators },
@@ -41,6 +42,7 @@ const LONG: [Suite; 10] = [
     Suite { name: "nats", run: nats, skip: no_newest_nats },
     Suite { name: "chaos", run: chaos, skip: |_| None },
     Suite { name: "edge", run: edge, skip: no_nginx },
+    Suite { name: "browser", run: browser, skip: no_browser },
     Suite { name: "containers", run: containers, skip: |_| None },
 ];
 
@@ -120,13 +122,14 @@ fn list(outcomes: &[(&str, Outcome)], all: bool) {
     }
 }
 
-/// Fetches the outside judges: kubectl, validators written in Python, its gRPC, and another nats-server.
+/// Fetches the outside judges: kubectl, validators written in Python, its gRPC, another nats-server, and a browser.
 ///
 /// # Errors
 /// Why something cannot be had.
 pub fn fetch_judges(home: &Home) -> Result {
     let missing = without_validators(home).or_else(|| no_grpcio(home));
-    missing.or_else(|| no_newest_nats(home)).map_or(Ok(()), |why| Err(why.into()))
+    let missing = missing.or_else(|| no_newest_nats(home)).or_else(|| no_browser(home));
+    missing.map_or(Ok(()), |why| Err(why.into()))
 }
 
 /// While the compiler is busy the network is not. What fails here is tried again where it is needed,
@@ -137,6 +140,7 @@ fn fetch_meanwhile(home: Home) {
         let _ = validators::provide(&home, &|_| ());
         let _ = validators::provide_grpcio(&home, &|_| ());
         let _ = validators::provide_nats(&home, &|_| ());
+        let _ = Browser::provide(&home, &|_| ());
     });
 }
 
@@ -238,6 +242,18 @@ fn edge(home: &Home) -> Result {
 fn no_nginx(home: &Home) -> Option<String> {
     let fetched = Packages::provide(home, "nginx", &["nginx"], &|line| println!("{line}"));
     fetched.err().map(|error| format!("no nginx: {error}"))
+}
+
+/// The storefront in a Chromium, as customers use it.
+fn browser(home: &Home) -> Result {
+    build::everything(home)?;
+    let mut command = build::cargo(home)?;
+    command.args(["test", "--workspace", "--test", "browser"]).env("SOUK_TEST_BROWSER", "1");
+    build::succeeded(command.status()?, "cargo test --workspace --test browser")
+}
+
+fn no_browser(home: &Home) -> Option<String> {
+    provided(|progress| Browser::provide(home, progress).map(drop))
 }
 
 /// Somebody else's gRPC before a service of ours.

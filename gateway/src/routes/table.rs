@@ -6,22 +6,22 @@ use axum::routing::MethodRouter;
 use crate::app::App;
 
 /// Routes, and their paths.
-pub(super) struct Table {
-    pub(super) router: Router<App>,
-    pub(super) paths: Vec<&'static str>,
+pub(crate) struct Table {
+    pub(crate) router: Router<App>,
+    pub(crate) paths: Vec<&'static str>,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { router: Router::new(), paths: Vec::new() }
     }
 
-    pub(super) fn route(mut self, path: &'static str, methods: MethodRouter<App>) -> Self {
+    pub(crate) fn route(mut self, path: &'static str, methods: MethodRouter<App>) -> Self {
         self.paths.push(path);
         Self { router: self.router.route(path, methods), paths: self.paths }
     }
 
-    pub(super) fn merge(mut self, other: Self) -> Self {
+    pub(crate) fn merge(mut self, other: Self) -> Self {
         self.paths.extend(other.paths);
         Self { router: self.router.merge(other.router), paths: self.paths }
     }

@@ -25,7 +25,7 @@ async fn rest(stream: &mut TcpStream) -> String {
 #[tokio::test]
 async fn a_head_that_drips_is_cut_and_so_is_silence() {
     let world = World::with(&["--head-timeout", "400ms"]).await;
-    for beginning in ["", "G", "GET / HTTP/1.1\r\nhost: x\r\n", "PRI * HTTP/2.0\r\n"] {
+    for beginning in ["", "G", "GET /v1 HTTP/1.1\r\nhost: x\r\n", "PRI * HTTP/2.0\r\n"] {
         let (began, mut stream) = (Instant::now(), connect(&world).await);
         stream.write_all(beginning.as_bytes()).await.unwrap();
         let (mut reader, mut writer) = stream.split();
@@ -34,7 +34,8 @@ async fn a_head_that_drips_is_cut_and_so_is_silence() {
             let mut drops = tokio::time::interval(Duration::from_millis(50));
             loop {
                 drops.tick().await;
-                if beginning.starts_with("GET /") && writer.write_all(b"x: y\r\n").await.is_err() {
+                if beginning.starts_with("GET /v1") && writer.write_all(b"x: y\r\n").await.is_err()
+                {
                     std::future::pending::<()>().await;
                 }
             }
@@ -57,7 +58,7 @@ async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take()
     let mut stream = connect(&world).await;
     let mut buffer = [0; 4096];
     for _ in 0..2 {
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.write_all(b"GET /v1 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         let read = stream.read(&mut buffer).await.unwrap();
         assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
         // The pause of a client, longer than the limit for a head.
@@ -69,10 +70,10 @@ async fn a_connection_is_kept_between_requests_for_longer_than_a_head_may_take()
     assert!(began.elapsed() < Duration::from_secs(6), "and not for ever");
 
     let mut stream = connect(&world).await;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /v1 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(stream.read(&mut buffer).await.unwrap() > 0);
     let began = Instant::now();
-    stream.write_all(b"GET / HT").await.unwrap();
+    stream.write_all(b"GET /v1 HT").await.unwrap();
     assert_eq!(rest(&mut stream).await, "");
     assert!(began.elapsed() < Duration::from_secs(2), "a second head is as limited");
 }
@@ -117,7 +118,7 @@ async fn a_stop_waits_for_requests_but_not_for_silence() {
     let mut world = World::new().await;
     let mut silent = connect(&world).await;
     let mut kept = connect(&world).await;
-    kept.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    kept.write_all(b"GET /v1 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut buffer = [0; 4096];
     assert!(kept.read(&mut buffer).await.unwrap() > 0);
     let permits = tokio::sync::Semaphore::MAX_PERMITS;
@@ -141,10 +142,10 @@ async fn a_stop_waits_for_requests_but_not_for_silence() {
 #[tokio::test]
 async fn while_it_drains_everybody_is_served_once_more() {
     let world = World::new().await;
-    assert_eq!(get("/").send(&world).await.header("connection"), "");
+    assert_eq!(get("/v1").send(&world).await.header("connection"), "");
     world.shutdown.drain();
     let mut stream = connect(&world).await;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /v1 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let answer = rest(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
     assert!(!world.gateway.is_finished());
@@ -154,10 +155,10 @@ async fn while_it_drains_everybody_is_served_once_more() {
 async fn a_first_request_that_crosses_a_stop_is_answered() {
     let mut world = World::new().await;
     let mut stream = connect(&world).await;
-    assert_eq!(get("/").send(&world).await.status, 200); // by now it has been accepted
+    assert_eq!(get("/v1").send(&world).await.status, 200); // by now it has been accepted
     world.shutdown.request();
     eventually("nobody listens", || std::net::TcpStream::connect(world.address).is_err()).await;
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /v1 HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     assert!(rest(&mut stream).await.starts_with("HTTP/1.1 200"));
     assert!(world.stop().await < Duration::from_secs(2));
 }
@@ -211,7 +212,7 @@ async fn a_request_names_exactly_one_host() {
         ("1.1", "host: two words\r\n", 400),
         ("1.1", "host: me@shop\r\n", 400),
     ] {
-        let request = format!("GET / HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
+        let request = format!("GET /v1 HTTP/{version}\r\n{hosts}connection: close\r\n\r\n");
         let answer = answer_to(&world, &request).await;
         assert_eq!(answer[9..12], status.to_string(), "{request:?}: {answer}");
         assert_eq!(answer.contains("\"bad_host\""), status == 400, "{answer}");

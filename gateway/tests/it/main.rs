@@ -13,6 +13,10 @@ mod problems;
 mod bodies;
 mod callers;
 mod products;
+mod browser;
+
+mod sessions;
+mod storefront;
 mod carts;
 mod orders;
 mod returns;

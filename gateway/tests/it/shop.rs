@@ -14,9 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use proto::cart::v1::Cart;
 use proto::money::v1::Money;
 use proto::order::v1::Order;
+use proto::payment::v1::PaymentMethod;
 use proto::product::v1::{
     ImportProductsRequest, ListProductChangesResponse, Product, start_import_request,
 };
+use proto::user::v1::Address;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
@@ -43,6 +45,11 @@ pub struct State {
     pub changes: Option<ListProductChangesResponse>,
     pub cart: Cart,
     pub order: Order,
+    /// Of everybody.
+    pub addresses: Vec<Address>,
+    pub payment_methods: Vec<PaymentMethod>,
+    /// How long the access token of a sign-in is valid; none: ten minutes.
+    pub signed_in_seconds: Option<u32>,
     /// What an RPC refuses with.
     pub refusals: HashMap<&'static str, Status>,
     pub imported: Vec<ImportProductsRequest>,
@@ -86,6 +93,21 @@ impl Shop {
     pub fn last(&self, rpc: &str) -> Seen {
         let seen = self.seen();
         seen.into_iter().rfind(|seen| seen.rpc == rpc).unwrap_or_else(|| panic!("no {rpc}"))
+    }
+
+    /// From now on nobody answers.
+    pub fn close(&self) {
+        self.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Everybody answers, who was asked before as well.
+    pub fn open(&self) {
+        self.gate.add_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// How often this RPC was called.
+    pub fn count(&self, rpc: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.rpc == rpc).count()
     }
 
     pub fn refuse(&self, rpc: &'static str, status: Status) {

@@ -22,6 +22,19 @@ async fn a_trace_goes_on_through_the_gateway() {
 }
 
 #[tokio::test]
+async fn a_page_is_recorded_unless_its_caller_is_not() {
+    let world = World::new().await;
+    let traced = |rpc| world.shop.last(rpc).traceparent.unwrap();
+    for number in 0..8 {
+        get(&format!("/products?category={number}")).send(&world).await;
+        assert!(traced("ListProducts").ends_with("-01"), "{}", traced("ListProducts"));
+    }
+    let unrecorded = format!("00-{TRACE}-00f067aa0ba902b7-00");
+    get("/search?q=cup").header("traceparent", &unrecorded).send(&world).await;
+    assert!(traced("SearchProducts").ends_with("-00"), "{}", traced("SearchProducts"));
+}
+
+#[tokio::test]
 async fn every_answer_leads_to_its_trace() {
     let world = World::new().await;
     let mut ids = std::collections::HashSet::new();
@@ -33,9 +46,9 @@ async fn every_answer_leads_to_its_trace() {
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
         assert!(ids.insert(id));
     }
-    let own = get("/").header("x-request-id", "mine-7").send(&world).await;
+    let own = get("/v1").header("x-request-id", "mine-7").send(&world).await;
     assert_eq!(own.header("x-request-id"), "mine-7");
-    let long = get("/").header("x-request-id", &"x".repeat(129)).send(&world).await;
+    let long = get("/v1").header("x-request-id", &"x".repeat(129)).send(&world).await;
     assert_eq!(long.header("x-request-id"), long.header("x-trace-id"));
 }
 

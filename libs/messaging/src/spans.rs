@@ -20,6 +20,7 @@ pub(crate) fn publish_span(event: &Stored) -> Span {
     when_recorded(&span, |it| {
         tell(it, "publish", "send", &event.subject);
         it.set("messaging.message.id", event.event_id.to_string());
+        it.set("cloudevents.event_subject", event.aggregate_id.to_string());
     });
     span
 }

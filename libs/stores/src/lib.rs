@@ -45,7 +45,7 @@ pub use options::Options;
 pub use packages::Packages;
 pub use pgbench::Pgbench;
 pub use process::birth;
-pub use redis_users::{redis_acl, redis_commands, redis_reads, redis_users};
+pub use redis_users::{redis_acl, redis_commands, redis_readers, redis_reads, redis_users};
 pub use run::{Endpoints, Stores};
 pub use system::install_with_package_manager;
 pub use tools::{

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub struct Options {
     /// `postgres://user:password@host:port/database` of a superuser; PostgreSQL is then not started.
     pub postgres_url: Option<String>,
-    /// `redis://[user:password@]host:port`; Redis is then not started, and all contexts are that user.
+    /// `redis://[user:password@]host:port`; Redis is then not started, and everybody is that user.
     pub redis_url: Option<String>,
     /// `nats://[user:password@]host:port`, with JetStream; NATS is then not started.
     pub nats_url: Option<String>,

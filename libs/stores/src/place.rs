@@ -138,9 +138,9 @@ impl Place {
         self.secret_of(server.key())
     }
 
-    /// The password of a context's user of a server, made when it is first asked for.
-    pub(crate) fn user_secret(&self, server: Server, context: &str) -> Result<String> {
-        self.secret_of(&format!("{}-{context}", server.key()))
+    /// The password of a process's user of a server, made when it is first asked for.
+    pub(crate) fn user_secret(&self, server: Server, user: &str) -> Result<String> {
+        self.secret_of(&format!("{}-{user}", server.key()))
     }
 
     fn secret_of(&self, name: &str) -> Result<String> {

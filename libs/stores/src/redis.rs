@@ -64,7 +64,7 @@ pub(crate) fn socket(place: &Place) -> Result<PathBuf> {
 }
 
 fn users(place: &Place) -> Result<String> {
-    redis_acl(|context| place.user_secret(Server::Redis, context))
+    redis_acl(|user| place.user_secret(Server::Redis, user))
 }
 
 /// Whether our server answers: it knows the password, and was started with the users as they are now. One that an earlier

@@ -25,8 +25,8 @@ pub struct Endpoints {
     pub postgres_url: String,
     /// `redis://:…@127.0.0.1:port`, or `rediss`.
     pub redis_url: String,
-    /// The same for the user of each context, which may do in Redis what the context has to. A server of
-    /// somebody else's knows one user, who is everybody's.
+    /// The same for the user of each context and of the gateway, which may do in Redis what its process has to. A
+    /// server of somebody else's knows one user, who is everybody's.
     pub redis_urls: BTreeMap<String, String>,
     /// `nats://souk:…@127.0.0.1:port`, or `tls`; of a cluster one for each server, separated by commas.
     pub nats_url: String,

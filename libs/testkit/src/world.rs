@@ -140,7 +140,7 @@ impl World {
         &self.shared.redis_url
     }
 
-    /// Where a context reaches the shared Redis, as the user that may do what the context has to.
+    /// Where a context or the gateway reaches the shared Redis, as the user that may do what it has to.
     pub fn redis_url_of(&self, context: &str) -> &str {
         self.shared.redis_urls.get(context).expect("a user of Redis")
     }

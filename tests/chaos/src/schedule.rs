@@ -196,10 +196,12 @@ pub fn members(nats: u8) -> impl Iterator<Item = Member> {
 /// Who calls whom, and what: each is a hop with a proxy in it.
 pub fn hops() -> Vec<String> {
     let provisioner = proxy::name(PROVISIONER, Server::Nats.key());
-    dealt_hops().into_iter().chain([provisioner]).collect()
+    let sessions = (0..COPIES)
+        .map(|number| proxy::name(&plan::name(plan::GATEWAY, number), Server::Redis.key()));
+    dealt_hops().into_iter().chain([provisioner]).chain(sessions).collect()
 }
 
-/// Those that faults are dealt to.
+/// Those that faults are dealt to: none that came later, so that a seed strikes what it always struck.
 fn dealt_hops() -> Vec<String> {
     let stores = ["postgres", "redis", "nats"];
     let callees = |service: &str| -> Vec<&str> {

@@ -31,14 +31,17 @@ const ROUNDS: u32 = 3;
 const WORKERS: u32 = 16;
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
-/// What is turned off, and which services run in the gateway's process.
-type Variant = (&'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+/// What is asked for, what is turned off, and which services run in the gateway's process.
+type Variant = (&'static str, &'static str, Off, &'static [&'static str]);
+type Off = &'static [(&'static str, &'static str)];
 
-const VARIANTS: [Variant; 3] = [
-    ("rendered, in the gateway", &[], &[]),
-    ("in product, by gRPC", PAGES, &[]),
-    ("in product, in one process", PAGES, &["product"]),
+const VARIANTS: [Variant; 4] = [
+    ("rendered, in the gateway", JSON, &[], &[]),
+    ("in product, by gRPC", JSON, PAGES, &[]),
+    ("in product, in one process", JSON, PAGES, &["product"]),
+    ("as a page", "/products", &[], &[]),
 ];
+const JSON: &str = "/v1/products";
 const PAGES: &[(&str, &str)] = &[("gateway", "SOUK_PRODUCT_PAGES_BYTES")];
 
 /// Core-microseconds for a request.
@@ -55,14 +58,14 @@ struct Cost {
 pub(crate) async fn in_turn(options: &HotBench, folder: &Path, reports_in: &Path) -> Result<()> {
     std::fs::create_dir_all(reports_in)?;
     let mut costs = Vec::new();
-    for (name, off, inside) in VARIANTS {
+    for (name, asked_for, off, inside) in VARIANTS {
         say(&format!("---- {name}"));
         let (options, file) = (options.clone(), reports_in.join("product.json"));
         let change = |shop: &mut Options| {
             turn_off(shop, off);
             together(shop, inside);
         };
-        let measure = move |layout: &Layout, _: &str| measure(&options, layout, &file);
+        let measure = move |layout: &Layout, _: &str| measure(&options, layout, asked_for, &file);
         costs.push(with_shop(folder, change, measure).await?);
     }
     let mut table = Table::new("core-us for a request", VARIANTS.map(|it| it.0));
@@ -82,19 +85,24 @@ pub(crate) async fn in_turn(options: &HotBench, folder: &Path, reports_in: &Path
     Ok(())
 }
 
-fn measure(options: &HotBench, layout: &Layout, file: &Path) -> Result<Cost> {
-    on_this_thread(measured(options, layout, file))
+fn measure(options: &HotBench, layout: &Layout, asked_for: &str, file: &Path) -> Result<Cost> {
+    on_this_thread(measured(options, layout, asked_for, file))
 }
 
-async fn measured(options: &HotBench, layout: &Layout, file: &Path) -> Result<Cost> {
+async fn measured(
+    options: &HotBench,
+    layout: &Layout,
+    asked_for: &str,
+    file: &Path,
+) -> Result<Cost> {
     let state = running::at(layout)?;
     let shop = groups(&state, "bench");
     let target = Target::of(layout, state)?;
     let api = Api::new(&target.url());
     let products = seed::products(&api, &target, 1).await?;
-    let path = format!("/v1/products/{}", products.first().context("no product")?);
-    let uri: Uri = path.parse()?;
-    std::fs::write(file, &api.get(&path, None).await?.body)?;
+    let product = products.first().context("no product")?;
+    let uri: Uri = format!("{asked_for}/{product}").parse()?;
+    std::fs::write(file, &api.get(&format!("{JSON}/{product}"), None).await?.body)?;
     let bare = Bare::start(file)?;
     let handler = Asked {
         wire: Wire::to(std::slice::from_ref(&bare.address))?,

@@ -109,14 +109,14 @@ fn is(place: &str, listen: &str) -> bool {
     place == listen || place.replace("localhost", "127.0.0.1") == listen
 }
 
-/// The shop says what it is at `/`.
+/// The shop says what it is at `/v1`.
 async fn greet(gateway: &str) -> Result<()> {
     #[derive(Deserialize)]
     struct Index {
         name: String,
     }
     let api = Api::new(&format!("http://{gateway}"));
-    let request = api.client().request(http::Method::GET, "/").body(empty())?;
+    let request = api.client().request(http::Method::GET, "/v1").body(empty())?;
     let answer = api.client().send(request, ANSWER_MAX).await;
     let Ok(answer) = answer else {
         bail!("nothing answers at http://{gateway}");
@@ -124,7 +124,7 @@ async fn greet(gateway: &str) -> Result<()> {
     let index = answer.json::<Index>();
     ensure!(
         index.is_ok_and(|index| index.name == "souk"),
-        "http://{gateway} is not the shop: GET / does not say so"
+        "http://{gateway} is not the shop: GET /v1 does not say so"
     );
     Ok(())
 }

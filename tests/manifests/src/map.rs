@@ -17,7 +17,7 @@ pub const COLLECTOR: &str = "collector";
 pub const PROMETHEUS: &str = "prometheus";
 
 /// The calls between processes, and what is not one of them.
-const CALLS: [Edge; 14] = [
+const CALLS: [Edge; 15] = [
     (ANYBODY, "edge"),
     ("edge", "gateway"),
     ("gateway", "product"),
@@ -25,6 +25,7 @@ const CALLS: [Edge; 14] = [
     ("gateway", "cart"),
     ("gateway", "order"),
     ("gateway", "payment"),
+    ("gateway", "redis"),
     ("order", "cart"),
     ("order", "product"),
     ("order", "user"),

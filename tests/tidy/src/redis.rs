@@ -1,4 +1,4 @@
-//! What a context may do in Redis is what its code sends, by itself and in scripts.
+//! What a context and the gateway may do in Redis is what its code sends, by itself and in scripts.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,12 @@ use crate::{Complaints, Source, Tree, rust};
 /// The user context's scripts are where everybody reads what they write.
 const OF_USER: &str = "libs/identity/src/revocations.rs";
 
-/// What the redis crate sends by itself, when the URL names a database.
-const OF_URL: &str = "select";
-
 /// Ways to send commands whose names do not stand there as text.
 const UNNAMED: [&str; 6] =
     ["Cmd::", "pipe()", "Commands", "AsyncCommands", "TypedCommands", "AsyncTypedCommands"];
 
-/// A right too many is one for whoever gets hold of the context's password.
+/// A right too many is one for whoever gets hold of the user's password. `SELECT`, which is everybody's, is the redis crate's: it sends
+/// it when the URL names a database.
 pub fn rights_are_what_scripts_call(tree: &Tree) -> Complaints {
     let sources = tree.sources();
     let of = |folder: &str| {
@@ -24,15 +22,18 @@ pub fn rights_are_what_scripts_call(tree: &Tree) -> Complaints {
     let (of_user, others): (Vec<_>, Vec<_>) = of("libs").partition(|it| it.path == OF_USER);
     let scripts = others.iter().flat_map(|source| called(source));
     let direct = others.iter().chain(&of_user).flat_map(|source| sent(source));
-    let by_all: BTreeSet<String> = direct.chain(scripts).chain([OF_URL.to_owned()]).collect();
-    let mut complaints = Vec::from_iter(compared("every context", &by_all, stores::redis_reads()));
-    for (context, rights) in stores::redis_commands() {
-        let own = of(&format!("services/{context}"));
-        let own = own.flat_map(|source| sent(source).chain(called(source)));
-        let in_libs = of_user.iter().filter(|_| context == "user").flat_map(|it| called(it));
+    let by_all: BTreeSet<String> = direct.chain(scripts).collect();
+    let reads = stores::redis_reads();
+    let mut complaints = Vec::from_iter(compared("every context", &by_all, reads));
+    let contexts = BTreeSet::from_iter(stores::redis_readers());
+    for (user, rights) in stores::redis_commands() {
+        let is_context = contexts.contains(user);
+        let folder = if is_context { format!("services/{user}") } else { user.to_owned() };
+        let own = of(&folder).flat_map(|source| sent(source).chain(called(source)));
+        let in_libs = of_user.iter().filter(|_| user == "user").flat_map(|it| called(it));
         let mut calls: BTreeSet<String> = own.chain(in_libs).collect();
-        calls.retain(|command| !stores::redis_reads().contains(&&**command));
-        complaints.extend(compared(context, &calls, rights));
+        calls.retain(|command| !is_context || !reads.contains(&&**command));
+        complaints.extend(compared(user, &calls, rights));
     }
     complaints
 }
@@ -89,7 +90,7 @@ fn name(rest: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What the rule says of a tree in which the list is read, but neither user nor product has scripts.
+    /// What the rule says of a tree in which the list is read, but nobody has scripts.
     fn complaints(path: &str, code: &str) -> Complaints {
         let reads = ("libs/identity/src/reading.rs", r#"fn f() { cmd("ZRANGEBYSCORE") }"#);
         rights_are_what_scripts_call(&Tree::of([reads, (path, code)]))
@@ -100,8 +101,9 @@ mod tests {
         complaints(path, code).into_iter().map(who).collect()
     }
 
-    const WITHOUT_SCRIPTS: [&str; 2] = ["product", "user"];
+    const WITHOUT_SCRIPTS: [&str; 3] = ["product", "user", "gateway"];
     const CART: &str = "services/cart/src/app.rs";
+    const GATEWAY: &str = "gateway/src/sessions.rs";
 
     /// A command of cart that is none of its rights.
     fn is_seen(code: &str, shown: &str) {
@@ -115,7 +117,17 @@ mod tests {
     fn a_right_too_many_and_one_too_few_are_seen() {
         assert_eq!(about(CART, ""), WITHOUT_SCRIPTS);
         assert_eq!(about(CART, r#"fn f() { cmd("ZRANGEBYSCORE") }"#), WITHOUT_SCRIPTS);
-        assert_eq!(about(CART, r#"fn f() { cmd("DEL") }"#), ["product", "user", "cart"]);
+        assert_eq!(about(CART, r#"fn f() { cmd("DEL") }"#), ["product", "user", "cart", "gateway"]);
+    }
+
+    #[test]
+    fn the_gateway_has_no_right_to_read_the_list() {
+        let calls = stores::redis_commands().find(|(user, _)| *user == "gateway").unwrap().1;
+        let call = |command: &&str| format!("redis.call('{command}')");
+        let own = format!("\"{}\"", calls.iter().map(call).collect::<String>());
+        let with = |code: &str| about(GATEWAY, &format!("fn f() {{ {own}; {code} }}"));
+        assert_eq!(with(""), ["product", "user"]);
+        assert_eq!(with(r#"cmd("ZRANGEBYSCORE")"#), WITHOUT_SCRIPTS);
     }
 
     #[test]
@@ -155,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_libraries_send_is_what_every_context_may() {
-        let everyone = ["every context", "product", "user"];
+        let everyone = ["every context", "product", "user", "gateway"];
         for path in ["libs/cache/src/redis.rs", OF_USER] {
             assert_eq!(about(path, r#"fn f() { cmd("DEL") }"#), everyone, "{path}");
         }

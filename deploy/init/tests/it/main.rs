@@ -51,7 +51,7 @@ fn each_process_gets_what_it_needs_and_nothing_else() {
     };
     let context = of(&[&tls, &stores]);
     let expected = BTreeMap::from([
-        ("gateway".to_owned(), of(&[&tls])),
+        ("gateway".to_owned(), of(&[&tls, &["redis-url"]])),
         ("product".to_owned(), context.clone()),
         ("cart".to_owned(), context.clone()),
         ("order".to_owned(), context),

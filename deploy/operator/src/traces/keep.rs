@@ -60,6 +60,19 @@ impl Kept {
         Some(Trace { trace_id: trace_id.to_owned(), spans })
     }
 
+    /// The oldest trace in which an event of this order, or whatever else has this id, was published.
+    pub(super) fn trace_of(&self, id: &str) -> Option<Trace> {
+        let inner = self.lock();
+        let mut trace_ids = inner.ages.iter().map(|(_, trace_id)| trace_id);
+        let publishes = |trace_id: &&String| {
+            let mut spans = inner.traces.get(*trace_id).into_iter().flatten();
+            spans.any(|span| span.publishes_of(id))
+        };
+        let trace_id = trace_ids.find(publishes)?.clone();
+        drop(inner);
+        self.trace(&trace_id)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,6 +136,22 @@ mod tests {
         let starts = |trace: Trace| trace.spans.iter().map(|s| s.start_unix_ns).collect::<Vec<_>>();
         assert_eq!(kept.trace("a").map(starts), Some(vec![10, 30]));
         assert_eq!(kept.trace("b"), None);
+    }
+
+    #[test]
+    fn the_trace_of_an_order_is_the_one_that_published_its_first_event() {
+        let kept = Kept::new(Limits::default());
+        let event = |kind, aggregate: &str| {
+            let subject = ("cloudevents.event_subject".to_owned(), aggregate.to_owned());
+            Span { kind, attributes: BTreeMap::from([subject]), ..span(1, 10) }
+        };
+        kept.add([("batch".to_owned(), event(Kind::Consumer, "018f-7"))].into_iter());
+        kept.add([("checkout".to_owned(), event(Kind::Producer, "018f-7"))].into_iter());
+        kept.add([("cancel".to_owned(), event(Kind::Producer, "018f-7"))].into_iter());
+        assert_eq!(kept.trace_of("018f-7").unwrap().trace_id, "checkout");
+        for other in ["018f", "018f-70", ""] {
+            assert_eq!(kept.trace_of(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -88,6 +88,12 @@ impl Span {
         }
     }
 
+    /// Whether it publishes an event of the aggregate with this id.
+    pub(super) fn publishes_of(&self, id: &str) -> bool {
+        let aggregate = self.attributes.get("cloudevents.event_subject");
+        self.kind == Kind::Producer && aggregate.is_some_and(|aggregate| aggregate == id)
+    }
+
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
         let texts = self.attributes.iter().map(|(name, value)| name.len() + value.len() + 64);

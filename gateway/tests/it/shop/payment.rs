@@ -20,7 +20,8 @@ impl PaymentService for Shop {
         request: Request<payment::ListPaymentMethodsRequest>,
     ) -> Answer<payment::ListPaymentMethodsResponse> {
         self.enter("ListPaymentMethods", request).await?;
-        ok(payment::ListPaymentMethodsResponse { payment_methods: vec![] })
+        let payment_methods = self.state().payment_methods.clone();
+        ok(payment::ListPaymentMethodsResponse { payment_methods })
     }
 
     async fn get_payment(

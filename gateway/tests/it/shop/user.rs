@@ -14,13 +14,19 @@ fn somebody() -> Option<user::User> {
     })
 }
 
-fn session() -> Option<user::Session> {
+fn session(valid_seconds: Option<u32>) -> Option<user::Session> {
     Some(user::Session {
         access_token: "fresh.access.token".into(),
         refresh_token: "refresh".into(),
-        expires_in_seconds: 600,
+        expires_in_seconds: valid_seconds.unwrap_or(600),
         user_id: somebody()?.user_id,
     })
+}
+
+/// What a refresh answers: no token of it is one of before.
+fn refreshed() -> Option<user::Session> {
+    let (access_token, refresh_token) = ("second.access.token".into(), "second-refresh".into());
+    Some(user::Session { access_token, refresh_token, ..session(None)? })
 }
 
 #[tonic::async_trait]
@@ -35,7 +41,8 @@ impl UserService for Shop {
 
     async fn sign_in(&self, request: Request<user::SignInRequest>) -> Answer<user::SignInResponse> {
         self.enter("SignIn", request).await?;
-        ok(user::SignInResponse { session: session() })
+        let valid_seconds = self.state().signed_in_seconds;
+        ok(user::SignInResponse { session: session(valid_seconds) })
     }
 
     async fn refresh_session(
@@ -43,7 +50,7 @@ impl UserService for Shop {
         request: Request<user::RefreshSessionRequest>,
     ) -> Answer<user::RefreshSessionResponse> {
         self.enter("RefreshSession", request).await?;
-        ok(user::RefreshSessionResponse { session: session() })
+        ok(user::RefreshSessionResponse { session: refreshed() })
     }
 
     async fn sign_out(
@@ -59,7 +66,9 @@ impl UserService for Shop {
         request: Request<user::GetUserRequest>,
     ) -> Answer<user::GetUserResponse> {
         self.enter("GetUser", request).await?;
-        ok(user::GetUserResponse { user: somebody() })
+        let addresses = self.state().addresses.clone();
+        let user = somebody().map(|user| user::User { addresses, ..user });
+        ok(user::GetUserResponse { user })
     }
 
     async fn update_user(

@@ -119,7 +119,7 @@ async fn every_context_reads_the_list_as_its_own_user_of_redis() {
     let shop = Shop::open().await;
     let session = shop.somebody("ann@shop.example").await;
     shop.sign_out(&session).await.unwrap();
-    for context in stores::redis_users() {
+    for context in stores::redis_readers() {
         let redis_url = shop.world.redis_url_of(context);
         refused_by_a_new_process(&shop.world, redis_url, &session).await;
     }

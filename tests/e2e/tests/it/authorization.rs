@@ -63,6 +63,8 @@ pub enum Access {
     Owner,
     /// Staff.
     Staff,
+    /// Browsers, by cookie. No token is read: whoever shows one gets what everybody without a cookie gets.
+    Page,
     /// The payment provider, who signs what it sends: nobody here.
     Provider,
 }
@@ -80,7 +82,7 @@ impl Access {
     pub fn verdict(self, who: Who) -> Verdict {
         let known = matches!(who, Who::Owner | Who::Other | Who::Staff);
         match self {
-            Self::Open => Verdict::Allowed,
+            Self::Open | Self::Page => Verdict::Allowed,
             Self::Guest if who == Who::Nobody => Verdict::Allowed,
             Self::Provider => Verdict::Unauthenticated,
             _ if !known => Verdict::Unauthenticated,

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot start has failed")]
 
 mod authorization;
+mod browser;
+mod browsing;
 mod buying;
 mod carts;
 mod paying;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use e2e::{shopper, shops};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use operator::Shop;
+use operator::{Options, Shop};
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
     if arguments.list {
         return libtest_mimic::run(&arguments, trials(&runtime, None)).exit_code();
     }
-    let shop = match runtime.block_on(shops::open("shared", |_| ())) {
+    let shop = match runtime.block_on(shops::open("shared", two_gateways)) {
         Ok(shop) => Arc::new(shop),
         Err(error) => {
             eprintln!("the shop does not open: {error:#}");
@@ -56,6 +58,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
+}
+
+/// Browsers have no affinity to a gateway.
+fn two_gateways(options: &mut Options) {
+    options.replicas = "gateway=2".parse().expect("replicas");
 }
 
 /// Scenarios of the shared shop, and those that open one of their own.
@@ -77,9 +84,18 @@ macro_rules! scenarios {
     };
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of scenarios")]
 fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
     scenarios!(runtime, shop,
         shared: [
+            browsing::a_checkout_form_sent_twice_is_one_order,
+            browsing::a_declined_card_is_shown_as_an_order_that_was_undone,
+            browsing::a_form_of_another_site_changes_nothing,
+            browsing::a_form_after_the_session_expired_leads_to_sign_in_and_back,
+            browsing::a_session_that_was_never_issued_is_nobodys,
+            browsing::somebody_elses_order_has_no_page,
+            browsing::markup_in_what_people_write_is_shown_as_text,
+            browsing::signing_out_ends_the_session_at_every_gateway,
             buying::an_order_settles_and_everything_adds_up,
             buying::twenty_duplicates_with_one_key_are_one_order,
             buying::two_tabs_are_one_order,
@@ -108,6 +124,7 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
         ],
         own: [
             authorization::everybody_is_answered_as_the_matrix_says,
+            browsing::a_dead_gateway_or_an_empty_redis_loses_no_cart_and_no_order,
             reading::readme_runs_as_it_is_printed,
             carts::second_checkout_excludes_lines_already_ordered,
             carts::a_killed_cart_or_order_sells_nothing_twice,

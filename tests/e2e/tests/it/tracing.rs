@@ -31,6 +31,9 @@ pub async fn one_trace_has_every_service(shop: &Shop) -> Result<()> {
     })
     .await;
     ensure!(trace.trace_id == bought.trace_id);
+    let path = format!("/orders/{}/trace", bought.order.order_id);
+    let by_order: Trace = collector.get(&path, None).await?.json()?;
+    ensure!(by_order.trace_id == trace.trace_id, "cargo souk trace finds it by the order");
     expected::compare(&collector, &trace.trace_id).await?;
     // A process whose exporter is gone would be missed.
     for service in SERVICES {

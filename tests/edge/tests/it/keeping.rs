@@ -44,6 +44,23 @@ pub async fn a_public_read_is_kept_for_a_second(front: &Front) -> Result<()> {
     Ok(())
 }
 
+pub async fn pages_of_the_catalogue_are_kept_and_what_they_load_for_ever(
+    front: &Front,
+) -> Result<()> {
+    let client = front.client();
+    let home = get(&client, "/").await?;
+    let home_text = String::from_utf8_lossy(&home.body).into_owned();
+    let assets = home_text.split('"').filter(|it| it.starts_with("/assets/"));
+    for path in ["/products?page_token=", "/search?q=vase"].into_iter().chain(assets) {
+        let first = get(&client, path).await?;
+        ensure!((first.status, cache(&first)) == (200, "MISS"), "{path}: {first:?}");
+        let second = get(&client, path).await?;
+        ensure!((second.status, cache(&second)) == (200, "HIT"), "{path}: {second:?}");
+        ensure!(second.body == first.body, "{path}");
+    }
+    Ok(())
+}
+
 pub async fn of_many_who_want_the_same_one_asks(front: &Front) -> Result<()> {
     const MANY: usize = 100;
     let gateway = Counting::slow(&front.certificate()).await?;
@@ -93,6 +110,13 @@ pub async fn what_is_somebodys_own_is_never_kept(front: &Front) -> Result<()> {
         for token in [&one, &other, &one] {
             let answer = send(&client, Method::GET, path, Some(token), None).await?;
             ensure!((answer.status, cache(&answer)) == (200, "none"), "{path}: {answer:?}");
+        }
+    }
+    for path in ["/cart", "/account", "/orders", "/checkout", "/sign-in"] {
+        for _ in 0..2 {
+            let answer = get(&client, path).await?;
+            ensure!(cache(&answer) == "none", "{path}: {answer:?}");
+            ensure!(answer.header("cache-control") == Some("no-store"), "{path}: {answer:?}");
         }
     }
     let me = |token| send(&client, Method::GET, "/v1/me", Some(token), None);

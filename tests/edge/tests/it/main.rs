@@ -63,10 +63,12 @@ fn trials(runtime: &Arc<Runtime>, front: &Arc<Front>) -> Vec<Trial> {
         front,
         [
             keeping::a_public_read_is_kept_for_a_second,
+            keeping::pages_of_the_catalogue_are_kept_and_what_they_load_for_ever,
             keeping::of_many_who_want_the_same_one_asks,
             keeping::nobody_sees_a_price_older_than_three_seconds,
             keeping::what_is_somebodys_own_is_never_kept,
             passing::an_order_is_placed_and_followed_live,
+            passing::a_form_is_ours_at_the_address_of_the_edge,
             passing::an_import_is_a_stream_of_any_length,
             passing::what_is_too_large_is_refused_in_the_gateways_words,
             failing::a_post_that_was_sent_is_not_sent_again,

@@ -9,11 +9,11 @@ use operator::Signal;
 use operator::api::{Api, bearer};
 use operator::catalogue::{self, Line, pence};
 use operator::customer::{Purchase, Wish, buy};
-use operator::http::empty;
+use operator::http::{empty, full};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::shop::{Front, send, sign_up};
+use crate::shop::{Front, LIMIT, send, sign_up};
 
 /// An answer that is collected before it is passed on would be here when the order is settled, and
 /// here nothing settles.
@@ -105,5 +105,19 @@ pub async fn what_is_too_large_is_refused_in_the_gateways_words(front: &Front) -
     let unsigned = json!({ "id": "1" });
     let answer = send(&client, Method::POST, "/v1/webhooks/psp", None, Some(&unsigned)).await?;
     ensure!(answer.status == 401, "the provider's notices come in here, signed: {answer:?}");
+    Ok(())
+}
+
+/// The gateway knows no address of its own: a form is one of ours when it comes from the host that it is for, port included.
+pub async fn a_form_is_ours_at_the_address_of_the_edge(front: &Front) -> Result<()> {
+    let client = front.client();
+    let product = front.product("CER-CUP-01").await?;
+    let form = format!("product_id={}&quantity=1", product.product_id);
+    for (origin, status) in [(&*front.edge.url, 303), ("http://elsewhere.example", 403)] {
+        let request = client.request(Method::POST, "/cart").header("origin", origin);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = client.send(request.body(full(form.clone().into_bytes()))?, LIMIT).await?;
+        ensure!(answer.status == status, "{origin}: {answer:?}");
+    }
     Ok(())
 }

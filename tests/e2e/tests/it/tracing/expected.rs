@@ -36,6 +36,7 @@ const PUBLISH: Attributes = &[
     ("messaging.operation.type", "send"),
     ("messaging.destination.name", "*"),
     ("messaging.message.id", "*"),
+    ("cloudevents.event_subject", "*"),
 ];
 const PROCESS: Attributes = &[
     ("messaging.system", "nats"),

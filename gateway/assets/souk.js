@@ -1,0 +1,65 @@
+// What pages do more with JavaScript. Without it they do everything as well, in whole pages.
+
+// The one way from text to markup: pages of our own, fetched from our own origin.
+const policy = window.trustedTypes?.createPolicy("souk", { createHTML: (html) => html });
+
+/** How long after a stream was refused it is asked for again, in milliseconds. */
+const RETRY = 2000;
+
+/** This page as the shop has it now. */
+async function fetchPage() {
+  const response = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (response.redirected) location.assign(response.url); // signed out meanwhile
+  if (response.redirected || !response.ok) throw new Error(`no page: ${response.status}`);
+  const html = await response.text();
+  return new DOMParser().parseFromString(policy ? policy.createHTML(html) : html, "text/html");
+}
+
+/** Puts what is in another page's element into this one. The element stays: a screen reader announces what changes in it. */
+function fill(element, page) {
+  const fresh = page.getElementById(element.id);
+  if (!fresh || fresh.innerHTML === element.innerHTML) return;
+  const focused = document.activeElement;
+  const hadFocus = element.contains(focused);
+  element.replaceChildren(...fresh.childNodes);
+  if (hadFocus) (document.getElementById(focused.id) ?? document.querySelector("main")).focus();
+}
+
+/** An order that is not settled is shown anew at each of its events, until it is. */
+function follow(order) {
+  const events = new EventSource(order.dataset.live);
+  const show = async () => {
+    const page = await fetchPage();
+    fill(document.getElementById("state"), page);
+    fill(order, page);
+    if (page.getElementById("order")?.dataset.live) return;
+    delete order.dataset.live;
+    events.close();
+  };
+  let showing = Promise.resolve();
+  events.addEventListener("order", () => (showing = showing.then(show).catch(() => {})));
+  // What is no stream ends it: the order is settled, or a gateway has to be asked again.
+  events.addEventListener("error", async () => {
+    if (events.readyState !== EventSource.CLOSED) return;
+    await show().catch(() => {});
+    if (order.dataset.live) setTimeout(follow, RETRY, order);
+  });
+}
+
+/** A form is sent once, however often its button is pressed. */
+function once(event) {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+}
+
+/** A page that the browser shows again from its memory may be sent again. */
+function again() {
+  document.querySelectorAll("form").forEach((form) => delete form.dataset.sent);
+}
+
+const order = document.getElementById("order");
+if (order?.dataset.live) follow(order);
+addEventListener("submit", once);
+addEventListener("pageshow", again);

@@ -1,0 +1,59 @@
+//! Colours, and what is derived from one.
+
+use std::fmt;
+
+/// 0xRRGGBB, in sRGB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Colour(pub(super) u32);
+
+const SHADE: Colour = Colour(0x2b1a12);
+const CREAM: Colour = Colour(0xfff4e2);
+const SAND: Colour = Colour(0xf2e6d3);
+const CLAY: Colour = Colour(0xc09a78);
+
+impl Colour {
+    /// Six lower-case hex digits, so that a colour has one spelling.
+    pub(super) fn parse(digits: &str) -> Option<Self> {
+        hex(digits, 6).map(Self)
+    }
+
+    pub(super) fn deep(self) -> Self {
+        self.mix(SHADE, 32)
+    }
+
+    pub(super) fn pale(self) -> Self {
+        self.mix(CREAM, 55)
+    }
+
+    /// Behind the drawing: sand, or clay where the drawing itself is nearly white.
+    pub(super) fn backdrop(self) -> Self {
+        if self.luma() > 205 { self.mix(CLAY, 65) } else { self.mix(SAND, 82) }
+    }
+
+    /// With `percent` of `other` in it.
+    pub(super) fn mix(self, other: Self, percent: u32) -> Self {
+        let part = |shift: u32| {
+            let [this, that] = [self, other].map(|it| (it.0 >> shift) & 0xff);
+            ((this * (100 - percent) + that * percent) / 100) << shift
+        };
+        Self(part(16) | part(8) | part(0))
+    }
+
+    /// 0 to 255 (ITU-R BT.601).
+    fn luma(self) -> u32 {
+        let [red, green, blue] = [16, 8, 0].map(|shift| (self.0 >> shift) & 0xff);
+        (299 * red + 587 * green + 114 * blue) / 1000
+    }
+}
+
+impl fmt::Display for Colour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:06x}", self.0)
+    }
+}
+
+/// A number of exactly so many lower-case hex digits.
+pub(super) fn hex(digits: &str, count: usize) -> Option<u32> {
+    let lower = digits.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
+    (lower && digits.len() == count).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+}
