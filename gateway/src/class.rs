@@ -22,6 +22,8 @@ impl Class {
             | "/products"
             | "/products/{id}"
             | "/search"
+            | "/assets/{name}"
+            | "/pictures/{name}"
             | "/v1/products"
             | "/v1/products/{id}"
             | "/v1/products/{id}/bought-together"

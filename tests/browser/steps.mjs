@@ -13,6 +13,9 @@ const link = (page, name) => page.getByRole("link", { name });
 /** Waits for a page, or for what a page becomes. */
 export const heading = (page, name) => page.getByRole("heading", { level: 1, name }).waitFor();
 
+/** Sends a form, and waits for the page that it leads to. */
+const send = (page, name) => Promise.all([page.waitForEvent("load"), button(page, name).click()]);
+
 /** For what no page shows by itself. */
 export const reloadUntilShown = (page, text) =>
   eventually(`${text} is shown`, async () => {
@@ -34,7 +37,7 @@ export async function register(page, email = `${randomUUID()}@example.com`) {
   await page.getByLabel("Name").fill("Zohra <b>Amrani</b>");
   await page.getByLabel("E-mail").fill(email);
   await page.getByLabel("Password").fill(PASSWORD);
-  await button(page, "Register").click();
+  await send(page, "Register");
   return email;
 }
 
@@ -43,12 +46,12 @@ export async function addAddress(page) {
   await page.getByLabel("Street and number").fill("1 Bazaar Lane");
   await page.getByLabel("City").fill("London");
   await page.getByLabel("Postcode").fill("N1 1AA");
-  await button(page, "Add this address").click();
+  await send(page, "Add this address");
 }
 
 export async function addCard(page, card = "tok_visa") {
   await page.getByLabel("A card of the simulated provider").selectOption(card);
-  await button(page, "Add this card").click();
+  await send(page, "Add this card");
 }
 
 /** From a cart to a checkout that has everything, as somebody with a new account. */
@@ -80,8 +83,8 @@ export async function settling(page) {
   await lane(page, "payment").locator(".waits").waitFor();
 }
 
-const lane = (page, service) => page.locator(".lane").filter({ hasText: service });
+const lane = (page, service) => page.locator(".lane", { has: page.getByRole("heading", { name: service }) });
 
 /** The services that show an event of this kind: `done`, `waits`, `failed` or `undone`, a compensation. */
 export const lanesWith = (page, kind) =>
-  page.locator(".lane").filter({ has: page.locator(`.${kind}`) }).locator("h2").allInnerTexts();
+  page.locator(".lane", { has: page.locator(`.${kind}`) }).locator("h2").allInnerTexts();

@@ -22,6 +22,8 @@ use crate::query::Query;
 const PAGE: u32 = 24;
 /// Of a shelf beside something else.
 const SHELF: u32 = 8;
+/// A shelf with less on it is left out: in a new shop nearly nothing was sold yet.
+const SHELF_MIN: usize = 3;
 
 async fn wanted<T: DeserializeOwned>(app: &App, wanted: Wanted) -> Result<T, Problem> {
     app.pages().of(wanted).await?.read()

@@ -10,6 +10,7 @@ const SHADE: Colour = Colour(0x2b1a12);
 const CREAM: Colour = Colour(0xfff4e2);
 const SAND: Colour = Colour(0xf2e6d3);
 const CLAY: Colour = Colour(0xc09a78);
+const UMBER: Colour = Colour(0x8a5a3c);
 
 impl Colour {
     /// Six lower-case hex digits, so that a colour has one spelling.
@@ -21,13 +22,14 @@ impl Colour {
         self.mix(SHADE, 32)
     }
 
+    /// For what is on the colour; on what is nearly white it has to be darker instead.
     pub(super) fn pale(self) -> Self {
-        self.mix(CREAM, 55)
+        if self.is_nearly_white() { self.mix(UMBER, 45) } else { self.mix(CREAM, 55) }
     }
 
     /// Behind the drawing: sand, or clay where the drawing itself is nearly white.
     pub(super) fn backdrop(self) -> Self {
-        if self.luma() > 205 { self.mix(CLAY, 65) } else { self.mix(SAND, 82) }
+        if self.is_nearly_white() { self.mix(CLAY, 65) } else { self.mix(SAND, 82) }
     }
 
     /// With `percent` of `other` in it.
@@ -39,10 +41,10 @@ impl Colour {
         Self(part(16) | part(8) | part(0))
     }
 
-    /// 0 to 255 (ITU-R BT.601).
-    fn luma(self) -> u32 {
+    /// By its luma (ITU-R BT.601), which is 255 at most.
+    fn is_nearly_white(self) -> bool {
         let [red, green, blue] = [16, 8, 0].map(|shift| (self.0 >> shift) & 0xff);
-        (299 * red + 587 * green + 114 * blue) / 1000
+        (299 * red + 587 * green + 114 * blue) / 1000 > 205
     }
 }
 

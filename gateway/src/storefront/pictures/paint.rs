@@ -6,15 +6,15 @@ use super::Picture;
 use super::colour::Colour;
 use super::kind::{Ink, Shape, Texture};
 
-/// Path data in a square of 16, drawn as lines: dots, stripes, zigzag, lozenges, waves, crosses, scales. A line of no length is a dot.
-pub(super) const MOTIFS: [&str; 7] = [
-    "M4 4h0M12 12h0",
-    "M4 0v16M12 0v16",
-    "M0 5l4 5 4-5 4 5 4-5",
-    "M8 3l4 5-4 5-4-5z",
-    "M0 6q4-5 8 0t8 0M0 14q4-5 8 0t8 0",
-    "M4 2v4M2 4h4M12 10v4M10 12h4",
-    "M0 8a8 8 0 0 0 16 0M-8 0a8 8 0 0 0 16 0a8 8 0 0 0 16 0",
+/// Path data in a square of 16, and the width of its lines: dots, stripes, zigzag, lozenges, waves, crosses, scales. A line of no length is a dot.
+pub(super) const MOTIFS: [(&str, f32); 7] = [
+    ("M4 4h0M12 12h0", 5.0),
+    ("M4 0v16M12 0v16", 2.5),
+    ("M0 5l4 5 4-5 4 5 4-5", 2.5),
+    ("M8 3l4 5-4 5-4-5z", 2.5),
+    ("M0 6q4-5 8 0t8 0M0 14q4-5 8 0t8 0", 2.5),
+    ("M4 2v4M2 4h4M12 10v4M10 12h4", 2.5),
+    ("M0 8a8 8 0 0 0 16 0M-8 0a8 8 0 0 0 16 0a8 8 0 0 0 16 0", 2.5),
 ];
 const GRAIN: &str = "M2 3h0M7 1h0M12 4h0M5 8h0M10 10h0M15 8h0M3 13h0M8 15h0M13 14h0";
 
@@ -59,18 +59,18 @@ impl Picture {
 
     /// The pattern that every [`Shape::Body`] is filled with, if this kind has one.
     fn texture(&self, svg: &mut String) -> fmt::Result {
-        let (lines, scale) = match self.kind.texture {
+        let ((lines, width), scale) = match self.kind.texture {
             Texture::Plain => return Ok(()),
-            Texture::Grain => (GRAIN, 0.75),
+            Texture::Grain => ((GRAIN, 2.5), 0.75),
             Texture::Motif => (
                 MOTIFS[(self.seed & 0xf) as usize % MOTIFS.len()],
                 [0.6, 0.75, 0.9, 1.1][(self.seed >> 4) as usize % 4],
             ),
         };
-        let ink = self.colour.mix(self.ink(Ink::Pale), 55);
+        let ink = self.colour.mix(self.ink(Ink::Pale), 65);
         write!(
             svg,
-            r##"<pattern id="p" width="16" height="16" patternUnits="userSpaceOnUse" patternTransform="scale({scale})"><path d="{lines}" fill="none" stroke="#{ink}" stroke-width="2.5" stroke-linecap="round"/></pattern>"##
+            r##"<pattern id="p" width="16" height="16" patternUnits="userSpaceOnUse" patternTransform="scale({scale})"><path d="{lines}" fill="none" stroke="#{ink}" stroke-width="{width}" stroke-linecap="round"/></pattern>"##
         )
     }
 

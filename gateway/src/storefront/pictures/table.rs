@@ -1,7 +1,7 @@
 //! Ceramics, glass and metal for the table and the kitchen.
 
 use super::colour::Colour;
-use super::kind::Ink::{Dark, Deep, Gold, Main, Pale, Wood};
+use super::kind::Ink::{Dark, Deep, Gold, Main, Pale, Paper, Wood};
 use super::kind::Shape::{Body, Dashes, Fill, Line, Oval};
 use super::kind::{Kind, Texture};
 
@@ -100,13 +100,17 @@ pub(super) static GLASSES: Kind = Kind {
     shapes: &[
         Fill(
             Pale,
-            "M40 40h32c0 14-7 18-7 28s6 20 5 32H42c-1-12 5-22 5-32s-7-14-7-28zm48 0h32c0 14-7 18-7 28s6 20 5 32H90c-1-12 5-22 5-32s-7-14-7-28z",
+            "M26 36h30c0 18-5 24-5 31c0 6 8 10 8 18q0 12-12 13h-12q-12-1-12-13c0-8 8-12 8-18c0-7-5-13-5-31z\
+             M65 36h30c0 18-5 24-5 31c0 6 8 10 8 18q0 12-12 13h-12q-12-1-12-13c0-8 8-12 8-18c0-7-5-13-5-31z\
+             M104 36h30c0 18-5 24-5 31c0 6 8 10 8 18q0 12-12 13h-12q-12-1-12-13c0-8 8-12 8-18c0-7-5-13-5-31z",
         ),
         Body(
-            "M42 50h28c-1 8-6 12-6 18s4 17 4 26H44c0-9 4-20 4-26s-5-10-6-18zm48 0h28c-1 8-6 12-6 18s4 17 4 26H92c0-9 4-20 4-26s-5-10-6-18z",
+            "M29 50h24c0 8-5 11-5 17c0 7 8 11 8 18q0 8-9 9h-12q-9-1-9-9c0-7 8-11 8-18c0-6-5-9-5-17z\
+             M68 50h24c0 8-5 11-5 17c0 7 8 11 8 18q0 8-9 9h-12q-9-1-9-9c0-7 8-11 8-18c0-6-5-9-5-17z\
+             M107 50h24c0 8-5 11-5 17c0 7 8 11 8 18q0 8-9 9h-12q-9-1-9-9c0-7 8-11 8-18c0-6-5-9-5-17z",
         ),
-        Line(Gold, 4, "M40 40h32M88 40h32"),
-        Line(Gold, 2, "M48 68h16M96 68h16"),
+        Line(Gold, 4, "M26 36h30M65 36h30M104 36h30"),
+        Fill(Paper, "M23 98h36l3 4H20zM62 98h36l3 4H59zM101 98h36l3 4H98z"),
     ],
 };
 

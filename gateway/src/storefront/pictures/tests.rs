@@ -77,7 +77,7 @@ fn a_product_without_a_telling_name_is_drawn_by_its_category() {
 #[test]
 fn a_product_always_has_the_same_picture() {
     let picture = Picture::of("Blue mezze bowl", "Ceramics", "CER-BOWL-01");
-    assert_eq!(picture.to_string(), "bowl-2f6db5-b6fc-1.svg");
+    assert_eq!(picture.to_string(), "bowl-2f6db5-b6fc-2.svg");
     for product in catalogue() {
         let name = product.picture().to_string();
         assert_eq!(name, product.picture().to_string());
@@ -129,30 +129,31 @@ fn other_names_have_no_picture() {
         "cup",
         "cup-2f6db5-a91c.svg",
         "cup-2f6db5-a91c-0.svg",
-        "cup-2f6db5-a91c-2.svg",
-        "cup-2f6db5-a91c-01.svg",
-        "cup-2f6db5-a91c-1.svg.svg",
-        "cup-2f6db5-a91c-1-1.svg",
-        "cup-2F6DB5-a91c-1.svg",
-        "cup-2f6db5-A91C-1.svg",
-        "cup-2f6db-a91c-1.svg",
-        "cup-+f6db5-a91c-1.svg",
-        "cup-2f6db5-a91cd-1.svg",
-        "cup-2f6dbé-a91c-1.svg",
-        "CUP-2f6db5-a91c-1.svg",
-        "nothing-2f6db5-a91c-1.svg",
-        "-2f6db5-a91c-1.svg",
-        "../cup-2f6db5-a91c-1.svg",
-        "cup-\"><script-a91c-1.svg",
+        "cup-2f6db5-a91c-1.svg",
+        "cup-2f6db5-a91c-3.svg",
+        "cup-2f6db5-a91c-02.svg",
+        "cup-2f6db5-a91c-2.svg.svg",
+        "cup-2f6db5-a91c-2-2.svg",
+        "cup-2F6DB5-a91c-2.svg",
+        "cup-2f6db5-A91C-2.svg",
+        "cup-2f6db-a91c-2.svg",
+        "cup-+f6db5-a91c-2.svg",
+        "cup-2f6db5-a91cd-2.svg",
+        "cup-2f6dbé-a91c-2.svg",
+        "CUP-2f6db5-a91c-2.svg",
+        "nothing-2f6db5-a91c-2.svg",
+        "-2f6db5-a91c-2.svg",
+        "../cup-2f6db5-a91c-2.svg",
+        "cup-\"><script-a91c-2.svg",
     ] {
         assert!(Picture::parse(name).is_none(), "{name}");
     }
-    assert!(Picture::parse("cup-2f6db5-a91c-1.svg").is_some());
+    assert!(Picture::parse("cup-2f6db5-a91c-2.svg").is_some());
 }
 
 #[tokio::test]
 async fn a_picture_may_be_kept_for_ever_and_does_nothing_by_itself() {
-    let answered = serve(Ok(Path("cup-2f6db5-a91c-1.svg".to_owned()))).await;
+    let answered = serve(Ok(Path("cup-2f6db5-a91c-2.svg".to_owned()))).await;
     let response = answered.ok().expect("it is served");
     for (name, value) in [
         ("content-type", "image/svg+xml"),

@@ -12,11 +12,11 @@ type Kinds = (&'static [&'static str], &'static Kind);
 const KINDS: &[Kinds] = &[
     (&["tea", "towel"], &textiles::CLOTH),
     (&["tea", "glass"], &table::GLASSES),
+    (&["coffee", "pot"], &table::CEZVE),
     (&["tea", "cup"], &table::CUP),
     (&["tea", "kettle"], &table::KETTLE),
     (&["t", "light"], &house::CANDLE_HOLDER),
     (&["candle", "holder"], &house::CANDLE_HOLDER),
-    (&["coffee", "pot"], &table::CEZVE),
     (&["coffee", "cup"], &table::CUP),
     (&["pepper", "mill"], &table::MILL),
     (&["oil", "lamp"], &house::OIL_LAMP),
@@ -126,6 +126,8 @@ const CATEGORIES: &[(&str, &Kind)] = &[
 /// Pairs before single words, as "sea green" is not any green.
 const COLOURS: &[(&[&str], u32)] = &[
     (&["sea", "green"], 0x4d9a8c),
+    (&["tea", "glass"], 0xa8482a),
+    (&["kitchen", "towel"], 0xb5533c),
     (&["olive", "wood"], 0xa8744c),
     (&["goat", "hair"], 0x6b5a4c),
     (&["suzani", "embroidery"], 0xb8433f),
@@ -186,7 +188,6 @@ const MOTIFS: &[(&str, u32)] = &[
     ("polkadot", 0),
     ("spotty", 0),
     ("striped", 1),
-    ("kitchen", 1),
     ("zigzag", 2),
     ("mosaic", 3),
     ("kilim", 3),
