@@ -3,7 +3,7 @@
 // The one way from text to markup: pages of our own, fetched from our own origin.
 const policy = window.trustedTypes?.createPolicy("souk", { createHTML: (html) => html });
 
-/** How long after a stream was refused it is asked for again, in milliseconds. */
+/** Back-off before a stream that was refused is opened again, in milliseconds. */
 const RETRY = 2000;
 
 /** This page as the shop has it now. */

@@ -33,7 +33,7 @@ test("an order is followed in the same page, which says so and keeps the focus",
   assert.deepEqual([...complaints, ...(await moved(page, FOOTER))], []);
 });
 
-test("a stream that is refused is asked for again", async () => {
+test("a stream that is refused is opened again", async () => {
   const { page } = await open();
   await page.route("**/live", (route) => route.fulfill({ status: 503 }), { times: 1 });
   await withoutPayments(async () => {

@@ -18,14 +18,14 @@ const PACKAGES: [&str; 4] =
 const NODE_OLDEST: u32 = 20;
 /// What npm installs, and how.
 const NPM_FILES: [&str; 3] = ["package.json", "package-lock.json", ".npmrc"];
-/// Written last, with what was asked for.
+/// Written last, with the versions that are in it.
 const READY: &str = "ready";
 
 /// Programs that can use pages as customers do.
 #[derive(Debug, Clone)]
 pub struct Browser {
     node: PathBuf,
-    /// The Chromium, the npm packages, and what a fetched Chromium has to be told.
+    /// The Chromium, the npm packages, and the environment of a fetched Chromium.
     environment: Vec<(&'static str, OsString)>,
 }
 
