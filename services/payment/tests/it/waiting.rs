@@ -87,16 +87,21 @@ async fn who_waits_longest_is_next_when_a_place_is_free() {
         (shop.count(untouched) == waiting.len()).then_some(())
     })
     .await;
+    // Nobody takes them while the provider is away: what fails then is tried again later, out of its turn.
+    let ids: Vec<_> = waiting.iter().map(|order| format!("'{order}'")).collect();
+    let held = format!("order_id in ({})", ids.join(", "));
+    shop.sql(&format!("update payments set leased_until = 'infinity' where {held}"));
+    shop.provider.stop().await; // what hangs ends, and is asked about later
+    shop.provider.start_again().await;
     // In one statement, and so counted from one moment.
     let turns = waiting.iter().rev().enumerate();
     let turns: Vec<_> = turns.map(|(nth, order)| format!("('{order}'::uuid, {nth})")).collect();
     shop.sql(&format!(
-        "update payments p set heard_at = now() - make_interval(secs => turn.nth)
+        "update payments p
+         set heard_at = now() - make_interval(secs => turn.nth), leased_until = '-infinity'
          from (values {}) turn(order_id, nth) where p.order_id = turn.order_id",
         turns.join(", ")
     ));
-    shop.provider.stop().await; // what hangs ends, and is asked about later
-    shop.provider.start_again().await;
     let mut captured = Vec::new();
     for _ in &waiting {
         let event: PaymentCaptured = shop.published.expect().await;
