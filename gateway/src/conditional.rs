@@ -13,7 +13,8 @@ use http::{HeaderValue, StatusCode, header};
 
 /// How long a product may be served from a cache: its price and stock change. A shared cache (the edge) may serve it for
 /// one second more while it revalidates (`stale-while-revalidate`), so that no client waits for that.
-const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=1");
+pub(crate) const PUBLIC: HeaderValue =
+    HeaderValue::from_static("public, max-age=1, stale-while-revalidate=1");
 
 /// The tags of `If-None-Match`; none, if the header cannot be read.
 pub(crate) struct Known(Option<IfNoneMatch>);

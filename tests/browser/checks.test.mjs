@@ -22,7 +22,7 @@ async function found(check, change) {
   return (await check(page)).join();
 }
 
-test("letters that are too faint are found in light and in dark colours", async () => {
+test("text with too little contrast is found in light and in dark colours", async () => {
   const complaints = await found(accessible, () => {
     document.querySelector(".lead").style.color = "#808080";
   });

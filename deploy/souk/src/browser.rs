@@ -11,7 +11,7 @@ use stores::{Home, Packages, Progress};
 /// What a Chromium is called.
 const CHROMIUMS: [&str; 4] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// The distribution's packages of one, with letters to write with.
+/// The distribution's packages of one, with a font.
 const PACKAGES: [&str; 4] =
     ["chromium", "chromium-common", "fontconfig-config", "fonts-dejavu-core"];
 /// The oldest Node.js that playwright-core runs with.
@@ -72,13 +72,13 @@ fn chromium(home: &Home, progress: Progress) -> Result<Vec<(&'static str, OsStri
     Ok(environment)
 }
 
-/// Where the letters are, as fontconfig reads it.
+/// Where the fonts are, as fontconfig reads it.
 fn fonts(root: &Path) -> Result<PathBuf> {
     let file = root.with_file_name("fonts.conf");
-    let (letters, cache) = (root.join("usr/share/fonts"), root.with_file_name("fonts-cache"));
+    let (fonts, cache) = (root.join("usr/share/fonts"), root.with_file_name("fonts-cache"));
     let text = format!(
         "<fontconfig><dir>{}</dir><cachedir>{}</cachedir></fontconfig>\n",
-        letters.display(),
+        fonts.display(),
         cache.display()
     );
     fs::write(&file, text)?;

@@ -139,22 +139,23 @@ struct View<'a> {
     total: Option<Amount<'a>>,
 }
 
+/// A line of a cart with its product, as far as that is known.
 #[derive(Serialize)]
-struct Item<'a> {
-    product_id: &'a str,
+pub(crate) struct Item<'a> {
+    pub(crate) product_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     sku: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    quantity: i64,
+    pub(crate) name: Option<&'a str>,
+    pub(crate) quantity: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    unit_price: Option<Amount<'a>>,
+    pub(crate) unit_price: Option<Amount<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    line_total: Option<Amount<'a>>,
-    available: i64,
+    pub(crate) line_total: Option<Amount<'a>>,
+    pub(crate) available: i64,
     /// No longer on sale: not part of the total.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    unavailable: bool,
+    pub(crate) unavailable: bool,
 }
 
 /// The cart; nothing for whoever fills a large one line by line and says so.
@@ -170,16 +171,18 @@ async fn changed(app: &App, cart: cart::Cart, wish: Return) -> Result<Response, 
 /// The cart with the names and prices of this moment.
 async fn view(app: &App, cart: cart::Cart) -> Result<Response, Problem> {
     let products = products(app, &cart.items, true).await?;
-    let products: HashMap<&str, &product::Product> =
-        products.iter().map(|product| (product.product_id.as_str(), product)).collect();
-    let items: Vec<_> = cart
-        .items
-        .iter()
-        .map(|item| Item::new(item, products.get(item.product_id.as_str()).copied()))
-        .collect();
+    let items = items(&cart, &products);
     let (total, version) = (total(&items), cart.version);
     let view = View { cart_id: &cart.cart_id, version, items, total };
     Ok(named(json(StatusCode::OK, &view), &cart.cart_id))
+}
+
+/// The lines of a cart.
+pub(crate) fn items<'a>(cart: &'a cart::Cart, products: &'a [product::Product]) -> Vec<Item<'a>> {
+    let products: HashMap<&str, &product::Product> =
+        products.iter().map(|product| (product.product_id.as_str(), product)).collect();
+    let item = |item: &'a cart::Item| Item::new(item, products.get(&*item.product_id).copied());
+    cart.items.iter().map(item).collect()
 }
 
 /// The products of a cart's lines, as far as they are known.
@@ -217,7 +220,8 @@ impl<'a> Item<'a> {
     }
 }
 
-fn total<'a>(items: &[Item<'a>]) -> Option<Amount<'a>> {
+/// The worth of what is on sale; `None` when it cannot be summed.
+pub(crate) fn total<'a>(items: &[Item<'a>]) -> Option<Amount<'a>> {
     let mut total: Option<Amount<'a>> = None;
     for item in items.iter().filter(|item| !item.unavailable) {
         let line = item.line_total.as_ref()?;

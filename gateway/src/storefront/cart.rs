@@ -1,31 +1,28 @@
 //! The cart, of a customer or of a guest. Names and prices are read for each view, never stored.
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use kernel::{CartId, ProductId};
 use proto::cart::v1 as cart;
-use proto::product::v1 as product;
 use serde::Deserialize;
 
 use super::customer::Shopper;
 use super::form::Form;
 use super::html::{Layout, own, see_other};
-use super::view::{amount, money};
+use super::view::money;
 use super::{Failed, cookies};
 use crate::app::App;
 use crate::problem::Problem;
-use crate::render::required;
-use crate::routes::carts::{on_sale, products};
+use crate::render::{Amount, required};
+use crate::routes::carts::{Item, items, on_sale, products, total};
 
 /// A cart as it is shown.
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) lines: Vec<Line>,
-    /// None: it cannot be bought in one order.
+    /// Of what is on sale. None: it cannot be one order.
     pub(super) total: Option<(String, i64)>,
 }
 
@@ -95,49 +92,30 @@ pub(super) async fn of(
 ) -> Result<Shown, Problem> {
     let cart = required(app.cart().get_cart(request).await?.into_inner().cart)?;
     let known = products(app, &cart.items, prices == Prices::OfAMomentAgo).await?;
-    let known: HashMap<&str, &product::Product> =
-        known.iter().map(|product| (product.product_id.as_str(), product)).collect();
-    let line = |item: &cart::Item| line(item, known.get(item.product_id.as_str()).copied());
-    let lines = cart.items.iter().map(line).collect();
-    Ok(Shown { lines, total: total(&cart.items, &known) })
+    let items = items(&cart, &known);
+    let total = total(&items).map(|total| (total.currency.to_owned(), total.minor_units));
+    Ok(Shown { lines: items.iter().map(Line::from).collect(), total })
 }
 
-fn line(item: &cart::Item, product: Option<&product::Product>) -> Line {
-    let on_sale = product.filter(|product| !product.retired);
-    let price = on_sale.and_then(|product| product.price.clone());
-    let sum = price.clone().and_then(|mut price| {
-        price.minor_units = price.minor_units.checked_mul(item.quantity)?;
-        Some(price)
-    });
-    Line {
-        product_id: item.product_id.clone(),
-        name: product.map_or_else(|| "A product".to_owned(), |product| product.name.clone()),
-        quantity: item.quantity,
-        price: amount(&price),
-        sum: amount(&sum),
-        trouble: match on_sale {
-            None => "no longer on sale".to_owned(),
-            Some(it) if it.available <= 0 => "out of stock".to_owned(),
-            Some(it) if it.available < item.quantity => format!("only {} left", it.available),
-            Some(_) => String::new(),
-        },
-    }
-}
-
-/// What all of it costs; `None` when it cannot be bought in one order.
-fn total(items: &[cart::Item], known: &HashMap<&str, &product::Product>) -> Option<(String, i64)> {
-    let mut total: Option<(String, i64)> = None;
-    for item in items {
-        let product = known.get(item.product_id.as_str()).filter(|product| !product.retired)?;
-        let price = product.price.as_ref()?;
-        let (currency, so_far) = total.unwrap_or_else(|| (price.currency.clone(), 0));
-        if currency != price.currency {
-            return None;
+impl From<&Item<'_>> for Line {
+    fn from(item: &Item<'_>) -> Self {
+        let written = |it: &Option<Amount<'_>>| {
+            it.as_ref().map_or_else(String::new, |it| money(it.currency, it.minor_units))
+        };
+        Self {
+            product_id: item.product_id.to_owned(),
+            name: item.name.unwrap_or("A product").to_owned(),
+            quantity: item.quantity,
+            price: written(&item.unit_price),
+            sum: written(&item.line_total),
+            trouble: match item.available {
+                _ if item.unavailable => "no longer on sale".to_owned(),
+                ..=0 => "out of stock".to_owned(),
+                few if few < item.quantity => format!("only {few} left"),
+                _ => String::new(),
+            },
         }
-        let line = price.minor_units.checked_mul(item.quantity)?;
-        total = Some((currency, so_far.checked_add(line)?));
     }
-    total
 }
 
 #[derive(Deserialize)]

@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
 use super::assets::ASSETS;
 use super::origin;
+use crate::conditional::PUBLIC;
+
 /// A part that a page can do without is waited for so long.
 pub(super) const BESIDE_WITHIN: Duration = Duration::from_millis(500);
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-/// As products are (see `conditional`): an edge may show a page for a second, and for one more while it fetches it anew.
-const PUBLIC: HeaderValue = HeaderValue::from_static("public, max-age=1, stale-while-revalidate=1");
 /// Nothing but what is ours: no inline script or style, no frame, no form to elsewhere, no string that becomes script (trusted types).
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
@@ -69,7 +69,7 @@ pub(super) fn own(status: StatusCode, page: &impl Template) -> Response {
     response
 }
 
-/// A page that is the same for everybody.
+/// A page that is the same for everybody: it is kept as long as what it shows.
 pub(super) fn public(page: &impl Template) -> Response {
     let mut response = own(StatusCode::OK, page);
     if response.status() == StatusCode::OK {

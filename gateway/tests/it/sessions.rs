@@ -160,7 +160,7 @@ async fn new_tokens_are_stored_though_redis_refuses_for_a_while() {
         browser.in_redis(|key| cmd("RENAME").arg(key).arg(format!("{key}:away")).to_owned()).await;
         browser.in_redis(|key| cmd("SET").arg(key).arg("x").to_owned()).await;
         browser.world.shop.open();
-        tokio::time::sleep(Duration::from_millis(300)).await; // the fault itself
+        tokio::time::sleep(Duration::from_millis(300)).await; // the fault itself: nothing can be stored
         browser.in_redis(|key| cmd("RENAME").arg(format!("{key}:away")).arg(key).to_owned()).await;
     };
     let (page, ()) = tokio::join!(browser.get("/account"), stored);

@@ -201,7 +201,7 @@ pub(super) struct Words(Vec<String>);
 
 impl Words {
     pub(super) fn of(name: &str) -> Self {
-        let words = name.split(|letter: char| !letter.is_alphanumeric());
+        let words = name.split(|it: char| !it.is_alphanumeric());
         Self(words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect())
     }
 
