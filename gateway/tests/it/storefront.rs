@@ -4,6 +4,7 @@ use kernel::{OrderId, ProductId};
 use proto::cart::v1::{Cart, Item};
 use proto::order::v1::{self as order, Order};
 use proto::payment::v1::PaymentMethod;
+use proto::product::v1::Product;
 use proto::user::v1::Address;
 use rpc::status::refusal;
 use tonic::{Code, Status};
@@ -220,6 +221,24 @@ fn field(page: &Answer, name: &str) -> String {
 
 fn checkout(key: &str) -> String {
     format!("key={key}&payment_method_id=p&address_id=a&currency=GBP&minor_units=510")
+}
+
+#[tokio::test]
+async fn a_cart_that_cannot_be_bought_says_why() {
+    let browser = buyer().await;
+    let known = browser.world.shop.state().products[0].clone();
+    let is_sold = async |path: &str| browser.get(path).await.text().contains("£5.10</strong>");
+    assert!(is_sold("/cart").await && is_sold("/checkout").await);
+    for (available, retired, why) in
+        [(1, false, "only 1 left"), (0, false, "out of stock"), (9, true, "no longer on sale")]
+    {
+        let product = Product { available, retired, ..known.clone() };
+        browser.world.shop.state().products = vec![product];
+        let cart = browser.get("/cart").await.text();
+        assert!(cart.contains(why) && !cart.contains("href=\"/checkout\""), "{why}: {cart}");
+        let checkout = browser.get("/checkout").await.text();
+        assert!(checkout.contains(why) && !checkout.contains("name=\"key\""), "{why}: {checkout}");
+    }
 }
 
 #[tokio::test]
