@@ -40,6 +40,9 @@ const IDLE: Duration = Duration::from_secs(7);
 /// So many lookups wait at least while nobody may look; the others are in the two batches under way.
 const GATHERED: f64 = (GROUP / 2) as f64;
 const GATHERING_MAX: Duration = Duration::from_millis(1_500);
+const NOTICES_MAX: Duration = Duration::from_secs(30);
+const CALLS: &str = "rpc_server_call_duration_seconds_count{";
+const NOTICE: &str = "ReceiveWebhook\"";
 const POLL: Duration = Duration::from_millis(5);
 
 /// What was sent to PostgreSQL and written by it.
@@ -135,10 +138,15 @@ async fn counted(layout: &Layout, server: &str, orders: usize) -> Result<Counts>
     let products = seed::products(&api, &target, PRODUCTS).await?;
     let wanted = ((TIMES + 1) * orders, 1);
     let customers = customers::prepare(&api, &wire, (layout, &places), wanted, &products).await?;
-    let order = state.processes.iter().find(|it| it.task.service == "order");
-    let order = Client::new(&format!("http://{}", order.context("no order service")?.task.admin));
+    let admin = |service: &str| {
+        let process = state.processes.iter().find(|it| it.task.service == service);
+        let process = process.with_context(|| format!("no {service} service"))?;
+        anyhow::Ok(Client::new(&format!("http://{}", process.task.admin)))
+    };
+    let (order, payment) = (admin("order")?, admin("payment")?);
     let server = Server::open(Some(server)).await.context("PostgreSQL does not count")?;
-    let mut counter = Counter { wire, places, order, server, customers, at_rest: BTreeSet::new() };
+    let at_rest = BTreeSet::new();
+    let mut counter = Counter { wire, places, order, payment, server, customers, at_rest };
     // The first of everything opens connections and plans statements.
     counter.buy(orders).await?;
     counter.at_rest = counter.rest().await?;
@@ -149,6 +157,7 @@ struct Counter {
     wire: Rc<Wire>,
     places: Places,
     order: Client,
+    payment: Client,
     server: Server,
     customers: VecDeque<Customer>,
     /// What a shop at rest sends, by the server's numbers.
@@ -195,6 +204,7 @@ impl Counter {
     /// So many orders, from the checkout until nothing is under way any more.
     async fn buy(&mut self, orders: usize) -> Result<()> {
         let sender = Sender::new(&self.wire)?;
+        let notices = self.notices().await + orders as f64;
         let held = if orders > 1 { Some(self.hold_lookups().await?) } else { None };
         for customer in self.customers.drain(..orders) {
             sender.buy(&customer, clock::now());
@@ -205,7 +215,24 @@ impl Counter {
         }
         let sent = sender.finish().await?;
         ensure!(sent.refused.is_empty(), "checkouts were refused: {:?}", sent.refused);
+        self.noticed(notices).await?;
         self.settle().await
+    }
+
+    /// The provider's webhooks that payment has taken in: one for each charge, which may come after all else is at rest.
+    async fn notices(&self) -> f64 {
+        let metrics = metrics(&self.payment).await;
+        let taken = metrics.lines().filter(|it| it.starts_with(CALLS) && it.contains(NOTICE));
+        taken.filter_map(|it| it.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    }
+
+    async fn noticed(&self, wanted: f64) -> Result<()> {
+        let deadline = Instant::now() + NOTICES_MAX;
+        while self.notices().await < wanted {
+            ensure!(Instant::now() < deadline, "the provider's webhooks do not all arrive");
+            sleep(POLL).await;
+        }
+        Ok(())
     }
 
     async fn settle(&self) -> Result<()> {
