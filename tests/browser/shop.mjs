@@ -24,6 +24,17 @@ export const killOther = () => signal("gateway-2", "SIGKILL");
 export const otherAnswers = () =>
   eventually("gateway-2 answers", () => fetch(OTHER).then((it) => it.ok, () => false));
 
+/** The provider takes the money of an order once more: a bug of somebody. */
+export async function chargeAgain(order) {
+  const amount = { currency: "GBP", minor_units: 100 };
+  const answer = await fetch(`http://${find("psp").listen}/v1/captures`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "idempotency-key": `again-${order}` },
+    body: JSON.stringify({ amount, card_token: "tok_approve", reference: order }),
+  });
+  if (!answer.ok) throw new Error(`the provider answers ${answer.status}`);
+}
+
 /** Does something while the payment provider answers nobody: an order is then being settled for as long. */
 export async function withoutPayments(act) {
   signal("psp", "SIGSTOP");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::process::{Child, Command};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +96,8 @@ pub struct Controls {
     pub stop: CancellationToken,
     /// Starts it, when it is down and nothing else would.
     pub start: Arc<Notify>,
+    /// While this is true it is ended, in order, and stays so.
+    pub down: Arc<watch::Sender<bool>>,
     /// What its next lives are told beside and instead of its own settings.
     pub settings: Arc<Mutex<Vec<(String, String)>>>,
 }
@@ -124,6 +126,11 @@ pub async fn keep(
             return;
         }
         backoff = if began.elapsed() >= WELL { BACKOFF_MIN } else { backoff };
+        if *controls.down.borrow() {
+            journal.note(&format!("{name} is down, as was asked"));
+            controls.stop.run_until_cancelled(until(&controls.down, false)).await;
+            continue;
+        }
         journal.note(&epitaph(&name, &end, restart.then_some(backoff)));
         let again = async {
             tokio::select! {
@@ -134,6 +141,10 @@ pub async fn keep(
         controls.stop.run_until_cancelled(again).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
+}
+
+async fn until(down: &watch::Sender<bool>, wanted: bool) {
+    let _ = down.subscribe().wait_for(|down| *down == wanted).await; // its sender is here
 }
 
 fn epitaph(name: &str, end: &Result<ExitStatus>, again: Option<Duration>) -> String {
@@ -155,6 +166,7 @@ async fn run(program: &Program, controls: &Controls, board: &Board) -> Result<Ex
     tokio::select! {
         status = child.wait() => Ok(status?),
         () = controls.stop.cancelled() => Ok(end(&mut child, process.as_ref()).await?),
+        () = until(&controls.down, true) => Ok(end(&mut child, process.as_ref()).await?),
     }
 }
 
@@ -273,6 +285,27 @@ mod tests {
         bench.until("it is down", |process, _| process.is_none()).await;
         bench.controls.start.notify_one();
         bench.until("it is back", |process, restarts| process.is_some() && restarts == 1).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_down_is_ended_and_is_back_when_it_may_be() {
+        let bench = bench("exec sleep 1000", true);
+        let first = bench.runs().await;
+        bench.controls.down.send_replace(true);
+        bench.until("it is down", |process, _| process.is_none()).await;
+        assert!(!first.alive());
+        bench.controls.down.send_replace(false);
+        bench.until("it is back", |process, restarts| process.is_some() && restarts == 1).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_down_can_be_stopped_for_good() {
+        let bench = bench("exec sleep 1000", true);
+        bench.runs().await;
+        bench.controls.down.send_replace(true);
+        bench.until("it is down", |process, _| process.is_none()).await;
+        bench.controls.stop.cancel();
+        timeout(Duration::from_secs(5), bench.keeping).await.expect("in time").expect("no panic");
     }
 
     #[tokio::test]

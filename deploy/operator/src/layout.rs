@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <run>/state.json   what runs; there only while the shop is up (or was killed)
+//! <run>/control      the supervisor's socket: faults are asked for there
 //! <run>/lock         held by the supervisor for as long as it lives
 //! <run>/certs/       authority/, and one folder for each process
 //! <run>/secrets/     keys and passwords, made once, mode 0600
@@ -53,6 +54,11 @@ impl Layout {
     /// The state file.
     pub fn state_file(&self) -> PathBuf {
         self.run.join("state.json")
+    }
+
+    /// Where the supervisor is told what to do.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run.join("control")
     }
 
     /// Certificates.

@@ -30,6 +30,8 @@ pub mod running;
 pub mod detached;
 pub mod signals;
 pub mod welcome;
+pub mod control;
+pub mod faults;
 pub mod up;
 pub mod down;
 pub mod status;

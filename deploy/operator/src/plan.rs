@@ -1,9 +1,13 @@
 //! What is started, and what each process is told. A pure function of the places of everything:
 //! nothing is started here.
 
+mod console;
+mod environment;
+
+pub use console::{CONSOLE, CONSOLE_HOST};
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -13,6 +17,8 @@ use souk::cli::{Replicas, SERVICES};
 use crate::layout::Layout;
 use crate::ports::Ports;
 use crate::secrets::{STAFF_EMAIL, Secrets};
+
+use environment::Environment;
 
 /// The payment provider's process; not one of the shop's.
 pub const PSP: &str = "psp";
@@ -150,10 +156,15 @@ impl Plan {
     /// The environment of one process.
     pub fn environment(&self, task: &Task, places: &Places) -> Vec<(String, String)> {
         let mut env = Environment::default();
-        if task.service == PSP {
-            self.provider(&mut env, task, places);
-            return env.0;
+        match task.service.as_str() {
+            PSP => self.provider(&mut env, task, places),
+            CONSOLE => console::environment(&mut env, task, places),
+            _ => self.shops_own(&mut env, task, places),
         }
+        env.0
+    }
+
+    fn shops_own(&self, env: &mut Environment, task: &Task, places: &Places) {
         env.set("SOUK_ADMIN_LISTEN", task.admin);
         env.path("SOUK_TLS_DIR", places.layout.certs_of(&task.service));
         if let Some(collector) = &places.collector {
@@ -169,7 +180,7 @@ impl Plan {
             if let Some(replicas) = places.nats_replicas {
                 env.set("SOUK_NATS_REPLICAS", replicas);
             }
-            return env.0;
+            return;
         }
         env.set("SOUK_LISTEN", task.listen);
         if let Some(address) = task.tls {
@@ -179,12 +190,11 @@ impl Plan {
             env.set("SOUK_DATABASE_URLS", urls.join(","));
             env.path("SOUK_TOKEN_PUBLIC_KEY_FILE", places.secrets.token_key());
         }
-        self.peers(&mut env, &task.service);
-        own(&mut env, &task.service, places);
+        self.peers(env, &task.service);
+        own(env, &task.service, places);
         if task.service == "payment" {
             env.set("SOUK_PSP_URL", self.url(PSP));
         }
-        env.0
     }
 
     fn provider(&self, env: &mut Environment, task: &Task, places: &Places) {
@@ -234,19 +244,6 @@ pub fn name(service: &str, number: usize) -> String {
     match number {
         0 => service.to_owned(),
         _ => format!("{service}-{}", number + 1),
-    }
-}
-
-#[derive(Default)]
-struct Environment(Vec<(String, String)>);
-
-impl Environment {
-    fn set(&mut self, name: &str, value: impl ToString) {
-        self.0.push((name.to_owned(), value.to_string()));
-    }
-
-    fn path(&mut self, name: &str, value: PathBuf) {
-        self.set(name, value.display());
     }
 }
 

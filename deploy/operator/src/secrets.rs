@@ -30,9 +30,12 @@ impl Secrets {
             replace(&secrets.token_signing_key(), keys.private_pem.as_bytes())?;
             replace(&secrets.token_key(), keys.public_pem.as_bytes())?;
         }
-        for file in [secrets.staff_password_file(), secrets.webhook_secret_file()] {
-            password(&file)?;
-        }
+        let files = [
+            secrets.staff_password_file(),
+            secrets.webhook_secret_file(),
+            secrets.console_token_file(),
+        ];
+        files.iter().try_for_each(|file| password(file).map(drop))?;
         Ok(secrets)
     }
 
@@ -59,6 +62,19 @@ impl Secrets {
     /// What the payment provider signs its webhooks with.
     pub fn webhook_secret_file(&self) -> PathBuf {
         self.folder.join("webhook-secret")
+    }
+
+    /// What a browser proves to the console that its address was given to it.
+    pub fn console_token_file(&self) -> PathBuf {
+        self.folder.join("console-token")
+    }
+
+    /// The token of the console.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn console_token(&self) -> Result<String> {
+        read(&self.console_token_file())
     }
 
     /// The password of [`STAFF_EMAIL`].

@@ -6,6 +6,7 @@ mod options;
 mod provision;
 mod handles;
 
+pub use handles::HeldDown;
 pub use options::{Detour, Lead, Options, profile_of_this, programs_beside_this};
 
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub struct Shop {
     collector: Option<Collector>,
     state: Arc<Mutex<State>>,
     background: Vec<JoinHandle<()>>,
+    nats: tokio::sync::Mutex<()>,
     _certificates: Certificates,
     _owner: std::fs::File,
 }
@@ -79,7 +81,11 @@ impl Shop {
         if left > 0 {
             journal.note(&format!("ended {left} processes that an earlier run had left behind"));
         }
-        let mut plan = Plan::new(&options.replicas, options.port, &mut Ports::default())?;
+        let mut ports = Ports::default();
+        let mut plan = Plan::new(&options.replicas, options.port, &mut ports)?;
+        if options.console {
+            plan.add_console(&mut ports)?;
+        }
         if !options.inside.is_empty() {
             plan.put_inside(&options.inside)?;
         }
@@ -129,6 +135,7 @@ impl Shop {
             collector,
             state,
             background: Vec::new(),
+            nats: tokio::sync::Mutex::default(),
             _certificates: certificates,
             _owner: owner,
         };

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::board::Entry;
 use crate::layout::{Layout, replace};
+use crate::plan::{CONSOLE, CONSOLE_HOST};
 use crate::process::Process;
+use crate::secrets::Secrets;
 
 /// How far the shop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,13 @@ impl State {
         let gateway = self.of("gateway").find(|entry| entry.task.name == "gateway");
         let address = gateway.map(|entry| entry.task.listen.to_string());
         format!("http://{}", address.unwrap_or_default())
+    }
+
+    /// The address of the operator's page, with what opens it; none where it does not run.
+    pub fn console_url(&self, layout: &Layout) -> Option<String> {
+        let port = self.of(CONSOLE).next()?.task.listen.port();
+        let token = Secrets::at(layout).console_token().ok()?;
+        Some(format!("http://{CONSOLE_HOST}:{port}/#token={token}"))
     }
 
     /// Everything that was started, but for the stores.

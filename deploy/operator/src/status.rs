@@ -12,7 +12,7 @@ use crate::board::{Entry, now_unix_ms};
 use crate::certificates::OPERATOR;
 use crate::http::Client;
 use crate::layout::Layout;
-use crate::plan::{PROVISIONER, PSP};
+use crate::plan::{CONSOLE, PROVISIONER, PSP};
 use crate::process::Process;
 use crate::speak::say;
 use crate::state::{State, Store};
@@ -33,6 +33,9 @@ pub async fn run(home: &Home) -> Result<()> {
     speak::lines(&state.stores.iter().map(store).collect::<Vec<_>>());
     say!();
     say!("{:<11} {}", "unsent", outbox(&state).await);
+    if let Some(console) = state.console_url(&layout) {
+        say!("{:<11} {console}", "console");
+    }
     let traces = state.traces_url.as_ref().map(|url| format!("{url}/traces/TRACE_ID"));
     say!("{:<11} {}", "traces", traces.or(state.collector.clone()).unwrap_or_default());
     say!("{:<11} {}", "logs", near(&layout.logs()));
@@ -94,7 +97,8 @@ fn near(path: &Path) -> String {
 
 /// Events that wait in an outbox, as the services tell it.
 async fn outbox(state: &State) -> String {
-    let asked = state.processes.iter().filter(|entry| entry.task.service != PSP);
+    let of_the_shop = |entry: &&Entry| ![PSP, CONSOLE].contains(&entry.task.service.as_str());
+    let asked = state.processes.iter().filter(of_the_shop);
     let counts = asked.map(|entry| async move {
         let client = Client::new(&format!("http://{}", entry.task.admin));
         let metrics = client.get("/metrics").await.ok()?;
@@ -124,7 +128,7 @@ fn sum(metrics: &str, name: &str) -> Option<f64> {
 /// The certificate carries the service's name and no address, so the name is said beside it.
 fn grpcurl(layout: &Layout, entry: &Entry) -> Option<String> {
     let task = &entry.task;
-    if [PSP, PROVISIONER, "gateway"].contains(&task.service.as_str()) {
+    if [PSP, PROVISIONER, CONSOLE, "gateway"].contains(&task.service.as_str()) {
         return None;
     }
     let folder = near(&layout.certs_of(OPERATOR));

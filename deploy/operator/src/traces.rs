@@ -1,18 +1,20 @@
 //! A small collector of traces, for one person at one machine: takes spans by OTLP over gRPC, keeps
-//! the recent ones in memory, and answers `GET /traces/{trace_id}` and `GET /orders/{order_id}/trace` as JSON. Both on loopback.
+//! the recent ones in memory, and answers `GET /traces`, `GET /traces/{trace_id}` and `GET /orders/{order_id}/trace` as JSON. Both on loopback.
 
 mod keep;
 mod receive;
+mod search;
 mod span;
 
 pub use keep::Limits;
+pub use search::{Query, Summary};
 pub use span::{Kind, Link, Span, Trace};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query as Asked, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -54,6 +56,7 @@ impl Collector {
         tokio::spawn(serving);
         let (http, listener) = listen().await?;
         let routes = Router::new()
+            .route("/traces", get(search))
             .route("/traces/{trace_id}", get(trace))
             .route("/orders/{order_id}/trace", get(trace_of))
             .with_state(kept);
@@ -79,6 +82,10 @@ async fn listen() -> Result<(SocketAddr, TcpListener)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.context("no port for the trace collector")?;
     Ok((listener.local_addr()?, listener))
+}
+
+async fn search(State(kept): State<Arc<Kept>>, Asked(query): Asked<Query>) -> Json<Vec<Summary>> {
+    Json(kept.find(&query))
 }
 
 async fn trace(

@@ -9,13 +9,13 @@ use souk::cli::Up;
 use souk::style::{bold, dim};
 use stores::{Home, Tools};
 
-use crate::detached;
 use crate::layout::Layout;
 use crate::shop::{Options, Shop, profile_of_this, programs_beside_this};
 use crate::signals::Signals;
 use crate::speak::say;
 use crate::state::{Phase, State};
 use crate::welcome::welcome;
+use crate::{control, detached};
 
 /// The whole verb.
 ///
@@ -43,6 +43,7 @@ pub async fn run(home: &Home, up: &Up) -> Result<()> {
             signals.next().await;
         }
         _ = signals.next() => {}
+        never = control::serve(&shop) => never,
     }
     stop(shop, &mut signals).await
 }
@@ -82,7 +83,10 @@ pub async fn supervise(home: &Home, up: &Up) -> Result<()> {
     let _ = rustix::process::setsid(); // it only fails when we lead one already
     let mut signals = Signals::catch()?;
     let shop = start(options(home, up)?, &mut signals).await?;
-    let name = signals.next().await;
+    let name = tokio::select! {
+        name = signals.next() => name,
+        never = control::serve(&shop) => never,
+    };
     shop.journal().note(&format!("stopping: {name}"));
     shop.stop().await
 }
@@ -105,6 +109,8 @@ fn options(home: &Home, up: &Up) -> Result<Options> {
         collector: collector.filter(|url| !url.is_empty()),
         environment: Vec::new(),
         aloud: std::io::stdout().is_terminal() && !up.detach,
+        // What is measured has no neighbour that it was not measured with before.
+        console: profile_of_this() == "dev",
         detour: None,
     })
 }
@@ -116,6 +122,9 @@ async fn already(layout: &Layout, state: State) -> Result<()> {
         Phase::Stopping => bail!("the shop is just going down; wait for it, or: cargo souk down"),
     };
     say!("the shop is up: {}", bold(&state.shop_url()));
+    if let Some(console) = state.console_url(layout) {
+        say!("the console: {console}");
+    }
     say!("{}", dim("cargo souk status shows what runs; cargo souk down stops it"));
     Ok(())
 }

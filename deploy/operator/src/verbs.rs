@@ -9,7 +9,7 @@ use souk::cli::{Cli, Verb};
 use souk::style::red;
 use stores::Home;
 
-use crate::{detached, down, events_of, import, logs, order, sqlx, status, trace_of, up};
+use crate::{detached, down, events_of, faults, import, logs, order, sqlx, status, trace_of, up};
 
 /// The whole program: what it is asked to do, and its exit code.
 pub fn main() -> ExitCode {
@@ -56,6 +56,7 @@ async fn verb(home: &Home, verb: &Verb) -> Result<ExitCode> {
         Verb::DeadLetters(passed) => {
             return events_of::run(home, "dead-letters", &passed.arguments);
         }
+        Verb::Fault(options) => faults::run(home, options).await?,
         Verb::Sqlx(options) => sqlx::run(home, options.check)?,
         Verb::Load(_)
         | Verb::Chaos(_)

@@ -49,6 +49,9 @@ fn around(layout: &Layout, state: &State) {
     let pid = payment.map_or_else(|| "PID".to_owned(), |process| process.pid.to_string());
     let shop = state.shop_url();
     say!("\n{:<10} {}", "shop", bold(&shop));
+    if let Some(console) = state.console_url(layout) {
+        say!("{:<10} {}", "console", bold(&console));
+    }
     say!("{:<10} {} (password: {})", "staff", STAFF_EMAIL, password_file(layout));
     if let Some(collector) = state.collector.as_ref().filter(|_| state.traces_url.is_none()) {
         say!("{:<10} {collector}", "traces");
@@ -59,6 +62,7 @@ fn around(layout: &Layout, state: &State) {
     say!(
         "  kill -9 {pid}; cargo souk order              payment dies; the order settles all the same"
     );
+    say!("  cargo souk fault pause payment --for 20    it stands still, while you buy in the shop");
     say!("{}", dim("  cargo souk status · cargo souk logs order -f · cargo souk down"));
 }
 

@@ -97,7 +97,7 @@ pub fn program(profile: Profile, name: &str) -> Result<PathBuf> {
 }
 
 /// What runs beside the services when the shop is up.
-const AROUND: [&str; 3] = ["operator", "psp", "provisioner"];
+const AROUND: [&str; 4] = ["operator", "psp", "provisioner", "console"];
 
 /// Builds what `up` starts and no more, with cargo's own progress.
 ///

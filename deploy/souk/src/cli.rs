@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod external;
+mod fault;
 mod images;
 mod lab;
 mod load;
@@ -14,6 +15,7 @@ pub use bench::{
 };
 pub use chaos::{Chaos, Fault};
 pub use external::StoreUrls;
+pub use fault::{FAULT_SECONDS_MAX, InjectFault, LiveFault};
 pub use images::Images;
 pub use lab::{EXPERIMENTS, Lab};
 pub use load::{Class, Load, Scenario, Slo, Steps};
@@ -34,7 +36,7 @@ pub const EXIT_USAGE: u8 = 64;
 pub const SERVICES: [&str; 6] = ["gateway", "product", "user", "cart", "order", "payment"];
 
 /// Everything that keeps a log.
-const LOGGED: [&str; 11] = [
+const LOGGED: [&str; 12] = [
     "gateway",
     "product",
     "user",
@@ -43,6 +45,7 @@ const LOGGED: [&str; 11] = [
     "payment",
     "provisioner",
     "psp",
+    "console",
     "postgres",
     "redis",
     "nats",
@@ -83,6 +86,8 @@ pub enum Verb {
     /// Events that were given up on: list, show ID, or redrive ID|--all
     #[command(disable_help_flag = true)]
     DeadLetters(Passed),
+    /// Break the shop that is up, for a minute at most
+    Fault(InjectFault),
     /// Put the shop under load and report how it bears it
     Load(Load),
     /// Break the shop on purpose while customers buy, and audit what is left
@@ -287,6 +292,7 @@ impl Cli {
         })?;
         match &cli.verb {
             Verb::Up(up) => up.stores.check().map_err(Refusal::Usage)?,
+            Verb::Fault(fault) => fault.check().map_err(Refusal::Usage)?,
             Verb::Chaos(chaos) => chaos.check().map_err(Refusal::Usage)?,
             _ => {}
         }
@@ -369,6 +375,10 @@ mod tests {
             (vec!["chaos", "--nats", "2"], "'2' for '--nats <N>'"),
             (vec!["images", "--push", "acme"], "names no registry"),
             (vec!["images", "--platform", "linux/arm64"], "--push <REGISTRY>"),
+            (vec!["fault", "flood"], "'flood'"),
+            (vec!["fault", "kill"], "kill needs the name"),
+            (vec!["fault", "redis-flush", "nats"], "happens to nothing like \"nats\""),
+            (vec!["fault", "pause", "order", "--for", "61"], "'61' for '--for <SECONDS>'"),
             (vec!["dance"], "'dance'"),
         ] {
             let line = refusal(&arguments);

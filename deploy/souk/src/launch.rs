@@ -31,6 +31,7 @@ fn run(home: &Home, verb: &Verb) -> Result {
         | Verb::Trace(_)
         | Verb::Import(_)
         | Verb::Outbox(_)
+        | Verb::Fault(_)
         | Verb::DeadLetters(_) => with_the_running_shop(home),
         Verb::Logs(_) => logs(home),
         Verb::Load(options) => load(home, options),

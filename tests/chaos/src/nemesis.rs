@@ -1,20 +1,18 @@
 //! Strikes the shop, and takes its hands off it at the end. What dies is started again by the shop's
 //! own supervisor, as on any day.
 
-mod stores;
 mod leader;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::stores::{Member, Server};
 use anyhow::{Context as _, Result, bail};
 use audit::Places;
 use operator::plan;
-use operator::{Process, Shop, Signal};
+use operator::{Shop, Signal};
 use souk::cli::Fault;
+use stores::Server;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -40,12 +38,6 @@ pub(crate) struct Struck {
 pub(crate) struct Nemesis {
     pub(crate) shop: Arc<Shop>,
     pub(crate) proxy: Arc<Proxy>,
-    /// For copies of what a store has.
-    pub(crate) folder: PathBuf,
-    /// Servers of NATS.
-    pub(crate) servers: u8,
-    /// One operation at a time: they stop NATS, and start it again.
-    pub(crate) nats: tokio::sync::Mutex<()>,
 }
 
 impl Nemesis {
@@ -74,9 +66,9 @@ impl Nemesis {
     async fn apply(&self, strike: &Strike) -> Result<()> {
         let hop = |mode| self.hold(strike, mode);
         match (strike.fault, strike.how) {
-            (Fault::Kill, _) => self.victim(&strike.target).await?.signal(Signal::KILL),
+            (Fault::Kill, _) => self.shop.victim(&strike.target).await?.signal(Signal::KILL),
             (Fault::Pause, _) => {
-                let victim = self.victim(&strike.target).await?;
+                let victim = self.shop.victim(&strike.target).await?;
                 victim.signal(Signal::STOP)?;
                 sleep(strike.lasts).await;
                 victim.signal(Signal::CONT)
@@ -85,10 +77,10 @@ impl Nemesis {
                 let postgres = self.shop.store_process(Server::Postgres).await;
                 postgres.context("postgres is down")?.signal(Signal::QUIT)
             }
-            (Fault::NatsWipe, _) => self.wipe_nats().await,
-            (Fault::NatsRollback, _) => self.roll_nats_back(strike.lasts).await,
+            (Fault::NatsWipe, _) => self.shop.wipe_nats().await,
+            (Fault::NatsRollback, _) => self.shop.roll_nats_back(strike.lasts).await,
             (Fault::NatsLeader, _) => self.kill_nats_leader().await,
-            (Fault::RedisFlush, _) => stores::flush_redis(&self.shop).await,
+            (Fault::RedisFlush, _) => self.shop.flush_redis().await,
             (Fault::DiskFull, _) => {
                 let filler = disk::fill(&self.shop.stores_data()?)?;
                 sleep(strike.lasts).await;
@@ -116,16 +108,6 @@ impl Nemesis {
         hops.iter().try_for_each(|hop| self.proxy.set(hop, Mode::BlackHole))?;
         sleep(strike.lasts).await;
         hops.iter().try_for_each(|hop| self.proxy.set(hop, Mode::Pass))
-    }
-
-    /// A process or a store, if it runs.
-    pub(super) async fn victim(&self, name: &str) -> Result<Process> {
-        let process = match Member::of_name(name) {
-            Some(member) => self.shop.store_process(member).await,
-            None => self.shop.process(name),
-        };
-        let alive = process.filter(Process::alive);
-        alive.with_context(|| format!("{name} is down already"))
     }
 }
 

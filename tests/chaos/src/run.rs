@@ -9,11 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use audit::{Audit, Places, audit};
 use futures_util::future::join_all;
-use http::Method;
-use operator::http::{Client, full};
+use operator::http::Client;
 use operator::signals::Signals;
 use operator::{Options, Shop};
-use serde_json::json;
 use souk::cli::{Chaos, Fault};
 use stores::{Home, Psql, Server, Stores};
 use tokio::sync::watch;
@@ -205,13 +203,7 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
     let strikes = run.strikes();
     let planned = strikes.len();
     say(&format!("strikes    {planned} in {} min; {count} customers buy meanwhile", run.minutes));
-    let nemesis = Nemesis {
-        shop: Arc::clone(shop),
-        proxy: Arc::clone(proxy),
-        folder: run.folder.clone(),
-        servers: run.nats,
-        nats: tokio::sync::Mutex::default(),
-    };
+    let nemesis = Nemesis { shop: Arc::clone(shop), proxy: Arc::clone(proxy) };
     let (close, closes) = watch::channel(false);
     let buying = customers.into_iter().map(|customer| {
         tokio::spawn(Buyer::new(customer, Arc::clone(&goods), run.seed).buy(closes.clone()))
@@ -225,7 +217,7 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
     close.send_replace(true);
     let began = Instant::now();
     say("faults     are over; waiting for the last orders");
-    behave(shop).await;
+    shop.behave().await;
     let places = Places::of(shop);
     nemesis::all_back(shop, &places).await?;
     let buyers = join_all(buying).await;
@@ -282,24 +274,7 @@ async fn misbehave(shop: &Shop) -> ! {
     remind.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         remind.tick().await;
-        let manners = json!({ "decline": 0.03, "hang": 0.01, "error_after_charge": 0.04,
-            "drop_after_charge": 0.04, "duplicate_webhook": 0.2,
-            "delay_ms": { "min": 0, "max": 60 }, "webhook_delay_ms": 20 });
-        teach(shop, &manners.to_string()).await;
-    }
-}
-
-async fn behave(shop: &Shop) {
-    teach(shop, "{}").await;
-}
-
-/// A provider that is down or stands still learns nothing now, and is told again.
-async fn teach(shop: &Shop, manners: &str) {
-    let provider = Client::new(&shop.psp_url());
-    let request = provider.request(Method::PUT, "/v1/behaviour");
-    let request = request.header("content-type", "application/json");
-    if let Ok(request) = request.body(full(manners.to_owned())) {
-        let _ = provider.send(request, Duration::from_secs(1)).await;
+        shop.misbehave().await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opening and closing a shop for tests.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,7 +16,7 @@ pub async fn open(name: &str, change: impl FnOnce(&mut Options)) -> Result<Shop>
     let home = Home::find()?;
     let tools = stores::provide(&home, &Server::ALL, &|line| eprintln!("{line}"))?;
     let folder = folder(name)?;
-    Stores::wipe(&folder.join("stores"))?; // of a test that was killed
+    clear(&folder)?;
     let mut options = Options::in_folder(&folder, tools)?;
     options.shards = 2;
     options.checkout_deadline = Some(Duration::from_secs(45));
@@ -51,6 +52,18 @@ pub async fn close_after(name: &str, shop: Shop, done: Result<()>) -> Result<()>
     }
     close(name, shop).await?;
     done
+}
+
+/// Removes what a test that was killed has left: the stores' data, and the provider's ledger.
+///
+/// # Errors
+/// When it cannot be removed.
+pub fn clear(folder: &Path) -> Result<()> {
+    Stores::wipe(&folder.join("stores"))?;
+    match std::fs::remove_dir_all(folder.join("run/psp")) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn folder(name: &str) -> Result<PathBuf> {

@@ -13,8 +13,10 @@ enum Tier {
 }
 
 /// Edges that only tests have and that point up or sideways, each with its reason.
-const IN_TESTS: [(&str, &str, &str); 1] =
-    [("payment", "psp", "payment is tested against the provider's simulator, over HTTP")];
+const IN_TESTS: [(&str, &str, &str); 2] = [
+    ("payment", "psp", "payment is tested against the provider's simulator, over HTTP"),
+    ("audit", "psp", "the auditor reads the ledger of the provider's simulator, over HTTP"),
+];
 
 /// All that the first step of `cargo souk` needs.
 const FIRST_STEP: [&str; 2] = ["clap", "stores"];

@@ -2,19 +2,21 @@
 //! fail.
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use stores::{Endpoints, Member, Server, Stores};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio::sync::{MutexGuard, watch};
 use tokio::time::timeout;
 
 use super::{READY_MAX, Shop, lock};
 use crate::board::Entry;
 use crate::http::Client;
 use crate::journal::Journal;
+use crate::layout::Layout;
 use crate::plan::PSP;
 use crate::process::{Process, Signal};
 use crate::ready;
@@ -22,6 +24,16 @@ use crate::state::State;
 use crate::traces::Collector;
 
 const REDIS_MAX: Duration = Duration::from_secs(3);
+
+/// A process that is down for as long as this is there.
+#[derive(Debug)]
+pub struct HeldDown(Arc<watch::Sender<bool>>);
+
+impl Drop for HeldDown {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
 
 impl Shop {
     /// What is written in the state file.
@@ -71,6 +83,17 @@ impl Shop {
         let gone =
             async { while self.process(name).is_some() && changes.changed().await.is_ok() {} };
         timeout(limit, gone).await.map_err(|_| anyhow!("{name} still runs"))
+    }
+
+    /// Ends a process, in order, and keeps it so until what is returned is dropped.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn hold_down(&self, name: &str) -> Result<HeldDown> {
+        let kept = self.kept.iter().find(|kept| kept.name == name);
+        let controls = &kept.with_context(|| format!("no process {name}"))?.controls;
+        controls.down.send_replace(true);
+        Ok(HeldDown(controls.down.clone()))
     }
 
     /// Starts a process that died, and that is not started again by itself, and waits until it is
@@ -209,6 +232,16 @@ impl Shop {
     /// When the system tells nothing about the user that they run as.
     pub fn stores_data(&self) -> Result<PathBuf> {
         Ok(Stores::data_folder_of(&self.stores_dir)?.0)
+    }
+
+    /// Where it has its things.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whoever stops NATS and starts it again does so alone.
+    pub(crate) async fn nats_alone(&self) -> MutexGuard<'_, ()> {
+        self.nats.lock().await
     }
 
     /// The log file of a process.

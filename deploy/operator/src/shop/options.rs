@@ -45,6 +45,8 @@ pub struct Options {
     pub environment: Vec<(String, String, String)>,
     /// Whether what happens is told on standard error.
     pub aloud: bool,
+    /// Whether the operator's page runs beside it.
+    pub console: bool,
     /// Leads processes to others by a way of its own.
     pub detour: Option<Detour>,
 }
@@ -86,6 +88,7 @@ impl Options {
             collector: None,
             environment: Vec::new(),
             aloud: false,
+            console: false,
             detour: None,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::search::{Query, Summary};
 use super::span::{Span, Trace};
 
 /// How much is kept.
@@ -71,6 +72,16 @@ impl Kept {
         let trace_id = trace_ids.find(publishes)?.clone();
         drop(inner);
         self.trace(&trace_id)
+    }
+
+    /// The newest that are wanted, the newest first.
+    pub(super) fn find(&self, query: &Query) -> Vec<Summary> {
+        let inner = self.lock();
+        let newest = inner.ages.iter().rev().filter_map(|(_, trace_id)| {
+            let spans = inner.traces.get(trace_id).filter(|spans| query.finds(spans))?;
+            Summary::of(trace_id, spans)
+        });
+        newest.take(query.limit()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -152,6 +163,35 @@ mod tests {
         for other in ["018f", "018f-70", ""] {
             assert_eq!(kept.trace_of(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn traces_are_found_by_what_is_in_them_the_newest_first() {
+        let kept = kept(Limits::default(), 3);
+        let late =
+            Span { service: "payment".into(), duration_ns: 5_000_000, failed: true, ..span(9, 7) };
+        kept.add([(format!("{:032x}", 1), late)].into_iter());
+        let found = |query: Query| -> Vec<String> {
+            let ends = |it: Summary| it.trace_id[31..].to_owned();
+            kept.find(&query).into_iter().map(ends).collect()
+        };
+        assert_eq!(found(Query::default()), ["2", "1", "0"]);
+        assert_eq!(found(Query { limit: Some(1), ..Query::default() }), ["2"]);
+        for query in [
+            Query { service: Some("payment".into()), ..Query::default() },
+            Query { failed: true, ..Query::default() },
+            Query { min_ms: 5, ..Query::default() },
+        ] {
+            assert_eq!(found(query.clone()), ["1"], "{query:?}");
+        }
+        assert!(found(Query { order: Some("018f-7".into()), ..Query::default() }).is_empty());
+        let summary = kept.find(&Query { failed: true, ..Query::default() }).remove(0);
+        assert_eq!(
+            (summary.name.as_str(), summary.service.as_str(), summary.spans),
+            ("x", "order", 2)
+        );
+        assert_eq!((summary.start_unix_ns, summary.duration_ns), (0, 5_000_007));
+        assert_eq!(summary.services, ["order", "payment"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
+use e2e::shops;
 use operator::api::Api;
 use operator::secrets::STAFF_EMAIL;
 use operator::{Options, Shop, catalogue};
@@ -29,8 +30,9 @@ impl Front {
         let tools = stores::provide(&home, &Server::ALL, &|line| eprintln!("{line}"))?;
         let pictures = home.path().join("browser");
         let folder = pictures.join("shop");
-        Stores::wipe(&folder.join("stores"))?; // of a test that was killed
+        shops::clear(&folder)?;
         let mut options = Options::in_folder(&folder, tools)?;
+        options.console = true;
         options.replicas = "gateway=2".parse().map_err(anyhow::Error::msg)?;
         let missing = "the services are not built: cargo build --workspace --bins";
         ensure!(options.programs.join("gateway").is_file(), missing);
@@ -40,11 +42,19 @@ impl Front {
         Ok(Self { shop, browser, staff_password, pictures, folder })
     }
 
+    pub fn shop(&self) -> &Shop {
+        &self.shop
+    }
+
     /// Node.js, with all that the scripts need in its environment.
     pub fn node(&self) -> Command {
         let mut node = self.browser.node();
         node.env("SOUK_STATE", self.folder.join("run/state.json"));
         node.env("SOUK_STAFF_EMAIL", STAFF_EMAIL).env("SOUK_STAFF_PASSWORD", &self.staff_password);
+        node.env(
+            "SOUK_CONSOLE",
+            self.shop.state().console_url(self.shop.layout()).unwrap_or_default(),
+        );
         node.env("SOUK_PICTURES", &self.pictures);
         node
     }

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
+use operator::control;
 use tokio::runtime::Runtime;
+use tokio::task::spawn_blocking;
 
 use front::Front;
 
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     arguments.test_threads = Some(1); // some of them stop what the others use
-    match run(&arguments) {
+    match run(arguments) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:?}");
@@ -31,10 +33,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<ExitCode> {
+fn run(arguments: Arguments) -> Result<ExitCode> {
     let runtime = Runtime::new()?;
     let front = Arc::new(runtime.block_on(Front::open())?);
-    let conclusion = libtest_mimic::run(arguments, trials(&front)?);
+    let trials = trials(&front)?;
+    let conclusion = runtime.block_on(async {
+        let running = spawn_blocking(move || libtest_mimic::run(&arguments, trials));
+        tokio::select! {
+            conclusion = running => conclusion,
+            never = control::serve(front.shop()) => never,
+        }
+    })?;
     let front = Arc::into_inner(front).context("a test has not ended")?;
     runtime.block_on(front.close(conclusion.has_failed()))?;
     Ok(conclusion.exit_code())

@@ -60,7 +60,7 @@ impl Nemesis {
             loop {
                 // The others go on to name one that is dead until they have another.
                 if let Some((what, leader)) = leader(&self.reports().await?)
-                    && let Ok(victim) = self.victim(&leader).await
+                    && let Ok(victim) = self.shop.victim(&leader).await
                 {
                     return anyhow::Ok((what, leader, victim));
                 }

@@ -8,6 +8,7 @@ mod browser;
 mod browsing;
 mod buying;
 mod carts;
+mod console;
 mod paying;
 mod refusing;
 mod returning;
@@ -18,6 +19,7 @@ mod grpcio;
 mod operating;
 mod crashing;
 mod encrypting;
+mod faulting;
 mod in_flight;
 mod one_shard;
 mod releases;
@@ -126,10 +128,12 @@ fn trials(runtime: &Arc<Runtime>, shop: Option<&Arc<Shop>>) -> Vec<Trial> {
             authorization::everybody_is_answered_as_the_matrix_says,
             browsing::a_dead_gateway_or_an_empty_redis_loses_no_cart_and_no_order,
             reading::readme_runs_as_it_is_printed,
+            console::the_console_breaks_the_shop_and_says_whether_a_promise_broke,
             carts::second_checkout_excludes_lines_already_ordered,
             carts::a_killed_cart_or_order_sells_nothing_twice,
             crashing::a_killed_service_delays_an_order_and_loses_nothing,
             crashing::services_start_without_the_bus,
+            faulting::a_fault_of_the_shop_in_use_is_bounded_and_undone,
             in_flight::orders_move_again_soon_after_a_kill,
             one_shard::a_shard_that_is_away_costs_its_own_users_only,
             encrypting::connections_to_stores_and_from_the_provider_are_encrypted,

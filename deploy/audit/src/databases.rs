@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use kernel::ProductId;
 use sqlx::postgres::PgRow;
-use sqlx::{Connection as _, FromRow, PgConnection};
+use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,7 +15,6 @@ use crate::facts::{
     Balance, Basket, DeadLetter, Facts, Order, Refund, Repeated, Return, Sent, Shelf, State,
     Unpublished,
 };
-use crate::{Places, provider};
 
 /// Events that happen once in the life of their aggregate.
 const ONCE: [&str; 8] = [
@@ -29,29 +28,8 @@ const ONCE: [&str; 8] = [
     "souk.payment.v1.PaymentDeclined",
 ];
 
-/// Reads every record of the shop. Nothing is locked: what is under way may be seen by halves.
-///
-/// # Errors
-/// When a database or the provider cannot be read.
-pub async fn gather(places: &Places) -> Result<Facts> {
-    let mut facts = Facts::default();
-    for (context, urls) in &places.databases {
-        for (shard, url) in urls.iter().enumerate() {
-            let name = if urls.len() > 1 { format!("{context} {shard}") } else { context.clone() };
-            let mut database = open(url).await.with_context(|| name.clone())?;
-            let read = read(&mut database, context, &name, &mut facts).await;
-            read.with_context(|| format!("reading the database of {name}"))?;
-        }
-    }
-    provider::gather(&places.psp_url, &mut facts).await.context("reading the provider's ledger")?;
-    Ok(facts)
-}
-
-pub(crate) async fn open(url: &str) -> Result<PgConnection> {
-    Ok(PgConnection::connect(url).await?)
-}
-
-async fn read(
+/// Adds what one database says.
+pub(crate) async fn read(
     database: &mut PgConnection,
     context: &str,
     name: &str,

@@ -2,7 +2,7 @@
 //!
 //! It reads what every context wrote down and what the payment provider, another company, has in its
 //! ledger, and compares the two; it asks no service, because a service that is wrong would be wrong
-//! about itself, too. Facts are gathered in one place ([`gather()`], the only one with SQL) and judged
+//! about itself, too. Facts are gathered in one place (`databases`, the only one with SQL) and judged
 //! in another ([`judge()`], a pure function), so that each check can be shown a defect.
 //!
 //! A shop at work is between two states most of the time: money is captured and not yet booked, a
@@ -11,9 +11,10 @@
 
 mod places;
 mod facts;
-mod gather;
+mod databases;
 mod provider;
 mod quiet;
+mod records;
 mod judge;
 mod verdict;
 
@@ -21,10 +22,9 @@ pub use facts::{
     Balance, Basket, Booked, DeadLetter, Facts, Order, Refund, Repeated, Return, ReturnKey, Sent,
     Shelf, State, Unpublished,
 };
-pub use gather::gather;
 pub use judge::judge;
 pub use places::Places;
-pub use quiet::wait as until_quiet;
+pub use records::{Records, gather, until_quiet};
 pub use verdict::{Check, Verdict};
 
 use std::time::{Duration, Instant};
