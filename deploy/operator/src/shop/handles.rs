@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{MutexGuard, watch};
 use tokio::time::timeout;
 
+use super::provision::shown;
 use super::{READY_MAX, Shop, lock};
 use crate::board::Entry;
 use crate::http::Client;
@@ -170,7 +171,11 @@ impl Shop {
     /// # Errors
     /// When it does not come up.
     pub async fn start_store(&self, server: Server) -> Result<()> {
-        self.stores.start_one(server).await
+        self.stores.start_one(server).await?;
+        match self.stores.endpoints().await? {
+            Some(endpoints) => self.note(|state| state.stores = shown(&endpoints)),
+            None => Ok(()),
+        }
     }
 
     /// The metrics of a process, as it shows them on its admin port.

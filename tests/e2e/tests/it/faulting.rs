@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use e2e::shops;
 use operator::control::{self, Injection};
 use operator::layout::Layout;
-use operator::{Options, Shop};
+use operator::{Options, Process, Shop};
 use testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -31,7 +31,7 @@ pub async fn a_fault_of_the_shop_in_use_is_bounded_and_undone() -> Result<()> {
 }
 
 async fn faults(shop: &Shop, layout: &Layout) -> Result<()> {
-    eventually("faults are taken", SETTLED, async || control::injections(layout).await.ok()).await;
+    taken(layout).await;
     let mode = layout.control_socket().metadata()?.permissions().mode();
     ensure!(mode & 0o077 == 0, "others can open the socket: {mode:o}");
     what_makes_no_sense_is_refused(layout).await?;
@@ -64,9 +64,19 @@ async fn faults(shop: &Shop, layout: &Layout) -> Result<()> {
     ] {
         let ended = over(layout, &control::inject(layout, kind, target, 1).await?).await;
         ensure!(ended.error.is_none(), "{ended:?}");
+        eventually("the state file names what runs", SETTLED, async || {
+            let stores = shop.state().stores;
+            let alive = |it: &Process| it.alive();
+            stores.iter().all(|it| it.process.as_ref().is_some_and(alive)).then_some(())
+        })
+        .await;
     }
     let order = shopper.order_patiently(&product).await?;
     shopper.reaches(&order, "confirmed").await.map(drop)
+}
+
+async fn taken(layout: &Layout) {
+    eventually("faults are taken", SETTLED, async || control::injections(layout).await.ok()).await;
 }
 
 async fn what_makes_no_sense_is_refused(layout: &Layout) -> Result<()> {
@@ -102,6 +112,7 @@ async fn what_makes_no_sense_is_refused(layout: &Layout) -> Result<()> {
 /// Whoever stops the supervisor must not leave a process that stands still: it would not end in order.
 async fn paused_until_nobody_serves(shop: &Shop, layout: &Layout) -> Result<()> {
     let paused = async {
+        taken(layout).await;
         control::inject(layout, "pause", Some("cart"), 60).await?;
         eventually("it stands still", SETTLED, async || stands_still(shop, "cart").then_some(()))
             .await;
