@@ -101,21 +101,22 @@ async fn measured(
     let api = Api::new(&target.url());
     let products = seed::products(&api, &target, 1).await?;
     let product = products.first().context("no product")?;
-    let uri: Uri = format!("{asked_for}/{product}").parse()?;
+    let at = |path: &str| format!("{path}/{product}").parse::<Uri>();
     std::fs::write(file, &api.get(&format!("{JSON}/{product}"), None).await?.body)?;
     let bare = Bare::start(file)?;
     let handler = Asked {
+        uri: at(JSON)?, // it answers this, and always the same
         wire: Wire::to(std::slice::from_ref(&bare.address))?,
         groups: vec![Group::process("bare", bare.child.id())],
     };
-    let gateway = Asked { wire: Wire::to(&target.gateways)?, groups: shop };
+    let gateway = Asked { uri: at(asked_for)?, wire: Wire::to(&target.gateways)?, groups: shop };
     for asked in [&handler, &gateway] {
-        send(&asked.wire, &uri, options.rate, WARM_UP).await?;
+        send(&asked.wire, &asked.uri, options.rate, WARM_UP).await?;
     }
     let mut cost = Cost { bare: 0.0, gateway: 0.0, product: 0.0 };
     for _ in 0..ROUNDS {
-        let [bare] = handler.cost(&uri, options, ["bare"]).await?;
-        let [gateway, product] = gateway.cost(&uri, options, ["gateway", "product"]).await?;
+        let [bare] = handler.cost(options, ["bare"]).await?;
+        let [gateway, product] = gateway.cost(options, ["gateway", "product"]).await?;
         cost.bare += bare / f64::from(ROUNDS);
         cost.gateway += gateway / f64::from(ROUNDS);
         cost.product += product / f64::from(ROUNDS);
@@ -125,21 +126,17 @@ async fn measured(
 
 /// Who is asked, and the processes behind that.
 struct Asked {
+    uri: Uri,
     wire: Wire,
     groups: Vec<Group>,
 }
 
 impl Asked {
     /// What a request costs each of these processes, in core-microseconds.
-    async fn cost<const N: usize>(
-        &self,
-        uri: &Uri,
-        options: &HotBench,
-        names: [&str; N],
-    ) -> Result<[f64; N]> {
+    async fn cost<const N: usize>(&self, options: &HotBench, names: [&str; N]) -> Result<[f64; N]> {
         let look = || snapshot(&self.groups).context("the kernel does not tell what it costs");
         let from = look()?;
-        let sent = send(&self.wire, uri, options.rate, options.duration).await?;
+        let sent = send(&self.wire, &self.uri, options.rate, options.duration).await?;
         let spent = look()?.since(&from, &self.groups).groups;
         let of = |name: &str| {
             let its = self.groups.iter().zip(&spent).filter(|(group, _)| group.name == name);
