@@ -42,6 +42,7 @@ test("payment is killed in the middle of a checkout, and the verdict stays kept"
     await verdict(console, "At work");
     await console.getByRole("button", { name: "Kill payment" }).click();
     await console.getByText("Begun: cargo souk fault kill payment").waitFor();
+    await console.locator(".band-text", { hasText: "kill payment" }).first().waitFor();
     await shot(shop, "console-2-order-waits");
     await shot(console, "console-3-under-fire");
   });

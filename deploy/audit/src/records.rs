@@ -4,11 +4,15 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgConnection};
 
 use crate::facts::Facts;
 use crate::{Places, databases, provider, quiet};
 
+/// PostgreSQL refuses to write, and to work for an auditor that has gone.
+const SETTINGS: [(&str, &str); 2] =
+    [("default_transaction_read_only", "on"), ("statement_timeout", "120s")];
 const POLL: Duration = Duration::from_millis(100);
 
 /// Connections to the databases, and the way to the provider's ledger. After an error they are to be opened anew.
@@ -41,7 +45,7 @@ impl Records {
             for (shard, url) in urls.iter().enumerate() {
                 let name =
                     if urls.len() > 1 { format!("{context} {shard}") } else { context.clone() };
-                let connection = PgConnection::connect(url).await;
+                let connection = connect(url).await;
                 let connection = connection.with_context(|| name.clone())?;
                 databases.push(Shard { context: context.clone(), name, connection });
             }
@@ -49,7 +53,7 @@ impl Records {
         Ok(Self { databases, psp_url: places.psp_url.clone() })
     }
 
-    /// Reads every record of the shop. Nothing is locked: what is under way may be seen by halves.
+    /// Reads every record of the shop. Nothing waits for it: what is under way may be seen by halves.
     ///
     /// # Errors
     /// When a database or the provider cannot be read.
@@ -75,6 +79,11 @@ impl Records {
         }
         Ok(under_way == 0)
     }
+}
+
+async fn connect(url: &str) -> Result<PgConnection> {
+    let options: PgConnectOptions = url.parse()?;
+    Ok(options.application_name("audit").options(SETTINGS).connect().await?)
 }
 
 /// Reads every record of the shop, once.

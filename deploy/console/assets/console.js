@@ -12,6 +12,8 @@ import { showVerdict, titled } from "./verdict.js";
 import { clock, since } from "./words.js";
 
 const EVERY_MS = 1000;
+/** Of a page that nobody sees the title is read. */
+const HIDDEN_MS = 5000;
 /** Orders and logs are asked for every other time. */
 const SLOW = 2;
 const NAMES = ["shop", "faults", "orders", "events", "caches", "logs", "traces"];
@@ -43,6 +45,7 @@ let latest = null;
 let answered_ms = Date.now();
 let failing_since_ms = null;
 let beat = 0;
+let pause = EVERY_MS;
 
 /** Shows one section; the charts go with the shop and with the faults. */
 function choose(name, focus = false) {
@@ -72,7 +75,7 @@ function keys(event) {
 
 function render(overview) {
   showVerdict(overview.verdict, Date.now() - answered_ms);
-  titled(overview.verdict);
+  titled(overview.verdict, Date.now() - answered_ms);
   showShop(overview);
   const section = sections[chosen];
   if (section.update) section.update(overview);
@@ -89,7 +92,7 @@ function showShop({ unknown, shop_url }) {
 }
 
 async function poll() {
-  if (document.visibilityState !== "visible") return;
+  pause = document.visibilityState === "visible" ? EVERY_MS : HIDDEN_MS;
   try {
     latest = await ask("/api/overview");
     answered_ms = Date.now();
@@ -102,6 +105,7 @@ async function poll() {
     if (refusal.status === 401) return lock("The console has another token now.");
     failing_since_ms ??= Date.now();
     if (latest) showVerdict(latest.verdict, Date.now() - answered_ms);
+    if (latest) titled(latest.verdict, Date.now() - answered_ms);
     say(byId("away"), `The console does not answer, since ${clock(failing_since_ms).slice(0, 8)}. What is shown is old.`);
     show(byId("away"), true);
   }
@@ -121,7 +125,7 @@ function lock(why) {
 async function go_on() {
   while (!locked) {
     await poll();
-    await new Promise((resolve) => setTimeout(resolve, EVERY_MS));
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }
 

@@ -8,10 +8,13 @@ const AWAY_MS_MAX = 10000;
 
 /** What the bar says, and how it looks. */
 function headline(verdict) {
-  const { state, checks, checks_all } = verdict;
+  const { state, checks, checks_all, checks_unseen } = verdict;
   const broken = checks.filter((check) => check.broken);
   if (state === "unknown") return ["unknown", "Unknown: there is no verdict"];
-  if (state === "kept") return ["kept", `Kept: all ${checks_all} checks are clean`];
+  if (state === "kept") {
+    const unseen = checks_unseen === 0 ? "" : `, ${checks_unseen} had nothing to look at`;
+    return ["kept", `Kept: ${several(checks_all - checks_unseen, "check")} clean${unseen}`];
+  }
   if (state === "broken") return ["broken", `Broken: ${broken.map((check) => check.name).join(", ")}`];
   if (checks.length === 0) return ["at-work", "At work: something is under way, and not all records can be read"];
   return ["at-work", `At work: ${several(checks.length, "check")} of ${checks_all} not clean yet`];
@@ -56,7 +59,8 @@ function showChecks(checks) {
   });
 }
 
-/** The title of the browser's tab says it, too. */
-export function titled(verdict) {
-  document.title = `${plain(verdict.state)} – Souk console`;
+/** The title of the browser's tab says it, too; `away_ms` as above. */
+export function titled(verdict, away_ms = 0) {
+  const old = verdict.age_ms !== null && verdict.age_ms + away_ms > verdict.stale_after_ms;
+  document.title = `${plain(old ? "unknown" : verdict.state)} – Souk console`;
 }

@@ -19,8 +19,9 @@ const PAUSE_MIN: Duration = Duration::from_secs(2);
 const PAUSE_PER_LOOK: u32 = 10;
 const LOOK_MAX: Duration = Duration::from_secs(30);
 /// So long before a look all has to be well for the shop to count as quiet. The auditor's own question sees no event that
-/// is published and not taken in; the lag of consumers shows it, and is measured every 5 s.
-const CALM_MIN: Duration = Duration::from_secs(5);
+/// is published and not taken in. The lag of consumers shows it; what is known of it is 7 s old at most, and an event that was
+/// refused comes again after 2 s.
+const CALM_MIN: Duration = Duration::from_secs(12);
 /// A verdict that is older says nothing any more, unless looks take long.
 const STALE_MIN: Duration = Duration::from_secs(10);
 
@@ -98,13 +99,14 @@ impl Auditor {
     pub async fn run(mut self) {
         loop {
             let before = Arc::clone(&self.told.borrow());
+            let began = Instant::now();
             let looked = timeout(LOOK_MAX, self.look()).await;
             let told = match looked.context("the audit takes more than 30 s").flatten() {
                 Ok(Looked::Whole(look, orders)) => self.tell(look, orders),
                 Ok(Looked::AtWork(reason)) => self.at_work(&before, &reason),
                 Err(error) => self.failed(&before, &error),
             };
-            let pause = pause(told.took);
+            let pause = pause(began.elapsed());
             self.told.send_replace(Arc::new(told));
             sleep(pause).await;
         }

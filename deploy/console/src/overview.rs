@@ -39,6 +39,7 @@ struct Verdict<'a> {
     /// Those that are not clean, the broken ones first.
     checks: &'a [Finding],
     checks_all: usize,
+    checks_unseen: usize,
     /// Since the last look ended.
     age_ms: Option<u64>,
     /// An older one is to be shown as old.
@@ -98,6 +99,7 @@ fn verdict(told: &Told, now: Instant) -> Verdict<'_> {
         unknown: told.unknown.as_ref(),
         checks: &told.judgement.findings,
         checks_all: told.judgement.checks,
+        checks_unseen: told.judgement.unseen,
         age_ms: told.looked_at.map(|at| millis(now.saturating_duration_since(at))),
         stale_after_ms: millis(told.stale_after),
         looked_ms: millis(told.took),
@@ -130,7 +132,7 @@ mod tests {
     fn a_broken_check_is_told_with_its_name_and_examples() {
         let check = Check::of("nobody_is_charged_twice", "P3", [Some("order 1".to_owned()), None]);
         let findings = vec![Finding { check, broken: true }];
-        let judgement = Judgement { standing: Standing::Broken, findings, checks: 18 };
+        let judgement = Judgement { standing: Standing::Broken, findings, checks: 18, unseen: 4 };
         let told = Told { judgement, ..Told::default() };
         let live = Snapshot { traffic: Some(Traffic::default()), ..Snapshot::default() };
         let json = serde_json::to_value(overview(&live, &told)).expect("JSON");
@@ -140,6 +142,7 @@ mod tests {
         }]);
         assert_eq!(json["verdict"]["checks"], expected);
         assert_eq!(json["verdict"]["checks_all"], 18);
+        assert_eq!(json["verdict"]["checks_unseen"], 4);
         assert_eq!(json["orders"]["placed_last_minute"], 0);
     }
 }

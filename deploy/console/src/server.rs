@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use axum::Router;
 use operator::layout::Layout;
 use operator::plan::CONSOLE_HOST;
@@ -70,7 +70,7 @@ impl Server {
     /// Serves until `shutdown`, and lets the requests in progress finish for 2 s at most.
     ///
     /// # Errors
-    /// When the listener fails.
+    /// When the listener fails, or a background task does.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let mut background = JoinSet::new(); // both end when it is dropped
         background.spawn(self.sampler.run());
@@ -88,6 +88,8 @@ impl Server {
         };
         tokio::select! {
             served = serving => Ok(served?),
+            // The supervisor starts it again; what is shown would only grow old.
+            ended = background.join_next() => bail!("a background task has ended: {ended:?}"),
             () = too_long => Ok(()),
         }
     }

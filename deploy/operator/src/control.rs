@@ -5,6 +5,7 @@ use std::fs::Permissions;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,15 +13,20 @@ use anyhow::{Context as _, Result, bail};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use souk::cli::{FAULT_SECONDS_MAX, LiveFault};
+use stores::Server;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::board::now_unix_ms;
 use crate::layout::Layout;
+use crate::plan::PSP;
 use crate::shop::Shop;
 
 const EXCHANGE_MAX: Duration = Duration::from_secs(2);
+/// Connections at a time.
+const ANSWERING_MAX: usize = 32;
+const AGAIN: Duration = Duration::from_millis(100);
 const BYTES_MAX: u64 = 64 << 10;
 /// So long an injection is remembered after its end.
 const REMEMBERED_MS: i64 = 600_000;
@@ -109,11 +115,14 @@ async fn exchange(layout: &Layout, command: &Command) -> Result<Vec<Injection>> 
 
 /// What was injected, and what is.
 #[derive(Debug, Default)]
-struct Known(Mutex<Vec<Injection>>);
+struct Injections {
+    known: Mutex<Vec<Injection>>,
+    count: AtomicU64,
+}
 
-impl Known {
+impl Injections {
     fn lock(&self) -> MutexGuard<'_, Vec<Injection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes an injection in, unless what it happens to is under one.
@@ -131,7 +140,7 @@ impl Known {
         let old = now_unix_ms() - REMEMBERED_MS;
         known.retain(|it| it.ended_unix_ms.is_none_or(|ended| ended >= old));
         let injection = Injection {
-            id: known.last().map_or(1, |it| it.id + 1),
+            id: self.count.fetch_add(1, Relaxed) + 1,
             kind: kind.name().to_owned(),
             target,
             seconds,
@@ -159,6 +168,8 @@ impl Known {
 fn same(other: &Injection, kind: LiveFault, target: Option<&str>) -> bool {
     let what = |kind: &str, target: Option<&str>| match (kind, target) {
         ("nats-wipe" | "nats-rollback", _) => "nats".to_owned(),
+        ("provider-errors", _) => PSP.to_owned(),
+        ("redis-flush", _) => "redis".to_owned(),
         (_, Some(target)) if target.starts_with("nats") => "nats".to_owned(),
         (_, Some(target)) => target.to_owned(),
         (kind, None) => kind.to_owned(),
@@ -178,15 +189,19 @@ pub async fn serve(shop: &Shop) -> ! {
 }
 
 async fn take(listener: UnixListener, shop: &Shop) -> ! {
-    let known = Known::default();
-    let mut under_way = FuturesUnordered::new();
+    let known = Injections::default();
+    let (mut answering, mut under_way) = (FuturesUnordered::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { continue };
-                let answered = timeout(EXCHANGE_MAX, answer(stream, shop, &known)).await;
+            accepted = listener.accept(), if answering.len() < ANSWERING_MAX => match accepted {
+                Ok((stream, _)) => {
+                    answering.push(timeout(EXCHANGE_MAX, answer(stream, shop, &known)));
+                }
+                Err(_) => sleep(AGAIN).await, // no more open files, say
+            },
+            Some(answered) = answering.next() => {
                 if let Ok(Some(injection)) = answered {
-                    under_way.push(suffer(shop, &known, injection));
+                    under_way.push(run(shop, &known, injection));
                 }
             }
             Some(()) = under_way.next() => {}
@@ -206,7 +221,7 @@ fn listen(path: &Path) -> Result<UnixListener> {
 }
 
 /// What is to be injected, if anything.
-async fn answer(mut stream: UnixStream, shop: &Shop, known: &Known) -> Option<Injection> {
+async fn answer(mut stream: UnixStream, shop: &Shop, known: &Injections) -> Option<Injection> {
     let mut text = Vec::new();
     (&mut stream).take(BYTES_MAX).read_to_end(&mut text).await.ok()?;
     let begun = match serde_json::from_slice(&text) {
@@ -222,13 +237,13 @@ async fn answer(mut stream: UnixStream, shop: &Shop, known: &Known) -> Option<In
         Err(why) => Reply::Refused(why.clone()),
     };
     let reply = serde_json::to_vec(&reply).ok()?;
-    let _ = stream.write_all(&reply).await; // who does not wait for the answer has said what is wanted all the same
+    let _ = stream.write_all(&reply).await; // a client that is gone gets its fault all the same
     begun.ok().flatten()
 }
 
 fn begin(
     shop: &Shop,
-    known: &Known,
+    known: &Injections,
     kind: &str,
     target: Option<String>,
     seconds: u64,
@@ -243,12 +258,24 @@ fn begin(
         (true, Some(name)) if !shop.has(name) => {
             return Err(format!("no process and no store of this shop is called {name:?}"));
         }
+        (false, None) if !store_of(fault).is_none_or(|store| shop.has(store.key())) => {
+            return Err("that store is somebody else's, or down".to_owned());
+        }
         _ => {}
     }
     known.begin(fault, target, seconds)
 }
 
-async fn suffer(shop: &Shop, known: &Known, injection: Injection) {
+/// What a fault without a target happens to.
+fn store_of(fault: LiveFault) -> Option<Server> {
+    match fault {
+        LiveFault::RedisFlush => Some(Server::Redis),
+        LiveFault::NatsWipe | LiveFault::NatsRollback => Some(Server::Nats),
+        _ => None,
+    }
+}
+
+async fn run(shop: &Shop, known: &Injections, injection: Injection) {
     let what = format!("{}{}", injection.kind, injection.on());
     let Some(kind) = LiveFault::of_name(&injection.kind) else { return };
     let target = injection.target.as_deref().unwrap_or_default();

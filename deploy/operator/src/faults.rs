@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::control::{self, Injection};
-use crate::http::{Client, full};
+use crate::http::{Client, full, is_success};
 use crate::plan::CONSOLE;
 use crate::process::{Process, Signal};
 use crate::running;
@@ -22,7 +22,7 @@ use crate::speak::say;
 
 /// A process drains for 20 s at most.
 const DRAINED_MAX: Duration = Duration::from_secs(25);
-/// The provider is started again with good manners, and is told again to have bad ones.
+/// The provider answers well when it is started again, so its errors are set again and again.
 const REMIND: Duration = Duration::from_millis(500);
 
 /// `cargo souk fault`: injects one, and returns when it is over.
@@ -47,19 +47,28 @@ pub async fn run(home: &Home, options: &InjectFault) -> Result<()> {
     Ok(())
 }
 
-/// A process that stands still until this is dropped.
-struct Paused(Process);
+/// Processes that stand still until this is dropped.
+struct Paused(Vec<Process>);
 
 impl Paused {
+    /// A process, and those that it has started: PostgreSQL works in one for each connection.
     fn new(process: Process) -> Result<Self> {
+        let mut paused = Self(vec![process.clone()]);
         process.signal(Signal::STOP)?;
-        Ok(Self(process))
+        // It starts no more of them now.
+        for child in process.children() {
+            child.signal(Signal::STOP)?;
+            paused.0.push(child);
+        }
+        Ok(paused)
     }
 }
 
 impl Drop for Paused {
     fn drop(&mut self) {
-        let _ = self.0.signal(Signal::CONT); // it was ours to stop; it may have died since
+        for process in &self.0 {
+            let _ = process.signal(Signal::CONT); // it was ours to stop; it may have died since
+        }
     }
 }
 
@@ -110,9 +119,12 @@ impl Shop {
     async fn stop_for(&self, name: &str, lasts: Duration) -> Result<()> {
         if let Some(member) = Member::of_name(name) {
             // Of several all: they are started together.
-            self.stop_store(member.server).await?;
-            sleep(lasts).await;
-            return self.start_store(member.server).await;
+            let stopped = self.stop_store(member.server).await;
+            if stopped.is_ok() {
+                sleep(lasts).await;
+            }
+            self.start_store(member.server).await?;
+            return stopped;
         }
         let down = self.hold_down(name)?;
         self.gone(name, DRAINED_MAX).await?;
@@ -170,34 +182,35 @@ impl Shop {
     async fn with_a_bad_provider(&self, lasts: Duration) -> Result<()> {
         let end = Instant::now() + lasts;
         while Instant::now() < end {
-            self.misbehave().await;
+            self.set_provider_errors().await;
             sleep_until(end.min(Instant::now() + REMIND)).await;
         }
-        self.behave().await;
+        while !self.reset_provider().await {
+            sleep(REMIND).await;
+        }
         Ok(())
     }
 
-    /// Tells the provider to behave badly until it is started again.
-    pub async fn misbehave(&self) {
-        let manners = json!({ "decline": 0.03, "hang": 0.01, "error_after_charge": 0.04,
+    /// Has the provider answer badly until it is reset or started again.
+    pub async fn set_provider_errors(&self) {
+        let behaviour = json!({ "decline": 0.03, "hang": 0.01, "error_after_charge": 0.04,
             "drop_after_charge": 0.04, "duplicate_webhook": 0.2,
             "delay_ms": { "min": 0, "max": 60 }, "webhook_delay_ms": 20 });
-        self.teach(&manners.to_string()).await;
+        let _ = self.set_behaviour(&behaviour.to_string()).await; // whoever wants it says it again and again
     }
 
-    /// Tells the provider to behave well.
-    pub async fn behave(&self) {
-        self.teach("{}").await;
+    /// Has the provider answer well; whether it has said that it will.
+    pub async fn reset_provider(&self) -> bool {
+        self.set_behaviour("{}").await.is_ok_and(is_success)
     }
 
-    /// A provider that is down or stands still learns nothing now, and is told again.
-    async fn teach(&self, manners: &str) {
+    /// One that is down or stands still does not answer.
+    async fn set_behaviour(&self, behaviour: &str) -> Result<u16> {
         let provider = Client::new(&self.psp_url());
         let request = provider.request(Method::PUT, "/v1/behaviour");
         let request = request.header("content-type", "application/json");
-        if let Ok(request) = request.body(full(manners.to_owned())) {
-            let _ = provider.send(request, Duration::from_secs(1)).await;
-        }
+        let request = request.body(full(behaviour.to_owned()))?;
+        Ok(provider.send(request, Duration::from_secs(1)).await?.status)
     }
 
     fn nats_servers(&self) -> Vec<Member> {
@@ -218,12 +231,15 @@ impl Shop {
     /// Whatever came of the work, NATS runs afterwards. One at a time.
     async fn while_nats_is_down(&self, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
         let _alone = self.nats_alone().await;
+        ensure!(self.has(Server::Nats.key()), "NATS is somebody else's");
         for member in self.nats_servers() {
             let paused = self.store_process(member).await.filter(Process::alive);
-            paused.map_or(Ok(()), |paused| paused.signal(Signal::CONT))?; // who stands still does not end
+            paused.map_or(Ok(()), |paused| paused.signal(Signal::CONT))?; // a stopped process takes no other signal
         }
-        self.stop_store(Server::Nats).await?;
-        let worked = work().await;
+        let mut worked = self.stop_store(Server::Nats).await;
+        if worked.is_ok() {
+            worked = work().await;
+        }
         self.start_store(Server::Nats).await?;
         worked
     }
@@ -243,7 +259,7 @@ async fn copied(from: &Path, to: &Path) -> Result<()> {
     if !from.exists() {
         return Ok(()); // wiped before
     }
-    let status = Command::new("cp").arg("-a").args([from, to]).status().await?;
+    let status = Command::new("cp").arg("-a").args([from, to]).kill_on_drop(true).status().await?;
     ensure!(status.success(), "cp: {status}");
     Ok(())
 }

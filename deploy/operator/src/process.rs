@@ -54,6 +54,17 @@ impl Process {
         }
     }
 
+    /// The processes that it has started and that run. Only Linux tells; elsewhere there are none.
+    pub fn children(&self) -> Vec<Self> {
+        let parent = |pid: u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // After the name, which may hold anything: the state and the parent (proc(5)).
+            stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+        };
+        let all = all_pids().filter(|pid| parent(*pid) == Some(self.pid));
+        all.filter_map(Self::of).collect()
+    }
+
     /// Resident memory, in bytes; none when the process is gone.
     pub fn memory(&self) -> Option<u64> {
         self.alive().then(|| resident(self.pid))?
@@ -68,7 +79,9 @@ impl Process {
 pub fn end_all(processes: &[Process], patience: Duration) -> Result<usize> {
     let alive: Vec<&Process> = processes.iter().filter(|process| process.alive()).collect();
     for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, Duration::from_secs(5))] {
-        alive.iter().try_for_each(|process| process.signal(signal))?;
+        // One that stands still takes the other signal when it goes on.
+        let signals = [signal, Signal::CONT].into_iter();
+        signals.into_iter().try_for_each(|it| alive.iter().try_for_each(|one| one.signal(it)))?;
         if wait_until(patience, || !alive.iter().any(|process| process.alive())) {
             return Ok(alive.len());
         }
@@ -109,6 +122,11 @@ fn ps(columns: &str, pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+fn all_pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// The processes whose environment has `NAME=value`. Only Linux tells; elsewhere there are none.
 pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
     let wanted = format!("{name}={value}").into_bytes();
@@ -116,9 +134,7 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|entry| entry == wanted)
     };
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter_map(Process::of).filter(|process| has(process.pid)).collect()
+    all_pids().filter_map(Process::of).filter(|process| has(process.pid)).collect()
 }
 
 #[cfg(test)]

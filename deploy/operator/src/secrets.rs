@@ -30,12 +30,11 @@ impl Secrets {
             replace(&secrets.token_signing_key(), keys.private_pem.as_bytes())?;
             replace(&secrets.token_key(), keys.public_pem.as_bytes())?;
         }
-        let files = [
-            secrets.staff_password_file(),
-            secrets.webhook_secret_file(),
-            secrets.console_token_file(),
-        ];
-        files.iter().try_for_each(|file| password(file).map(drop))?;
+        for file in [secrets.staff_password_file(), secrets.webhook_secret_file()] {
+            password(&file)?;
+        }
+        // Another at each start: a page that was left open tells the old one to whoever has the port meanwhile.
+        replace(&secrets.console_token_file(), random_hex().as_bytes())?;
         Ok(secrets)
     }
 

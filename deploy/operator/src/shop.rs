@@ -23,7 +23,7 @@ use crate::certificates::Certificates;
 use crate::journal::Journal;
 use crate::keeper::{self, Controls, Program};
 use crate::layout::Layout;
-use crate::plan::{GATEWAY, PSP, Places, Plan, Task};
+use crate::plan::{CONSOLE, GATEWAY, PSP, Places, Plan, Task};
 use crate::ports::Ports;
 use crate::process::{Process, Signal};
 use crate::secrets::Secrets;
@@ -207,7 +207,9 @@ impl Shop {
     }
 
     async fn ready(&self, plan: &Plan) -> Result<()> {
-        let waits = plan.tasks.iter().map(|task| async move {
+        // The shop needs no console.
+        let tasks = plan.tasks.iter().filter(|task| task.service != CONSOLE);
+        let waits = tasks.map(|task| async move {
             ready::wait(task, &self.board, &self.layout.log_of(&task.name), READY_MAX).await
         });
         try_join_all(waits).await.map(|_| ())
@@ -252,6 +254,7 @@ impl Shop {
     /// When a store does not end.
     pub async fn stop(mut self) -> Result<()> {
         let _ = self.note(|state| state.phase = Phase::Stopping); // the rest matters more
+        let _ = self.stores.start_resting().await; // a drain needs them; without them it ends by its timeouts
         self.end(|service| service == "gateway").await;
         self.end(|service| service != "gateway" && service != PSP).await;
         self.end(|service| service == PSP).await;

@@ -14,8 +14,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use axum::extract::{Path, Query as Asked, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Query as Asked, Request, State};
+use axum::http::header::HOST;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::TraceServiceServer;
@@ -59,6 +62,7 @@ impl Collector {
             .route("/traces", get(search))
             .route("/traces/{trace_id}", get(trace))
             .route("/orders/{order_id}/trace", get(trace_of))
+            .layer(from_fn_with_state(http.to_string(), by_its_address))
             .with_state(kept);
         let stopped = stop.clone().cancelled_owned();
         tokio::spawn(
@@ -82,6 +86,19 @@ async fn listen() -> Result<(SocketAddr, TcpListener)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.context("no port for the trace collector")?;
     Ok((listener.local_addr()?, listener))
+}
+
+/// Nobody else's page reads traces: to a name that was made to point here nothing is answered (DNS rebinding).
+async fn by_its_address(
+    State(address): State<String>,
+    request: Request,
+    next: Next,
+) -> Result<Response, StatusCode> {
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    if host != Some(address.as_bytes()) {
+        return Err(StatusCode::MISDIRECTED_REQUEST);
+    }
+    Ok(next.run(request).await)
 }
 
 async fn search(State(kept): State<Arc<Kept>>, Asked(query): Asked<Query>) -> Json<Vec<Summary>> {

@@ -34,15 +34,16 @@ pub async fn run(home: &Home, up: &Up) -> Result<()> {
     let mut signals = Signals::catch()?;
     let shop = start(options(home, up)?, &mut signals).await?;
     let state = shop.state();
-    tokio::select! {
-        welcomed = welcome(&layout, &state, began) => {
-            if let Err(error) = welcomed {
-                eprintln!("{} {error:#}", souk::style::red("error:"));
-            }
-            say!("\n{}", dim("Ctrl-C stops everything"));
-            signals.next().await;
+    let welcomed = async {
+        if let Err(error) = welcome(&layout, &state, began).await {
+            eprintln!("{} {error:#}", souk::style::red("error:"));
         }
+        say!("\n{}", dim("Ctrl-C stops everything"));
+        std::future::pending().await
+    };
+    tokio::select! {
         _ = signals.next() => {}
+        never = welcomed => never,
         never = control::serve(&shop) => never,
     }
     stop(shop, &mut signals).await

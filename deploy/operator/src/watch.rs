@@ -72,6 +72,18 @@ impl SharedStores {
         .await?
     }
 
+    /// Starts those that were ended on purpose.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub async fn start_resting(&self) -> Result<()> {
+        let resting = self.lock().resting.clone();
+        for server in resting {
+            self.start_one(server).await?;
+        }
+        Ok(())
+    }
+
     /// Ends all of them.
     ///
     /// # Errors

@@ -217,7 +217,7 @@ async fn broken(run: &Run, shop: &Arc<Shop>, proxy: &Arc<Proxy>) -> Result<Repor
     close.send_replace(true);
     let began = Instant::now();
     say("faults     are over; waiting for the last orders");
-    shop.behave().await;
+    shop.reset_provider().await;
     let places = Places::of(shop);
     nemesis::all_back(shop, &places).await?;
     let buyers = join_all(buying).await;
@@ -274,7 +274,7 @@ async fn misbehave(shop: &Shop) -> ! {
     remind.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         remind.tick().await;
-        shop.misbehave().await;
+        shop.set_provider_errors().await;
     }
 }
 

@@ -1,5 +1,8 @@
 //! The operator's page: a process beside the shop's own, which none of them knows of.
 
+use std::io::ErrorKind;
+use std::net::{Ipv6Addr, TcpListener};
+
 use anyhow::Result;
 
 use super::environment::Environment;
@@ -13,7 +16,7 @@ pub const CONSOLE: &str = "console";
 /// send, cookies above all, is not for this one.
 pub const CONSOLE_HOST: &str = "console.localhost";
 
-/// Taken if it is free, so that an address that somebody has kept goes on to be right.
+/// Taken if it is free: an address that can be remembered.
 const PORT: u16 = 8_090;
 
 impl Plan {
@@ -22,7 +25,12 @@ impl Plan {
     /// # Errors
     /// When no port is free.
     pub fn add_console(&mut self, ports: &mut Ports) -> Result<()> {
-        let address = ports.exactly(PORT).or_else(|_| ports.any())?;
+        // Browsers try the other loopback first; who listens there would be given the token.
+        let free = TcpListener::bind((Ipv6Addr::LOCALHOST, PORT));
+        let taken = free.is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+        let address =
+            if taken { ports.any() } else { ports.exactly(PORT).or_else(|_| ports.any()) };
+        let address = address?;
         self.tasks.push(Task::new(CONSOLE, CONSOLE, address, address));
         Ok(())
     }

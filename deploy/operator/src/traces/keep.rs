@@ -76,7 +76,8 @@ impl Kept {
 
     /// The newest that are wanted, the newest first.
     pub(super) fn find(&self, query: &Query) -> Vec<Summary> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.shrink(&self.limits);
         let newest = inner.ages.iter().rev().filter_map(|(_, trace_id)| {
             let spans = inner.traces.get(trace_id).filter(|spans| query.finds(spans))?;
             Summary::of(trace_id, spans)

@@ -2,12 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use e2e::shops;
 use operator::control::{self, Injection};
+use operator::http::Client;
 use operator::layout::Layout;
 use operator::{Options, Process, Shop};
+use serde_json::Value;
+use stores::Server;
 use testkit::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -54,12 +57,22 @@ async fn faults(shop: &Shop, layout: &Layout) -> Result<()> {
     ensure!(over(layout, &stopped).await.error.is_none());
     ensure!(shop.process("psp").is_some_and(|now| Some(now) != before), "it is not back");
 
+    let asleep = control::inject(layout, "pause", Some("postgres"), 4).await?;
+    let postgres = shop.store_process(Server::Postgres).await.context("PostgreSQL does not run")?;
+    eventually("PostgreSQL stands still, for everybody who is connected", SETTLED, async || {
+        let children = postgres.children();
+        let all = children.iter().chain([&postgres]);
+        (children.len() > 5 && all.into_iter().all(is_stopped)).then_some(())
+    })
+    .await;
+    ensure!(over(layout, &asleep).await.error.is_none());
     for (kind, target) in [
         ("restart", Some("redis")),
         ("restart", Some("order")),
         ("kill", Some("postgres")),
         ("redis-flush", None),
         ("nats-wipe", None),
+        ("nats-rollback", None),
         ("provider-errors", None),
     ] {
         let ended = over(layout, &control::inject(layout, kind, target, 1).await?).await;
@@ -71,6 +84,9 @@ async fn faults(shop: &Shop, layout: &Layout) -> Result<()> {
         })
         .await;
     }
+    let provider = Client::new(&shop.psp_url());
+    let behaviour: Value = provider.get("/v1/behaviour").await?.json()?;
+    ensure!(behaviour["decline"] == 0.0, "the provider goes on answering badly: {behaviour}");
     let order = shopper.order_patiently(&product).await?;
     shopper.reaches(&order, "confirmed").await.map(drop)
 }
@@ -135,10 +151,12 @@ async fn over(layout: &Layout, injection: &Injection) -> Injection {
     .await
 }
 
-/// As Linux tells it: state `T` of proc(5).
 fn stands_still(shop: &Shop, name: &str) -> bool {
-    let stat =
-        shop.process(name).map(|it| std::fs::read_to_string(format!("/proc/{}/stat", it.pid)));
-    let stat = stat.and_then(Result::ok).unwrap_or_default();
+    shop.process(name).as_ref().is_some_and(is_stopped)
+}
+
+/// As Linux tells it: state `T` of proc(5).
+fn is_stopped(process: &Process) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
 }
