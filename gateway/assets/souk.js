@@ -25,24 +25,25 @@ function fill(element, page) {
   if (hadFocus) (document.getElementById(focused.id) ?? document.querySelector("main")).focus();
 }
 
-/** An order that is not settled is shown anew at each of its events, until it is. */
-function follow(order) {
-  const events = new EventSource(order.dataset.live);
+/** An order that is not settled, or an import that is under way, is shown anew at each of its events, until it is. The
+ * event is called as the element. */
+function follow(shown) {
+  const events = new EventSource(shown.dataset.live);
   const show = async () => {
     const page = await fetchPage();
     fill(document.getElementById("state"), page);
-    fill(order, page);
-    if (page.getElementById("order")?.dataset.live) return;
-    delete order.dataset.live;
+    fill(shown, page);
+    if (page.getElementById(shown.id)?.dataset.live) return;
+    delete shown.dataset.live;
     events.close();
   };
   let showing = Promise.resolve();
-  events.addEventListener("order", () => (showing = showing.then(show).catch(() => {})));
-  // What is no stream ends it: the order is settled, or a gateway has to be asked again.
+  events.addEventListener(shown.id, () => (showing = showing.then(show).catch(() => {})));
+  // What is no stream ends it: there is nothing more to show, or a gateway has to be asked again.
   events.addEventListener("error", async () => {
     if (events.readyState !== EventSource.CLOSED) return;
     await show().catch(() => {});
-    if (order.dataset.live) setTimeout(follow, RETRY, order);
+    if (shown.dataset.live) setTimeout(follow, RETRY, shown);
   });
 }
 
@@ -59,7 +60,7 @@ function again() {
   document.querySelectorAll("form").forEach((form) => delete form.dataset.sent);
 }
 
-const order = document.getElementById("order");
-if (order?.dataset.live) follow(order);
+const live = document.querySelector("[data-live]");
+if (live) follow(live);
 addEventListener("submit", once);
 addEventListener("pageshow", again);

@@ -31,10 +31,11 @@ impl Class {
             | "/v1/popular"
             | "/v1/bestsellers"
             | "/v1/categories" => Self::Browse,
-            "/v1/staff/import" | "/v1/staff/imports" => Self::Import,
-            "/orders/{id}/live" | "/v1/orders/{id}/events" | "/v1/staff/imports/{id}/events" => {
-                Self::Watch
-            }
+            "/staff/imports" | "/v1/staff/import" | "/v1/staff/imports" => Self::Import,
+            "/orders/{id}/live"
+            | "/staff/imports/{id}/live"
+            | "/v1/orders/{id}/events"
+            | "/v1/staff/imports/{id}/events" => Self::Watch,
             _ => Self::Usual,
         }
     }

@@ -126,6 +126,11 @@ impl Problem {
         &self.code
     }
 
+    /// The parts of the request that are at fault.
+    pub(crate) fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
     /// Whether a service behind could not be asked: 503 or 504.
     pub(crate) fn is_outage(&self) -> bool {
         matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)

@@ -9,7 +9,7 @@ mod returns;
 mod payments;
 mod refunds;
 mod staff;
-mod imports;
+pub(crate) mod imports;
 mod webhooks;
 mod table;
 

@@ -12,12 +12,14 @@ mod failed;
 mod cookies;
 mod origin;
 mod form;
+mod upload;
 mod customer;
 mod catalogue;
 mod cart;
 mod account;
 mod checkout;
 mod orders;
+mod staff;
 
 pub(crate) use failed::refusal;
 pub(crate) use html::wants_html;
@@ -57,4 +59,5 @@ fn pages() -> Table {
         .route("/orders/{id}/returns", post(orders::return_items))
         .route("/assets/{name}", get(assets::serve))
         .route("/pictures/{name}", get(pictures::serve))
+        .merge(staff::routes())
 }

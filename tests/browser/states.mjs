@@ -40,6 +40,23 @@ async function newcomer(page) {
   return { email: await steps.register(page) };
 }
 
+/** The shop's staff. */
+async function staff(page) {
+  await page.goto(`${SHOP}/sign-in?next=/staff`);
+  await page.getByLabel("E-mail").fill(process.env.SOUK_STAFF_EMAIL);
+  await page.getByLabel("Password").fill(process.env.SOUK_STAFF_PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await steps.heading(page, "Staff");
+}
+
+/** Sends a catalogue file, as staff. */
+async function importFile(page, lines) {
+  await page.goto(`${SHOP}/staff/imports`);
+  const buffer = Buffer.from(["sku,name,category,price", ...lines, ""].join("\n"));
+  await page.getByLabel(/CSV file/).setInputFiles({ name: "catalogue.csv", mimeType: "text/csv", buffer });
+  await page.getByRole("button", { name: "Import it" }).click();
+}
+
 /** A guest with something in the cart that is no longer on sale. */
 async function unlucky(page) {
   await steps.putIntoCart(page, { words: "rose petals" });
@@ -63,8 +80,9 @@ const always = (act) => act();
 /** Name, cookies, what to do in a new window, and during what. In this order: some change what later ones see. */
 export async function states() {
   const [known, fresh, guest] = [await someone(customer), await someone(newcomer), await someone(unlucky)];
+  const keeper = await someone(staff);
   const of = (as) => (name, open, during = always) => ({ name, as, open, during });
-  const [nobody, newly, customers] = [of(undefined), of(fresh.as), of(known.as)];
+  const [nobody, newly, customers, staffs] = [of(undefined), of(fresh.as), of(known.as), of(keeper.as)];
   return [
     nobody("home", at("/")),
     nobody("products", at("/products")),
@@ -130,5 +148,38 @@ export async function states() {
       },
       withoutPayments,
     ),
+    customers("staff-only", at("/staff")),
+    staffs("staff", at("/staff")),
+    staffs("staff-products", at("/staff/products")),
+    staffs("staff-products-nothing", at("/staff/products?q=zeppelin")),
+    staffs("staff-product-refused", async (page) => {
+      await page.goto(`${SHOP}/staff/products`);
+      await page.getByLabel("SKU", { exact: true }).fill("NEW-1");
+      await page.getByLabel("Name", { exact: true }).fill("Zellige tile");
+      await page.getByLabel("Category").fill("Tiles");
+      await page.getByLabel(/^Price/).fill("2,55");
+      await page.getByRole("button", { name: "Add this product" }).click();
+      await page.getByText("pounds and pence").waitFor();
+    }),
+    staffs("staff-product", at(`/staff${known.product}`)),
+    staffs("staff-price-refused", async (page) => {
+      await page.goto(`${SHOP}/staff${known.product}`);
+      await page.getByLabel(/^In pounds/).fill("free");
+      await page.getByRole("button", { name: "Change the price" }).click();
+      await page.getByText("pounds and pence").waitFor();
+    }),
+    staffs("staff-no-product", at(`/staff/products/${randomUUID()}`)),
+    staffs("staff-returns", at("/staff/returns")),
+    staffs("staff-refunds", at("/staff/refunds")),
+    staffs("staff-imports", at("/staff/imports")),
+    staffs("staff-import-refused", async (page) => {
+      await importFile(page, ["TILE-1,Zellige tile,Tiles,dear"]);
+      await page.getByText("line 2: price").waitFor();
+    }),
+    staffs("staff-import", async (page) => {
+      await importFile(page, ["TILE-1,Zellige tile,Tiles,2.55"]);
+      await steps.heading(page, "The import is done");
+      await page.reload(); // what it showed before has moved
+    }),
   ];
 }

@@ -190,7 +190,15 @@ async fn one(
     Ok(json(StatusCode::OK, &Import::from(&how_far(&app, &token, id).await?)))
 }
 
-async fn how_far(app: &App, token: &Token, id: ImportId) -> Result<product::Import, Problem> {
+/// An import as it is now.
+///
+/// # Errors
+/// Product's refusal.
+pub(crate) async fn how_far(
+    app: &App,
+    token: &Token,
+    id: ImportId,
+) -> Result<product::Import, Problem> {
     let request = token.request(product::GetImportRequest { import_id: id.to_string() });
     required(app.product().get_import(request).await?.into_inner().import)
 }
@@ -205,7 +213,6 @@ async fn cancel(
     Ok(json(StatusCode::OK, &Import::from(&import)))
 }
 
-/// How far it is, each time that it is further; ends with the import.
 async fn watch(
     State(app): State<App>,
     token: Token,
@@ -213,12 +220,26 @@ async fn watch(
     LastEventId(seen): LastEventId,
     permit: Option<Extension<Arc<Permit>>>,
 ) -> Result<Response, Problem> {
+    follow(app, token, id, seen, permit.map(|Extension(permit)| permit)).await
+}
+
+/// How far an import is, each time that it is further than `seen`; ends with the import.
+///
+/// # Errors
+/// Product's refusal.
+pub(crate) async fn follow(
+    app: App,
+    token: Token,
+    id: ImportId,
+    seen: i64,
+    permit: Option<Arc<Permit>>,
+) -> Result<Response, Problem> {
     let import = how_far(&app, &token, id).await?;
     if import.version <= seen && has_ended(&import) {
         return Ok(StatusCode::NO_CONTENT.into_response()); // as for orders
     }
     let progress = Progress { app: app.clone(), token, id, seen, next: Some(import) };
-    Ok(sse::respond(progress.events(), &app, permit.map(|Extension(permit)| permit)))
+    Ok(sse::respond(progress.events(), &app, permit))
 }
 
 struct Progress {

@@ -228,11 +228,12 @@ struct AccountPage {
 
 pub(super) async fn show(State(app): State<App>, customer: Customer) -> Result<Response, Failed> {
     let (user, cards) = tokio::join!(user_of(&app, &customer), cards_of(&app, &customer));
+    let user = user?;
     Ok(own(
         StatusCode::OK,
         &AccountPage {
-            layout: Layout::new(app.copy(), "Your account"),
-            user: user?,
+            layout: Layout::new(app.copy(), "Your account").with_staff_link(user.role()),
+            user,
             cards: cards.ok(),
             next: "/account".to_owned(),
         },

@@ -25,7 +25,8 @@ const SHELF: u32 = 8;
 /// A shelf with less on it is left out: in a new shop nearly nothing was sold yet.
 const SHELF_MIN: usize = 3;
 
-async fn wanted<T: DeserializeOwned>(app: &App, wanted: Wanted) -> Result<T, Problem> {
+/// What the catalogue answers, from memory.
+pub(super) async fn wanted<T: DeserializeOwned>(app: &App, wanted: Wanted) -> Result<T, Problem> {
     app.pages().of(wanted).await?.read()
 }
 

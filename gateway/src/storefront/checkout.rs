@@ -75,10 +75,11 @@ async fn page(
         user_of(app, customer),
         cards_of(app, customer),
     );
+    let (cart, user) = (cart?, user?);
     let page = CheckoutPage {
-        layout: Layout::new(app.copy(), "Checkout"),
-        cart: cart?,
-        addresses: user?.addresses,
+        layout: Layout::new(app.copy(), "Checkout").with_staff_link(user.role()),
+        cart,
+        addresses: user.addresses,
         cards: cards?,
         key: random()?,
         trouble: before.trouble,

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use proto::user::v1::Role;
 
 use super::assets::ASSETS;
 use super::origin;
@@ -33,6 +34,8 @@ pub(super) struct Layout {
     pub(super) style: &'static str,
     pub(super) script: &'static str,
     pub(super) icon: &'static str,
+    /// Whether the header leads to the staff's pages: never on a page that is the same for everybody.
+    pub(super) staff: bool,
     /// Which copy of the gateway made it; empty when that does not matter.
     pub(super) copy: String,
 }
@@ -46,8 +49,14 @@ impl Layout {
             style: &assets.style.name,
             script: &assets.script.name,
             icon: &assets.icon.name,
+            staff: false,
             copy: copy.to_owned(),
         }
+    }
+
+    /// The same, with the link to the staff's pages for whoever is staff.
+    pub(super) fn with_staff_link(self, role: Role) -> Self {
+        Self { staff: role == Role::Staff, ..self }
     }
 }
 

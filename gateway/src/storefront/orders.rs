@@ -167,7 +167,7 @@ fn fresh() -> String {
 }
 
 /// A time for people and for programs: UTC, to the millisecond.
-fn time(unix_ms: &i64) -> String {
+pub(super) fn time(unix_ms: &i64) -> String {
     let since = Duration::from_millis(u64::try_from(*unix_ms).unwrap_or_default());
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }

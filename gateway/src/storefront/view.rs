@@ -16,8 +16,8 @@ pub(super) struct Product {
     pub(super) description: String,
     pub(super) category: String,
     price: Option<Amount>,
-    retired: bool,
-    available: i64,
+    pub(super) retired: bool,
+    pub(super) available: i64,
 }
 
 #[derive(Deserialize)]

@@ -17,6 +17,9 @@ mod browser;
 
 mod sessions;
 mod storefront;
+mod staff;
+mod staff_imports;
+mod staff_returns;
 mod carts;
 mod orders;
 mod returns;

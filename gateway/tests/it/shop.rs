@@ -43,6 +43,10 @@ pub struct State {
     pub views: HashMap<String, u32>,
     /// What has changed; none: product cannot say.
     pub changes: Option<ListProductChangesResponse>,
+    /// Whoever is signed in is staff.
+    pub staff: bool,
+    /// No refund waits for a decision.
+    pub without_refunds: bool,
     pub cart: Cart,
     pub order: Order,
     /// Of everybody.

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use crate::browser::{Browser, form_to, guest};
 use crate::client::{Answer, call, get, post};
 use crate::shop::money;
+use crate::staff;
 use crate::world::World;
 
 #[tokio::test]
@@ -104,7 +105,9 @@ async fn a_form_that_is_not_ours_changes_nothing() {
     let before = browser.world.shop.seen().len();
     let order = OrderId::mint();
     let (cancel, returns) = (format!("/orders/{order}/cancel"), format!("/orders/{order}/returns"));
-    for path in [
+    let of_staff = staff::forms();
+    let of_staff = of_staff.iter().map(String::as_str);
+    let ours = [
         "/cart",
         "/sign-in",
         "/register",
@@ -114,7 +117,8 @@ async fn a_form_that_is_not_ours_changes_nothing() {
         "/checkout",
         &cancel,
         &returns,
-    ] {
+    ];
+    for path in ours.into_iter().chain(of_staff) {
         for (name, value) in [
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
@@ -211,8 +215,8 @@ async fn buyer() -> Browser {
     browser
 }
 
-/// The value of a hidden field.
-fn field(page: &Answer, name: &str) -> String {
+/// The value of a field.
+pub fn field(page: &Answer, name: &str) -> String {
     let page = page.text();
     let rest =
         page.split_once(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("{page}"));

@@ -67,7 +67,9 @@ impl UserService for Shop {
     ) -> Answer<user::GetUserResponse> {
         self.enter("GetUser", request).await?;
         let addresses = self.state().addresses.clone();
-        let user = somebody().map(|user| user::User { addresses, ..user });
+        let role = if self.state().staff { user::Role::Staff } else { user::Role::Customer };
+        let role = role.into();
+        let user = somebody().map(|user| user::User { addresses, role, ..user });
         ok(user::GetUserResponse { user })
     }
 

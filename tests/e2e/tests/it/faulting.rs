@@ -57,15 +57,7 @@ async fn faults(shop: &Shop, layout: &Layout) -> Result<()> {
     ensure!(over(layout, &stopped).await.error.is_none());
     ensure!(shop.process("psp").is_some_and(|now| Some(now) != before), "it is not back");
 
-    let asleep = control::inject(layout, "pause", Some("postgres"), 4).await?;
-    let postgres = shop.store_process(Server::Postgres).await.context("PostgreSQL does not run")?;
-    eventually("PostgreSQL stands still, for everybody who is connected", SETTLED, async || {
-        let children = postgres.children();
-        let all = children.iter().chain([&postgres]);
-        (children.len() > 5 && all.into_iter().all(is_stopped)).then_some(())
-    })
-    .await;
-    ensure!(over(layout, &asleep).await.error.is_none());
+    all_of_postgres_stands_still(shop, layout).await?;
     for (kind, target) in [
         ("restart", Some("redis")),
         ("restart", Some("order")),
@@ -84,11 +76,29 @@ async fn faults(shop: &Shop, layout: &Layout) -> Result<()> {
         })
         .await;
     }
+    the_provider_answers_well(shop).await?;
+    let order = shopper.order_patiently(&product).await?;
+    shopper.reaches(&order, "confirmed").await.map(drop)
+}
+
+async fn all_of_postgres_stands_still(shop: &Shop, layout: &Layout) -> Result<()> {
+    let asleep = control::inject(layout, "pause", Some("postgres"), 4).await?;
+    let postgres = shop.store_process(Server::Postgres).await.context("PostgreSQL does not run")?;
+    eventually("PostgreSQL stands still, for everybody who is connected", SETTLED, async || {
+        let children = postgres.children();
+        let all = children.iter().chain([&postgres]);
+        (children.len() > 5 && all.into_iter().all(is_stopped)).then_some(())
+    })
+    .await;
+    ensure!(over(layout, &asleep).await.error.is_none());
+    Ok(())
+}
+
+async fn the_provider_answers_well(shop: &Shop) -> Result<()> {
     let provider = Client::new(&shop.psp_url());
     let behaviour: Value = provider.get("/v1/behaviour").await?.json()?;
     ensure!(behaviour["decline"] == 0.0, "the provider goes on answering badly: {behaviour}");
-    let order = shopper.order_patiently(&product).await?;
-    shopper.reaches(&order, "confirmed").await.map(drop)
+    Ok(())
 }
 
 async fn taken(layout: &Layout) {
