@@ -186,7 +186,7 @@ async fn a_new_product_with_faults_is_shown_again_as_it_was_entered() {
     let taken = refusal(Code::AlreadyExists, "sku_taken", "the SKU is taken");
     let faults = invalid([("sku", "1 to 64 characters"), ("price", "more than 0")]);
     for (refused, status, said) in [
-        (taken, 409, vec!["another product has this SKU"]),
+        (taken, 409, vec!["a product has this SKU"]),
         (faults, 422, vec!["1 to 64 characters", "in pence: more than 0"]),
         (Status::unavailable("away"), 503, vec!["Send it again: it is done once"]),
     ] {

@@ -96,6 +96,26 @@ async fn what_was_entered_about_a_return_is_kept_when_it_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_neither_received_nor_refused_is_not_decided() {
+    let (browser, back) = with_return().await;
+    for decision in ["", "typo", "Receive"] {
+        assert_eq!(
+            decide(&browser, &back, decision, "reason=worn").await.status,
+            422,
+            "{decision}"
+        );
+    }
+    let shop = &browser.world.shop;
+    assert_eq!((shop.count("ReceiveReturn"), shop.count("RefuseReturn")), (0, 0));
+    let negative = invalid([("items[0].quantity", "0 or more")]);
+    shop.refuse("ReceiveReturn", negative);
+    let cups = &back.items[0].product_id;
+    let page = decide(&browser, &back, "receive", &format!("{cups}=-1")).await;
+    assert_eq!(page.status, 422);
+    assert!(page.text().contains("0 or more"), "{}", page.text());
+}
+
+#[tokio::test]
 async fn returns_are_shown_while_the_catalogue_is_away() {
     let (browser, back) = with_return().await;
     browser.world.shop.refuse("BatchGetProducts", Status::unavailable("away"));

@@ -9,6 +9,9 @@ use crate::problem::Problem;
 const UNKNOWN: &str = "The shop did not answer in time, so it is not known here whether this was done. \
      Send it again: it is done once, however often it is sent.";
 
+const SKU_TAKEN: &str =
+    "a product has this SKU; if this form was sent before, it may be the one that was added then";
+
 /// What is wrong with a form.
 #[derive(Default)]
 pub(super) struct Faults {
@@ -26,6 +29,21 @@ impl Faults {
     /// Every field at fault.
     pub(super) fn fields(&self) -> &[(String, String)] {
         &self.fields
+    }
+
+    /// All that is wrong, in one line: for a page that has none of these fields.
+    pub(super) fn summary(&self) -> String {
+        let fields = self.fields.iter().map(|(field, fault)| format!("{field}: {fault}"));
+        let whole = Some(self.whole.clone()).filter(|whole| !whole.is_empty());
+        whole.into_iter().chain(fields).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Says of the form as a whole what is wrong with fields that its page does not have.
+    pub(super) fn keep(&mut self, has: impl Fn(&str) -> bool) {
+        let (shown, others) =
+            std::mem::take(&mut self.fields).into_iter().partition(|it| has(&it.0));
+        let others = Self { fields: others, whole: std::mem::take(&mut self.whole) };
+        *self = Self { fields: shown, whole: others.summary() };
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -56,7 +74,7 @@ impl Faults {
             faults.add(&fault.field, of_field(&fault.field, &fault.detail));
         }
         match refused.code() {
-            "sku_taken" => faults.add("sku", "another product has this SKU"),
+            "sku_taken" => faults.add("sku", SKU_TAKEN),
             "receipt_reused" => faults.add("receipt", "this note was booked for another delivery"),
             "reason_missing" => faults.add("reason", "say why: the customer reads it"),
             _ if faults.fields.is_empty() => refused.detail().clone_into(&mut faults.whole),
@@ -90,7 +108,11 @@ impl Faults {
 
 /// Product counts in pence, and says so here.
 fn of_field(field: &str, detail: &str) -> String {
-    if field == "price" { format!("in pence: {detail}") } else { detail.to_owned() }
+    if field.rsplit('.').next() == Some("price") {
+        format!("in pence: {detail}")
+    } else {
+        detail.to_owned()
+    }
 }
 
 /// `2.55`, `2.5`, `2` or `£2.55`, in pence.
@@ -150,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_page_has_no_field_for_is_said_of_its_form() {
+        let mut faults = Faults::default();
+        faults.add("reason", "too long");
+        faults.add("items[0].quantity", "more than 0");
+        faults.keep(|field| field == "reason");
+        assert_eq!(
+            (faults.of("reason"), &*faults.whole),
+            ("too long", "items[0].quantity: more than 0")
+        );
+        assert_eq!(faults.summary(), "items[0].quantity: more than 0; reason: too long");
+    }
+
+    #[test]
     fn a_refusal_that_no_input_mends_is_no_fault_of_the_form() {
         for (status, is_about_input) in
             [(401, false), (403, false), (404, false), (500, false), (409, true), (503, true)]
@@ -160,6 +195,6 @@ mod tests {
         }
         let refused = Problem::new(StatusCode::CONFLICT, "sku_taken", "detail");
         let (_, faults) = Faults::of_refusal(refused).unwrap();
-        assert_eq!((faults.of("sku"), &*faults.whole), ("another product has this SKU", ""));
+        assert_eq!((faults.of("sku"), &*faults.whole), (SKU_TAKEN, ""));
     }
 }

@@ -13,6 +13,9 @@ const OPTIONAL: [&str; 2] = ["description", "opening_stock"];
 /// So many faults are shown at most: a file with more of them has one reason, mostly.
 const FAULTS_MAX: usize = 20;
 
+/// Each takes some 350 bytes until it is sent.
+const ITEMS_MAX: usize = 20_000;
+
 /// What is in a file.
 #[derive(Debug)]
 pub(super) struct Catalogue {
@@ -33,6 +36,9 @@ impl Catalogue {
         let text =
             std::str::from_utf8(file).map_err(|_| vec!["the file is not UTF-8".to_owned()])?;
         let text = unix_lines(text.trim_start_matches('\u{feff}'));
+        if text.bytes().filter(|byte| *byte == b'"').count() % 2 == 1 {
+            return Err(vec!["a quotation mark is not closed".to_owned()]); // it would swallow the lines below
+        }
         let mut csv = ReaderBuilder::new().trim(Trim::Headers).from_reader(text.as_bytes());
         let columns = csv.headers().map_err(|error| vec![error.to_string()])?.clone();
         check(&columns)?;
@@ -40,6 +46,12 @@ impl Catalogue {
         let (mut items, mut lines, mut faults) = (Vec::new(), Vec::new(), Vec::new());
         for record in csv.records() {
             if faults.len() >= FAULTS_MAX {
+                break;
+            }
+            if items.len() == ITEMS_MAX {
+                faults.push(format!(
+                    "more than {ITEMS_MAX} products: send such a file to /v1/staff/imports"
+                ));
                 break;
             }
             let record = match record {
@@ -81,7 +93,12 @@ fn check(columns: &StringRecord) -> Result<(), Vec<String>> {
     let missing = missing.map(|name| format!("line 1: there is no column {name}"));
     let unknown = columns.iter().filter(|name| !known(name));
     let unknown = unknown.map(|name| format!("line 1: there can be no column {name:?}"));
-    let faults: Vec<String> = missing.chain(unknown).take(FAULTS_MAX).collect();
+    let twice = columns
+        .iter()
+        .enumerate()
+        .filter(|(at, name)| columns.iter().take(*at).any(|it| it == *name));
+    let twice = twice.map(|(_, name)| format!("line 1: the column {name:?} is there twice"));
+    let faults: Vec<String> = missing.chain(unknown).chain(twice).take(FAULTS_MAX).collect();
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
@@ -163,6 +180,14 @@ mod tests {
             wrong("sku,name,price,colour\n"),
             ["line 1: there is no column category", "line 1: there can be no column \"colour\""]
         );
+        assert_eq!(
+            wrong("sku,name,category,price,price\n"),
+            ["line 1: the column \"price\" is there twice"]
+        );
+        let open = "sku,name,category,price,description\nA,A,C,1,\"open\nB,B,C,1,\n";
+        assert_eq!(wrong(open), ["a quotation mark is not closed"]);
+        let large = format!("sku,name,category,price\n{}", "A,A,C,1\n".repeat(ITEMS_MAX + 1));
+        assert!(wrong(&large)[0].starts_with("more than 20000 products"));
         let file =
             "sku,name,category,price,opening_stock\nA,A,C,x,\nB,B,C,1,2\nC,C,C,1,many\n\nD\n";
         let faults = wrong(file);

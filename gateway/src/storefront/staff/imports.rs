@@ -58,10 +58,12 @@ pub(super) async fn start(
         Ok(file) => file,
         Err(refused) => {
             let (status, faults) = Faults::of_refusal(refused)?;
-            return Ok(again(&app, status, faults.whole, Vec::new()));
+            return Ok(again(&app, status, faults.summary(), Vec::new()));
         }
     };
-    let Catalogue { items, lines } = match Catalogue::read(&file) {
+    let read = Catalogue::read(&file);
+    drop(file);
+    let Catalogue { items, lines } = match read {
         Ok(read) => read,
         Err(faults) => {
             let trouble = "Nothing of this file is imported.".to_owned();

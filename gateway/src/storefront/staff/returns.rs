@@ -143,7 +143,8 @@ impl Back {
             }
             faults.of(&item.product_id).clone_into(&mut item.fault);
         }
-        let reason = if decision.refused { &mut self.refused } else { &mut self.received };
+        let reason =
+            if decision.refused == Some(true) { &mut self.refused } else { &mut self.received };
         *reason = Reason { text: decision.reason, fault: faults.of("reason").to_owned() };
         self.trouble.clone_from(&faults.whole);
     }
@@ -155,7 +156,8 @@ struct Decision {
     order_id: String,
     return_id: String,
     page_token: String,
-    refused: bool,
+    /// None of a form that says neither.
+    refused: Option<bool>,
     reason: String,
     /// Of each product, how many have arrived.
     arrived: Vec<(String, String)>,
@@ -169,13 +171,21 @@ impl From<Vec<(String, String)>> for Decision {
                 "order_id" => decision.order_id = value,
                 "return_id" => decision.return_id = value,
                 "page_token" => decision.page_token = value,
-                "decision" => decision.refused = value == "refuse",
+                "decision" => decision.refused = decided(&value),
                 "reason" => decision.reason = value,
                 _ if name.parse::<ProductId>().is_ok() => decision.arrived.push((name, value)),
                 _ => {}
             }
         }
         decision
+    }
+}
+
+fn decided(text: &str) -> Option<bool> {
+    match text {
+        "refuse" => Some(true),
+        "receive" => Some(false),
+        _ => None,
     }
 }
 
@@ -200,8 +210,10 @@ pub(super) async fn decide(
     let missing = |(code, detail)| Problem::new(StatusCode::NOT_FOUND, code, detail);
     decision.order_id.parse::<OrderId>().map_err(|_| missing(OrderId::MISSING))?;
     decision.return_id.parse::<ReturnId>().map_err(|_| missing(ReturnId::MISSING))?;
+    let refuses =
+        decision.refused.ok_or_else(|| Problem::invalid("decision", "receive or refuse"))?;
     let mut faults = Faults::default();
-    let done = if decision.refused {
+    let done = if refuses {
         refuse(&app, &staff, &decision).await
     } else {
         let items = decision.items(&mut faults);
@@ -212,10 +224,11 @@ pub(super) async fn decide(
         receive(&app, &staff, &decision, items).await
     };
     let Err(refused) = done else {
-        let done = if decision.refused { "refused" } else { "received" };
+        let done = if refuses { "refused" } else { "received" };
         return Ok(see_other(&format!("/staff/returns?done={done}")));
     };
-    let (status, faults) = Faults::of_refusal(refused.clone())?;
+    let (status, mut faults) = Faults::of_refusal(refused.clone())?;
+    faults.keep(|field| field == "reason" || decision.arrived.iter().any(|it| it.0 == field));
     let shown = again(&app, &staff, status, decision, &faults).await;
     Ok(shown.map_err(|_away_as_well| refused)?)
 }
@@ -258,7 +271,7 @@ async fn again(
     match page.returns.iter_mut().find(|it| it.return_id == decision.return_id) {
         Some(back) => back.with(decision, faults),
         // Somebody else has decided meanwhile.
-        None => page.trouble.clone_from(&faults.whole),
+        None => page.trouble = faults.summary(),
     }
     Ok(own(status, &page))
 }
