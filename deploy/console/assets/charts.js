@@ -94,7 +94,7 @@ function bands(faults, frame, bottom) {
   });
 }
 
-/** The verdict of each step, as a strip of colours with a letter for each stretch. */
+/** The verdict of each step, as a strip of colours with an initial for each stretch. */
 function verdicts() {
   const box = h("div", { class: "plot" });
   const node = h("figure", {}, h("figcaption", {}, "Verdict"), box);

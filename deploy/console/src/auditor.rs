@@ -25,7 +25,7 @@ const CALM_MIN: Duration = Duration::from_secs(12);
 /// A verdict that is older says nothing any more, unless looks take long.
 const STALE_MIN: Duration = Duration::from_secs(10);
 
-/// What is told of the promises.
+/// The state of the promises, as the page shows it.
 #[derive(Clone, Debug)]
 pub struct Told {
     /// What was concluded.

@@ -58,7 +58,7 @@ pub struct Filter {
     q: String,
 }
 
-/// What is told.
+/// An answer.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct Lines {
     /// Newest last.
@@ -123,7 +123,7 @@ fn read_all(folder: &Path) -> io::Result<Vec<Line>> {
     let mut lines = Vec::new();
     for path in files.flatten().map(|file| file.path()) {
         if path.extension().is_some_and(|extension| extension == "log") {
-            lines.extend(read_end(&path).unwrap_or_default()); // it may be set aside just now
+            lines.extend(read_end(&path).unwrap_or_default()); // it may be rotated just now
         }
     }
     lines.sort_by_key(|line| line.at_unix_us); // stable: within a file they stay as they are

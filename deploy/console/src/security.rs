@@ -1,7 +1,7 @@
 //! Who may use the console: a browser that has the token, at the console's own address, and no page of anybody else.
 //!
 //! - The Host has to be the console's own (DNS rebinding: a page of another host whose name leads here is refused).
-//! - What is told and done is below `/api/`, and needs the token in a header. No cookie is known, so a browser adds
+//! - What is read and done is below `/api/`, and needs the token in a header. No cookie is known, so a browser adds
 //!   nothing by itself, and no CORS header is sent, so a page of another origin cannot add the token either.
 //! - The page runs its own script only, and the script builds nodes, never markup (Trusted Types).
 
@@ -45,7 +45,7 @@ pub async fn own_host(State(host): State<Arc<str>>, request: Request, next: Next
     response
 }
 
-/// One Host header, letter by letter; and no other host in the request's line.
+/// One Host header, byte by byte; and no other host in the request's line.
 fn is_own(host: &str, request: &Request) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let one = matches!((hosts.next(), hosts.next()), (Some(only), None) if only == host);

@@ -1,4 +1,4 @@
-//! How the supervisor of a running shop is told to break it: a socket in the shop's folder, which only its owner can open.
+//! Where the supervisor of a running shop takes commands to break it: a socket in the shop's folder, which only its owner can open.
 //! One JSON document for each connection, and one back.
 
 use std::fs::Permissions;

@@ -56,7 +56,7 @@ impl Layout {
         self.run.join("state.json")
     }
 
-    /// Where the supervisor is told what to do.
+    /// Where the supervisor takes its commands.
     pub fn control_socket(&self) -> PathBuf {
         self.run.join("control")
     }

@@ -1,12 +1,11 @@
 //! The statements, in a real order database.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use console::database::Databases;
 use console::orders::{Newest, Order, Wanted};
 use console::traffic::{Counter, Traffic};
-use testkit::World;
-use tokio::time::sleep;
+use testkit::{World, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -69,17 +68,17 @@ async fn orders_are_counted_once_by_the_databases_clock() {
     let empty = counter.look(&urls).await.expect("counted");
     assert_eq!(empty, Traffic::default());
     world.sql(&urls[0], PLACED);
-    let (mut placed, mut settled, limit) = (0, 0, Instant::now() + PATIENCE);
+    let (mut placed, mut settled) = (0, 0);
     // The last second is left for the next look.
-    while placed == 0 || settled == 0 {
-        assert!(Instant::now() < limit);
+    eventually("both are counted", PATIENCE, async || {
         let traffic = counter.look(&urls).await.expect("counted");
         assert_eq!((traffic.placed, traffic.stock_held, traffic.under_way()), (1, 1, 2));
         assert_eq!((traffic.placed_last_minute, traffic.settled_last_minute), (2, 1));
         placed += i32::from(traffic.placed_per_second > 0.0);
         settled += i32::from(traffic.settled_per_second > 0.0);
-        sleep(Duration::from_millis(50)).await;
-    }
+        (placed > 0 && settled > 0).then_some(())
+    })
+    .await;
     let after = counter.look(&urls).await.expect("counted");
     assert_eq!((placed, settled), (1, 1));
     assert_eq!((after.placed_per_second, after.settled_per_second), (0.0, 0.0));

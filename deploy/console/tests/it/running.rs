@@ -10,9 +10,10 @@ use http::Method;
 use operator::http::{Answer, Client, full};
 use serde_json::Value;
 use tempfile::TempDir;
+use testkit::eventually;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 pub const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyz";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -115,16 +116,12 @@ impl Console {
 
     /// Asks until the answer is as wanted.
     pub async fn eventually(&self, asked: Asked, wanted: impl Fn(&Value) -> bool) -> Value {
-        let limit = Instant::now() + PATIENCE;
-        loop {
+        eventually(&asked.path, PATIENCE, async || {
             let again = Asked { headers: asked.headers.clone(), ..get(&asked.path) };
             let value = json(&self.send(again).await);
-            if wanted(&value) {
-                return value;
-            }
-            assert!(Instant::now() < limit, "{value:#}");
-            sleep(Duration::from_millis(20)).await;
-        }
+            wanted(&value).then_some(value)
+        })
+        .await
     }
 
     pub async fn stop(self) {
